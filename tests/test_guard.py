@@ -1,0 +1,147 @@
+"""Which planned changes a row that moved makes stale (domain.md 4)."""
+
+import json
+from typing import Any
+
+import pytest
+
+from toolkit.guard import compare_rows, why_stale
+from toolkit.model import Change, Plan, RowWrite, Status, Unit, UnitKind
+from toolkit.records import Raw, chat_key, room_key, user_key
+
+ALICE, BOB = "@alice:hs", "@bob:hs"
+PLAN = Plan(account="@bot:hs", joined=(), spaces={"!s": ("!s", "!a", "!a old", "!sibling")})
+CHANGE = Change((RowWrite("written", "1", "2"),), ("relied",))
+ROOM = Unit(
+    id="!a",
+    kind=UnitKind.ROOM,
+    status=Status.MISSING,
+    findings=(),
+    owner=ALICE,
+    chat_id="C1",
+    space_id="!s",
+    room_ids=("!a", "!a old"),
+    change=CHANGE,
+)
+USER = Unit(
+    id=ALICE,
+    kind=UnitKind.USER,
+    status=Status.MISSING,
+    findings=(),
+    owner=ALICE,
+    space_id="!s",
+    room_ids=("!s",),
+    change=CHANGE,
+)
+UNDO = Unit(id="!a", kind=UnitKind.ROOM, status=Status.MISMATCHED, findings=(), change=CHANGE)
+
+
+def user_row(space: str) -> str:
+    return json.dumps({"space_id": space, "next_chat_index": 1})
+
+
+def room_row(owner: str, chat_id: str = "C9") -> str:
+    return json.dumps({"chat_id": chat_id, "matrix_user_id": owner, "space_id": "!s"})
+
+
+def chat_row(room_id: str) -> str:
+    return json.dumps({"surface_ref": room_id})
+
+
+def stale(unit: Unit, key: str, before: Raw, after: Raw) -> bool:
+    rows = [{} if raw is None else {key: raw} for raw in (before, after)]
+    return why_stale(unit, PLAN, compare_rows(*rows)) is not None
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "moved"),
+    [
+        ({"k": "1"}, {"k": "1"}, set()),
+        ({"k": "1"}, {"k": "2"}, {"k"}),
+        ({"k": "1"}, {"k": b"1"}, {"k"}),
+        ({"k": "1"}, {}, {"k"}),
+        ({}, {"k": "1"}, {"k"}),
+        ({}, {"own": "1"}, set()),
+        ({"k": "caf\udce9"}, {"k": "café"}, {"k"}),
+    ],
+)
+def test_a_row_moves_when_it_comes_goes_or_changes(
+    before: Any, after: Any, moved: set[str]
+) -> None:
+    found = compare_rows(before, after, own=["own"])
+    assert found.keys == moved
+    assert found.before.rows.keys() | found.after.rows.keys() == moved
+
+
+@pytest.mark.parametrize("unit", [ROOM, USER, UNDO])
+def test_every_unit_rests_on_the_rows_that_it_writes_and_names(unit: Unit) -> None:
+    assert stale(unit, "written", "1", "3")
+    assert stale(unit, "relied", None, "1")
+    assert not stale(unit, "other", None, "1")
+
+
+def test_a_unit_without_a_change_rests_on_nothing() -> None:
+    bare = Unit(id="!a", kind=UnitKind.ROOM, status=Status.CONFLICT, findings=())
+    assert not stale(bare, room_key("!a"), None, room_row(BOB))
+
+
+@pytest.mark.parametrize("before", [None, "{", room_row(ALICE)])
+@pytest.mark.parametrize("after", [None, "[", room_row(ALICE)])
+@pytest.mark.parametrize("version", ["!a", "!a old"])
+def test_a_room_rests_on_the_room_rows_of_all_its_versions(
+    version: str, before: Raw, after: Raw
+) -> None:
+    assert stale(ROOM, room_key(version), before, after) == (before != after)
+
+
+@pytest.mark.parametrize(
+    ("key", "before", "after", "expected"),
+    [
+        (chat_key(ALICE, "C3"), None, chat_row("!a"), True),
+        (chat_key(ALICE, "C3"), chat_row("!a"), None, True),
+        (chat_key(ALICE, "C3"), chat_row("!sibling"), chat_row("!elsewhere"), False),
+        (chat_key(BOB, "C3"), None, chat_row("!sibling"), True),
+        (chat_key(BOB, "C3"), None, chat_row("!elsewhere"), False),
+        (chat_key(ALICE, "unregistered:!a"), None, chat_row("!a"), False),
+        (room_key("!sibling"), room_row(ALICE), room_row(ALICE, "C8"), False),
+        (room_key("!sibling"), room_row(ALICE), room_row(BOB), True),
+        (room_key("!sibling"), None, room_row(ALICE), False),
+        (room_key("!sibling"), None, room_row(ALICE, "C1"), True),
+        (room_key("!new"), None, room_row(ALICE, "C1"), True),
+        (room_key("!new"), None, room_row(BOB, "C1"), False),
+        (room_key("!sibling"), room_row(ALICE), "{", True),
+        (user_key(ALICE), user_row("!s"), user_row("!s") + " ", False),
+        (user_key(BOB), None, user_row("!s"), True),
+        (user_key(BOB), user_row("!s"), user_row("!t"), True),
+        (user_key(BOB), None, user_row("!t"), False),
+    ],
+)
+def test_a_room_rests_on_what_names_the_owner_of_its_space(
+    key: str, before: Raw, after: Raw, expected: bool
+) -> None:
+    assert stale(ROOM, key, before, after) == expected
+
+
+@pytest.mark.parametrize(
+    ("key", "before", "after", "expected"),
+    [
+        (user_key(ALICE), None, user_row("!x"), True),
+        (chat_key(ALICE, "C3"), None, chat_row("!x"), True),
+        (chat_key(ALICE, "C3"), chat_row("!x"), "{", True),
+        (room_key("!x"), None, room_row(ALICE), True),
+        (room_key("!x"), room_row(ALICE), room_row(BOB), True),
+        (room_key("!x"), None, room_row(BOB), False),
+        (user_key(BOB), None, user_row("!s"), True),
+        (user_key(BOB), None, user_row("!t"), False),
+        (chat_key(BOB, "C3"), None, chat_row("!x"), False),
+    ],
+)
+def test_a_user_row_rests_on_all_rows_of_that_user(
+    key: str, before: Raw, after: Raw, expected: bool
+) -> None:
+    assert stale(USER, key, before, after) == expected
+
+
+def test_an_undo_rests_on_nothing_but_what_it_puts_back() -> None:
+    for key in (room_key("!a"), chat_key(ALICE, "C1"), user_key(ALICE), room_key("!new")):
+        assert not stale(UNDO, key, None, "{")

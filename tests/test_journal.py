@@ -1,0 +1,207 @@
+"""The journal: what it keeps to the byte, what it survives, what it works out after a crash."""
+
+import json
+import os
+import stat
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from toolkit.errors import StoreError
+from toolkit.journal import Entry, Journal, Run, entries_of
+from toolkit.model import Change, Evidence, RowWrite, Rung, Status, Unit, UnitKind
+from toolkit.records import Raw
+
+TEXTS: list[Raw] = ['{"a": "é\u2028"}', "caf\udce9", b"\xff\x00", "", 7, 1.5, float("inf"), None]
+
+
+@pytest.fixture
+def journal(tmp_path: Path) -> Journal:
+    database = tmp_path / "bot.db"
+    database.touch(0o644)
+    return Journal(database)
+
+
+def entry(*writes: tuple[str, Raw, Raw], **more: Any) -> Entry:
+    return Entry("!a", UnitKind.ROOM, tuple(RowWrite(*write) for write in writes), "eva", **more)
+
+
+def run(*entries: Entry, name: str = "r1", **more: Any) -> Run:
+    return Run(name, "2026-11-22T22:03:45+00:00", "start-up", entries, **more)
+
+
+def outcome(journal: Journal, rows: dict[str, Raw]) -> list[str]:
+    return [entry.outcome for run in journal.runs(rows) for entry in run.entries]
+
+
+def test_a_run_is_read_back_as_it_was_told(journal: Journal) -> None:
+    told = run(
+        *(entry((f"k{n}", before, after)) for n, before in enumerate(TEXTS) for after in TEXTS),
+        entry(("k", None, "x"), evidence=("room_row", "$1"), outcome="failed", detail="why"),
+        backup="/b",
+        undoes="r0",
+        finished=True,
+    )
+    journal.finish(told)
+    assert journal.runs() == [told]
+    assert journal.path.read_bytes().isascii()
+
+
+def test_the_outcome_replaces_the_intent_in_its_place(journal: Journal) -> None:
+    journal.begin(run(entry(("k", None, "1"))))
+    journal.begin(run(name="r2"))
+    journal.finish(run(entry(("k", None, "1"), outcome="applied")))
+    first, second = journal.runs()
+    assert (first.id, first.finished, len(first.applied)) == ("r1", True, 1)
+    assert (second.id, second.finished) == ("r2", False)
+
+
+def test_lines_are_only_ever_appended(journal: Journal) -> None:
+    journal.begin(run())
+    before = journal.path.read_bytes()
+    journal.finish(run())
+    assert journal.path.read_bytes().startswith(before)
+
+
+def test_no_journal_is_no_run(journal: Journal) -> None:
+    assert journal.runs() == []
+
+
+@pytest.mark.parametrize("mode", [0o600, 0o640, 0o644])
+def test_it_is_no_wider_open_than_the_database(tmp_path: Path, mode: int) -> None:
+    database = tmp_path / "bot.db"
+    database.touch()
+    database.chmod(mode)
+    journal = Journal(database)
+    journal.begin(run())
+    assert stat.S_IMODE(journal.path.stat().st_mode) & ~mode == 0
+
+
+def test_through_a_link_it_is_the_same_journal(journal: Journal, tmp_path: Path) -> None:
+    link = tmp_path / "link.db"
+    link.symlink_to(tmp_path / "bot.db")
+    journal.begin(run())
+    assert Journal(link).runs() == journal.runs() != []
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [b'{"outcome":{"id":"r', b'{"intent":5}', b"[]", b"null", b'{"a":1,"b":2}', b"\x00\xff", b"{}"],
+)
+def test_a_damaged_line_costs_no_other(journal: Journal, damage: bytes) -> None:
+    journal.begin(run())
+    with journal.path.open("ab") as file:
+        file.write(damage)
+    journal.begin(run(name="r2"))
+    assert [each.id for each in journal.runs()] == ["r1", "r2"]
+
+
+def test_fields_of_a_later_version_are_passed_over(journal: Journal) -> None:
+    journal.begin(run(entry(("k", None, "1"))))
+    line = json.loads(journal.path.read_text())
+    line["intent"]["new"] = line["intent"]["entries"][0]["new"] = 1
+    journal.path.write_text(json.dumps(line) + "\n")
+    assert journal.runs() == [run(entry(("k", None, "1")))]
+
+
+def test_one_that_cannot_be_read_is_said(journal: Journal) -> None:
+    journal.path.mkdir()
+    with pytest.raises(StoreError, match=r"Can't read the journal .*directory"):
+        journal.runs()
+
+
+def test_one_that_cannot_be_written_is_said(tmp_path: Path) -> None:
+    with pytest.raises(StoreError, match="nothing more is written without it"):
+        Journal(tmp_path / "absent.db").begin(run())
+
+
+def test_a_disk_that_takes_only_a_part_is_given_the_rest(
+    journal: Journal, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write = os.write
+    monkeypatch.setattr(os, "write", lambda handle, data: write(handle, data[:7]))
+    journal.begin(run())
+    assert journal.runs() == [run()]
+
+
+def test_a_folder_that_cannot_be_synced_is_no_failure(
+    journal: Journal, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fsync = os.fsync
+
+    def no_folders(handle: int) -> None:
+        if stat.S_ISDIR(os.fstat(handle).st_mode):
+            raise OSError
+        fsync(handle)
+
+    monkeypatch.setattr(os, "fsync", no_folders)
+    journal.begin(run())
+    assert journal.runs() == [run()]
+
+
+def test_the_intent_names_who_agreed_and_what_proves_it() -> None:
+    change = Change((RowWrite("k", None, "1"),))
+    unit = Unit(
+        id="!a",
+        kind=UnitKind.ROOM,
+        status=Status.MISSING,
+        findings=(),
+        change=change,
+        evidence=Evidence(Rung.CHAT_ROW, ("$1", "$2")),
+    )
+    bare = Unit(id="@a:hs", kind=UnitKind.USER, status=Status.MISSING, findings=())
+    assert entries_of([unit, bare], {"!a": "eva"}, {"!a": "k"}) == (
+        Entry(
+            "!a",
+            UnitKind.ROOM,
+            change.writes,
+            "eva",
+            ("chat_row", "$1", "$2"),
+            made="k",
+        ),
+        Entry("@a:hs", UnitKind.USER, (), "", ("none",)),
+    )
+
+
+class TestAfterACrash:
+    """An intent without outcome: the rows tell."""
+
+    @pytest.mark.parametrize(
+        ("rows", "expected"),
+        [
+            ({"a": "2", "b": "3"}, "applied"),
+            ({"a": "1"}, "not applied"),
+            ({"a": "2"}, "unknown"),
+            ({"a": "other", "b": "3"}, "unknown"),
+        ],
+    )
+    def test_the_rows_tell_what_happened(
+        self, journal: Journal, rows: dict[str, Raw], expected: str
+    ) -> None:
+        journal.begin(run(entry(("a", "1", "2"), ("b", None, "3"))))
+        assert outcome(journal, rows) == [expected]
+        assert journal.runs()[0].entries[0].outcome == "unknown"
+
+    @pytest.mark.parametrize("chat", ["3", '{"its": "own text"}'])
+    def test_a_row_that_only_the_chat_manager_wrote_is_unfinished(
+        self, journal: Journal, chat: str
+    ) -> None:
+        journal.begin(run(entry(("a", "1", "2"), ("b", None, "3"), made="b")))
+        assert outcome(journal, {"a": "1", "b": chat}) == ["unfinished"]
+        assert outcome(journal, {"a": "1"}) == ["not applied"]
+        assert outcome(journal, {"a": "other", "b": chat}) == ["unknown"]
+
+    def test_a_finished_run_is_believed(self, journal: Journal) -> None:
+        journal.finish(run(entry(("a", "1", "2"), outcome="applied")))
+        assert outcome(journal, {"a": "written since"}) == ["applied"]
+
+    def test_what_a_later_run_wrote_is_not_taken_for_its_work(self, journal: Journal) -> None:
+        journal.begin(run(entry(("a", "1", "2"))))
+        journal.finish(run(entry(("a", "1", "2"), outcome="applied"), name="r2"))
+        assert outcome(journal, {"a": "2"}) == ["not applied", "applied"]
+
+    def test_a_run_that_a_later_one_took_back_was_applied(self, journal: Journal) -> None:
+        journal.begin(run(entry(("a", "1", "2"))))
+        journal.finish(run(entry(("a", "2", "1"), outcome="applied"), name="r2"))
+        assert outcome(journal, {"a": "1"}) == ["applied", "applied"]

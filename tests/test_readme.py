@@ -1,0 +1,56 @@
+"""The README says what is so: its commands exist, its code runs, its public names are all there."""
+
+import ast
+import re
+from pathlib import Path
+
+import click
+import pytest
+
+import toolkit
+from toolkit.cli.commands import matrix_drift
+
+ROOT = Path(__file__).parent.parent
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+
+
+def blocks(language: str) -> list[str]:
+    return re.findall(rf"```{language}\n(.*?)```", README, re.DOTALL)
+
+
+def described() -> set[str]:
+    code = [*blocks("console"), *re.findall(r"`([^`\n]+)`", README)]
+    return {name for text in code for name in re.findall(r"matrix-drift ([a-z]+)", text)}
+
+
+def test_every_command_is_described_and_every_described_command_exists() -> None:
+    assert isinstance(matrix_drift, click.Group)
+    assert set(matrix_drift.commands) <= described()
+    assert described() <= set(matrix_drift.commands)
+
+
+@pytest.mark.parametrize("code", blocks("python"))
+def test_the_code_in_the_readme_is_python_and_imports_what_exists(code: str) -> None:
+    tree = compile(code, "README.md", "exec", ast.PyCF_ONLY_AST | ast.PyCF_ALLOW_TOP_LEVEL_AWAIT)
+    for node in ast.walk(tree):
+        if isinstance(node, ast.ImportFrom) and node.module == "toolkit":
+            assert all(hasattr(toolkit, name.name) for name in node.names)
+
+
+def test_the_public_names_are_sorted_complete_and_importable() -> None:
+    assert toolkit.__all__ == sorted(toolkit.__all__)
+    assert set(toolkit.__all__) == set(toolkit._HOME)
+    for name in toolkit.__all__:
+        assert getattr(toolkit, name).__doc__
+
+
+def test_a_name_that_is_not_public_is_an_attribute_error() -> None:
+    with pytest.raises(AttributeError, match="no attribute 'nothing'"):
+        _ = toolkit.nothing
+
+
+def test_the_two_commands_of_the_readme_install_and_run_the_extras_that_exist() -> None:
+    commands = [line for block in blocks("console") for line in block.splitlines() if "pip" in line]
+    assert [re.findall(r"\.\[(\w+)\]", line) for line in commands] == [["demo"], ["dev"]]
+    assert commands[0].endswith(".venv/bin/matrix-drift demo --check")
+    assert commands[1].endswith(".venv/bin/pytest")

@@ -1,0 +1,491 @@
+"""The two functions on a real Synapse with a real nio client; a proxy in front sees what they ask."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from contextlib import asynccontextmanager, closing
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import nio
+import pytest
+
+from tests.clients import nio_client
+from toolkit import matrix
+from toolkit.chat import ChatManager
+from toolkit.convention import Convention
+from toolkit.model import Plan, Reason, RemoteState, Status
+from toolkit.plan import plan_repairs
+from toolkit.reconcile import reconcile_matrix_state, reconcile_single_room
+from toolkit.records import FAMILIES, chat_key, load_records, new_chat_row, room_key, user_key
+from toolkit.remote import load_remote, load_unsettled
+from toolkit.store import SQLiteStore
+from toolkit.testing import ApiUser, RecordingProxy, Synapse
+from toolkit.testing.demo import DemoWorld
+
+PLAIN = Convention()
+API = "/_matrix/client/v3"
+WRITTEN = (
+    "restored_user_meta",
+    "repaired_user_meta",
+    "restored_room_meta",
+    "repaired_room_meta",
+    "restored_chat_rows",
+    "repaired_chat_rows",
+)
+Rows = dict[str, dict[str, Any]]
+
+
+@dataclass
+class Home:
+    """A bot on the shared Synapse, with users of its own and rooms by label."""
+
+    hs: Synapse
+    bot: ApiUser
+    people: Mapping[str, ApiUser]
+    rooms: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def via(self) -> dict[str, Any]:
+        return {"via": [self.hs.server_name]}
+
+    def user(self, name: str) -> str:
+        return self.people[name].user_id
+
+    def space(self, name: str, version: str = "12", join: bool = True) -> str:
+        made = self.bot.create_room(
+            name=f"Чаты {name}",
+            room_version=version,
+            creation_content={"type": "m.space"},
+            invite=[self.user(name)],
+        )
+        if join:
+            self.people[name].join(made)
+        self.rooms[f"{name}/space"] = made
+        return made
+
+    def chat(self, name: str, number: int, version: str = "12", **more: Any) -> str:
+        space = self.rooms[f"{name}/space"]
+        parent = {"type": "m.space.parent", "state_key": space, "content": self.via}
+        made = self.bot.create_room(
+            name=f"Чат {number}",
+            room_version=version,
+            invite=[self.user(name)],
+            initial_state=[parent],
+            **more,
+        )
+        self.bot.put_state(space, "m.space.child", self.via, made)
+        self.rooms[f"{name}/{number}"] = made
+        return made
+
+    def labels(self, room_ids: Any) -> set[str]:
+        by_id = {room: label for label, room in self.rooms.items()}
+        by_id |= {person.user_id: name for name, person in self.people.items()}
+        return {by_id[room_id] for room_id in room_ids}
+
+
+def event_ids(bot: ApiUser, rooms: Mapping[str, str]) -> dict[str, list[str]]:
+    """The whole state of every room that the bot ever made or met."""
+    return {
+        label: sorted(event["event_id"] for event in bot.state(room))
+        for label, room in rooms.items()
+    }
+
+
+def settle(hs: Synapse, bot: str, *names: str) -> Home:
+    return Home(
+        hs,
+        ApiUser(hs.url, hs.register(bot)),
+        {name: ApiUser(hs.url, hs.register(name)) for name in names},
+    )
+
+
+@pytest.fixture(scope="module")
+def home(synapse: Synapse) -> Home:
+    """Every hard case of reading that needs no change while it is read."""
+    home = settle(synapse, "bot-real", "anna", "ben", "cleo", "dora", "eve")
+    _build_anna(home)
+    _build_ben(home)
+    _build_guests(home)
+    return home
+
+
+def _build_anna(home: Home) -> None:
+    bot, space = home.bot, home.space("anna")
+    home.people["anna"].join(home.chat("anna", 1, "10"))
+    home.chat("anna", 2)
+    home.rooms["anna/3 old"] = home.chat("anna", 3, "10")
+    home.rooms["anna/3"] = bot.upgrade(home.rooms["anna/3 old"])
+    named = bot.put_state(home.chat("anna", 4), "m.room.name", {"name": "Чат 44"})
+    bot.redact(home.rooms["anna/4"], named)
+    removals: dict[int, dict[str, Any]] = {5: {}, 6: {"via": []}}
+    for number, removed in removals.items():
+        room = home.chat("anna", number)
+        bot.put_state(space, "m.space.child", removed, room)
+        bot.put_state(room, "m.space.parent", removed, space)
+    stranger = home.people["eve"]
+    parent = {"type": "m.space.parent", "state_key": space, "content": home.via}
+    group = stranger.create_room(
+        name="Чат 2", invite=[home.user("anna"), bot.user_id], initial_state=[parent]
+    )
+    bot.join(group)
+    home.people["anna"].join(group)
+    home.rooms["eve/group"] = group
+
+
+def _build_ben(home: Home) -> None:
+    """A Space of version 10, upgraded to 12: nio loses its create event."""
+    home.rooms["ben/space old"] = home.space("ben", "10")
+    home.chat("ben", 1, "10")
+    home.rooms["ben/space"] = home.bot.upgrade(home.rooms["ben/space old"])
+    home.chat("ben", 2)
+
+
+def _build_guests(home: Home) -> None:
+    """Cleo has left everything, Dora never accepted an invite."""
+    cleo, space = home.people["cleo"], home.space("cleo")
+    chat = home.chat("cleo", 1)
+    for room in (chat, space):
+        if room == chat:
+            cleo.join(chat)
+        cleo.leave(room)
+    home.space("dora", join=False)
+    home.chat("dora", 1)
+
+
+def surviving_rows(home: Home) -> Rows:
+    """All that a reset left over."""
+    anna, cleo, met = home.user("anna"), home.user("cleo"), home.rooms["anna/1"]
+    placeholder = f"unregistered:{met}"
+    return {
+        "bot:settings": {"greeting": "Привет!"},
+        room_key(home.rooms["anna/4"]): room_row(home, "anna", 4),
+        user_key(cleo): {"space_id": home.rooms["cleo/space"], "next_chat_index": 2},
+        chat_key(anna, placeholder): new_chat_row(anna, placeholder, "matrix", met, placeholder),
+    }
+
+
+def room_row(home: Home, name: str, number: int) -> dict[str, Any]:
+    return {
+        "room_type": "chat",
+        "chat_id": f"C{number}",
+        "display_name": f"Чат {number}",
+        "matrix_user_id": home.user(name),
+        "space_id": home.rooms[f"{name}/space"],
+    }
+
+
+def right_rows(home: Home) -> Rows:
+    """What the rows must be in the end."""
+    rows: Rows = {}
+    for name, numbers in {"anna": (1, 2, 3, 4), "ben": (1, 2), "cleo": (1,), "dora": (1,)}.items():
+        user = home.user(name)
+        counter = {"space_id": home.rooms[f"{name}/space"], "next_chat_index": len(numbers) + 1}
+        rows[user_key(user)] = counter
+        for number in numbers:
+            room, title = home.rooms[f"{name}/{number}"], f"Чат {number}"
+            rows[room_key(room)] = room_row(home, name, number)
+            rows[chat_key(user, f"C{number}")] = new_chat_row(
+                user, f"C{number}", "matrix", room, title
+            )
+    return surviving_rows(home) | rows
+
+
+MISSING = {
+    *("anna", "anna/1", "anna/2", "anna/3", "anna/4"),
+    *("ben", "ben/1", "ben/2", "cleo/1", "dora", "dora/1"),
+}
+SKIPPED = {
+    Reason.SPACE: {"anna/space", "ben/space", "cleo/space", "dora/space"},
+    Reason.TOMBSTONED: {"anna/3 old", "ben/space old"},
+    Reason.NO_SPACE: {"anna/5", "anna/6"},
+    Reason.NOT_CREATED_BY_BOT: {"eve/group"},
+}
+
+
+# -- clients --------------------------------------------------------------------------------------
+
+
+@dataclass
+class Measured:
+    """A client behind the proxy, and what it asked since it was ready."""
+
+    client: nio.AsyncClient
+    proxy: RecordingProxy
+
+    @property
+    def paths(self) -> list[str]:
+        """Only reads, with nothing in the query (no `since`, no filter, no presence) or the body."""
+        for request in self.proxy.requests:
+            assert (request.method, request.query, request.body) == ("GET", {}, b"")
+            assert request.headers["Authorization"] == "Bearer ***"
+        paths = [request.path.removeprefix(API) for request in self.proxy.requests]
+        assert all(
+            path in ("/joined_rooms", "/account/whoami") or path.endswith("/state")
+            for path in paths
+        )
+        return paths
+
+
+async def never_synced(client: nio.AsyncClient, bot: ApiUser, room: str) -> None:
+    assert not client.rooms
+
+
+async def synced(client: nio.AsyncClient, bot: ApiUser, room: str) -> None:
+    await _sync(client, full_state=True)
+    assert room in client.rooms
+
+
+async def restarted(client: nio.AsyncClient, bot: ApiUser, room: str) -> None:
+    """From a stored token, after one message: `client.rooms` holds one thin room."""
+    await _sync(client)
+    token = client.next_batch
+    client.rooms.clear()
+    bot.send_text(room, "Привет")
+    client.next_batch = ""
+    await _sync(client, since=token)
+    assert list(client.rooms) == [room] and client.rooms[room].room_type is None
+
+
+async def _sync(client: nio.AsyncClient, **options: Any) -> None:
+    answer = await client.sync(timeout=0, set_presence="offline", **options)
+    assert isinstance(answer, nio.SyncResponse)
+
+
+Start = Callable[[nio.AsyncClient, ApiUser, str], Awaitable[None]]
+STARTS = pytest.mark.parametrize("start", [never_synced, synced, restarted])
+
+
+@asynccontextmanager
+async def measured(bot: ApiUser, start: Start, room: str) -> AsyncIterator[Measured]:
+    async with (
+        RecordingProxy(bot.url) as proxy,
+        nio_client(
+            proxy.url, bot.user_id, bot.account.access_token, bot.account.device_id
+        ) as client,
+    ):
+        await start(client, bot, room)
+        proxy.requests.clear()
+        yield Measured(client, proxy)
+
+
+def write_database(path: Path, rows: Rows) -> Path:
+    with closing(sqlite3.connect(path)) as database, database:
+        database.execute("CREATE TABLE kv (key TEXT PRIMARY KEY, value TEXT)")
+        values = [(key, json.dumps(row, ensure_ascii=False)) for key, row in rows.items()]
+        database.executemany("INSERT INTO kv VALUES (?, ?)", values)
+    return path
+
+
+def read_database(path: Path) -> dict[str, str]:
+    with closing(sqlite3.connect(path)) as database:
+        return dict(database.execute("SELECT key, value FROM kv"))
+
+
+def plan_of(path: Path) -> Callable[[RemoteState], Plan]:
+    rows = [row for row in read_database(path).items() if row[0].startswith(FAMILIES)]
+    return lambda remote: plan_repairs(remote, load_records(rows), PLAIN)
+
+
+async def run(seen: Measured, path: Path) -> dict[str, list[Any]]:
+    async with SQLiteStore(path) as store:
+        return await reconcile_matrix_state(seen.client, store, ChatManager(store))
+
+
+# -- reading --------------------------------------------------------------------------------------
+
+
+@STARTS
+async def test_every_room_is_told_right_by_both_roads(
+    home: Home, tmp_path: Path, start: Start
+) -> None:
+    planned = plan_of(write_database(tmp_path / "bot.db", surviving_rows(home)))
+    async with measured(home.bot, start, home.rooms["anna/1"]) as seen:
+        truth = planned(await load_remote(seen.client, PLAIN, local_rows=True))
+        assert len(seen.paths) == 2 + len(truth.joined)
+        unsettled = await load_unsettled(seen.client, PLAIN, planned, local_rows=True)
+        plan = planned(unsettled)
+        assert seen.paths
+    assert home.labels(unit.id for unit in truth.units) == MISSING
+    assert {unit.status for unit in truth.units} == {Status.MISSING}
+    assert not any(unit.needs_human for unit in truth.units)
+    skipped = {
+        reason: home.labels(skip.room_id for skip in truth.skipped if skip.reason is reason)
+        for reason in SKIPPED
+    }
+    assert skipped == SKIPPED
+    assert home.labels(truth.in_sync_users) == {"cleo"}
+    assert plan == truth
+
+
+async def test_a_user_who_left_and_has_no_row_is_a_question(home: Home, tmp_path: Path) -> None:
+    planned = plan_of(write_database(tmp_path / "bot.db", {}))
+    async with measured(home.bot, never_synced, "") as seen:
+        plan = planned(await load_remote(seen.client, PLAIN, local_rows=False))
+    asked = {unit.id for unit in plan.units if unit.status is Status.CONFLICT}
+    assert home.labels(asked) == {"cleo/space", "cleo/1", "anna/4"}
+
+
+async def test_a_crowded_room_of_a_stranger_is_known_by_its_create_event_alone(
+    home: Home, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(matrix, "BIG_ROOM_BYTES", 100)
+    async with nio_client(home.hs.url, home.bot.user_id, home.bot.account.access_token) as client:
+        remote = await load_remote(client, PLAIN, local_rows=True)
+    group = remote.rooms[home.rooms["eve/group"]]
+    assert (group.creator, group.name, group.members) == (home.user("eve"), "Чат 2", ())
+    assert remote.rooms[home.rooms["anna/space"]].members
+
+
+# -- writing --------------------------------------------------------------------------------------
+
+
+@STARTS
+async def test_lost_rows_come_back_and_the_homeserver_stays_as_it_is(
+    home: Home, tmp_path: Path, start: Start
+) -> None:
+    path = write_database(tmp_path / "bot.db", surviving_rows(home))
+    untouched = read_database(path)
+    before = event_ids(home.bot, home.rooms)
+    async with measured(home.bot, start, home.rooms["anna/1"]) as seen:
+        report = await run(seen, path)
+        after = read_database(path)
+        again = await run(seen, path)
+        assert seen.paths
+    assert {key: json.loads(value) for key, value in after.items()} == right_rows(home)
+    assert after.items() >= untouched.items()  # right rows stay byte-identical
+    assert read_database(path) == after
+    assert home.labels(report["restored_user_meta"]) == {"anna", "ben", "dora"}
+    assert len(report["restored_chat_rows"]) == 8 and not report["conflicts"]
+    assert not any(again[key] for key in WRITTEN) and not again["conflicts"]
+    assert home.labels(again["unchanged_rooms"]) == {u for u in MISSING if "/" in u}
+    assert event_ids(home.bot, home.rooms) == before
+
+
+async def test_rooms_that_linger_in_memory_are_not_joined(synapse: Synapse, tmp_path: Path) -> None:
+    home = settle(synapse, "bot-lingering", "flora")
+    home.space("flora")
+    for number in (1, 2, 3):
+        powers = {"users": {home.bot.user_id: 50, home.user("flora"): 100}}
+        home.bot.put_state(home.chat("flora", number, "10"), "m.room.power_levels", powers)
+    left, kicked = home.rooms["flora/2"], home.rooms["flora/3"]
+    home.people["flora"].join(kicked)
+    rows = {room_key(home.rooms[f"flora/{n}"]): room_row(home, "flora", n) for n in (1, 2, 3)}
+    path = write_database(tmp_path / "bot.db", rows)
+    async with measured(home.bot, synced, left) as seen:
+        home.bot.leave(left)
+        home.people["flora"].kick(kicked, home.bot.user_id)
+        await _sync(seen.client)
+        assert {left, kicked} <= seen.client.rooms.keys()
+        state = await seen.client.room_get_state(kicked)
+        assert isinstance(state, nio.RoomGetStateResponse)  # as of leaving
+        seen.proxy.requests.clear()
+        report = await run(seen, path)
+        assert seen.paths
+        async with SQLiteStore(path) as store:
+            single = await reconcile_single_room(
+                seen.client, store, ChatManager(store), kicked, home.user("flora")
+            )
+    assert report["orphaned_rows"] == sorted(room_key(room) for room in (left, kicked))
+    assert not {left, kicked} & {*report["joined_rooms"], *report["unchanged_rooms"]}
+    assert report["restored_chat_rows"] == [
+        {"user_id": home.user("flora"), "chat_id": "C1", "room_id": home.rooms["flora/1"]}
+    ]
+    # The numbers of rooms that are gone are never given again.
+    counter = json.loads(read_database(path)[user_key(home.user("flora"))])
+    assert counter["next_chat_index"] == 4
+    assert single["skipped_rooms"] == [{"room_id": kicked, "reason": "not_joined"}]
+
+
+async def test_a_bot_in_sync_pays_exactly_one_request(synapse: Synapse, tmp_path: Path) -> None:
+    home = settle(synapse, "bot-in-sync", "gina", "hugo")
+    for name, version in (("gina", "12"), ("hugo", "10")):
+        home.space(name, version)
+        home.chat(name, 1, version)
+    home.chat("gina", 2)
+    path = write_database(tmp_path / "bot.db", {})
+    async with measured(home.bot, synced, home.rooms["gina/1"]) as seen:
+        first = await run(seen, path)
+        assert len(first["restored_room_meta"]) == 3
+        seen.proxy.requests.clear()
+        again = await run(seen, path)
+        assert seen.paths == ["/joined_rooms"]
+        assert len(again["unchanged_rooms"]) == 3 and not any(again[key] for key in WRITTEN)
+
+        seen.proxy.requests.clear()
+        with closing(sqlite3.connect(path)) as database, database:
+            database.execute("DELETE FROM kv WHERE key = ?", [room_key(home.rooms["hugo/1"])])
+        repaired = await run(seen, path)
+        assert repaired["restored_room_meta"] == [home.rooms["hugo/1"]]
+        read = [path for path in seen.paths if path.endswith("/state")]
+        expected = [f"/rooms/{home.rooms[label]}/state" for label in ("hugo/1", "hugo/space")]
+        assert sorted(read) == sorted(expected)
+
+
+# -- the demo's world -----------------------------------------------------------------------------
+
+
+def told(plan: Plan) -> dict[str, tuple[Status, frozenset[str]]]:
+    """Status and codes of every user row and chat."""
+    units = {u.id: (u.status, frozenset(str(f.code) for f in u.findings)) for u in plan.units}
+    in_sync = (*plan.in_sync_rooms, *plan.in_sync_users)
+    return units | {unit: (Status.IN_SYNC, frozenset()) for unit in in_sync}
+
+
+@STARTS
+async def test_the_demo_is_told_as_expected(demo: DemoWorld, start: Start) -> None:
+    bot = ApiUser(demo.url, demo.account)
+    planned = plan_of(demo.database)
+    async with measured(bot, start, demo.rooms["dave/1"]) as seen:
+        truth = planned(await load_remote(seen.client, PLAIN, local_rows=True))
+        plan = planned(await load_unsettled(seen.client, PLAIN, planned, local_rows=True))
+        assert seen.paths
+    assert told(truth) == demo.expected
+    assert {skip.room_id: skip.reason for skip in truth.skipped} == demo.skipped
+    assert truth.orphans == demo.orphans
+    assert plan == truth
+
+
+async def test_the_demo_is_repaired_once_and_for_all(demo: DemoWorld) -> None:
+    bot = ApiUser(demo.url, demo.account)
+    state = event_ids(bot, demo.rooms)
+    async with measured(bot, synced, demo.rooms["dave/1"]) as seen:
+        report = await run(seen, demo.database)
+        after = read_database(demo.database)
+        again = await run(seen, demo.database)
+        assert seen.paths
+    assert report["repaired_chat_rows"] and report["restored_room_meta"]
+    assert not any(again[key] for key in WRITTEN)
+    assert again["conflicts"] == report["conflicts"] != []
+    assert read_database(demo.database) == after
+    assert event_ids(bot, demo.rooms) == state
+
+
+@STARTS
+async def test_an_unregistered_room_is_repaired_on_demand(demo: DemoWorld, start: Start) -> None:
+    bot, bob = ApiUser(demo.url, demo.account), demo.users["bob"].user_id
+    room, before = demo.rooms["bob/1"], read_database(demo.database)
+    assert chat_key(bob, f"unregistered:{room}") in before and room_key(room) not in before
+    async with (
+        measured(bot, start, demo.rooms["dave/1"]) as seen,
+        SQLiteStore(demo.database) as store,
+    ):
+        manager = ChatManager(store)
+        wrong = await reconcile_single_room(
+            seen.client, store, manager, room, demo.users["alice"].user_id
+        )
+        assert [c["code"] for c in wrong["conflicts"]] == ["owner_mismatch"]
+        assert read_database(demo.database) == before
+        report = await reconcile_single_room(seen.client, store, manager, room, bob)
+        again = await reconcile_single_room(seen.client, store, manager, room, bob)
+        assert seen.paths
+    assert report["restored_room_meta"] == [room]
+    assert {*again["unchanged_rooms"]} == {room} and not any(again[key] for key in WRITTEN)
+    after = read_database(demo.database)
+    changed = {key for key in after if after[key] != before.get(key)}
+    assert changed == {room_key(room), chat_key(bob, "C1"), user_key(bob)}
+    assert before.keys() <= after.keys()
+    assert json.loads(after[chat_key(bob, "C1")])["surface_ref"] == room

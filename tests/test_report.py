@@ -1,0 +1,185 @@
+"""The report of the bot's two functions (domain.md 5)."""
+
+import json
+from typing import Any
+
+import pytest
+
+from toolkit.model import (
+    Change,
+    Code,
+    Finding,
+    Plan,
+    Reason,
+    RowWrite,
+    Skip,
+    Status,
+    Unit,
+    UnitKind,
+)
+from toolkit.report import KEYS, build_report
+
+ALICE = "@alice:hs"
+
+
+def finding(unit: str, code: Code, key: str = "k", **more: Any) -> Finding:
+    return Finding(unit=unit, code=code, key=key, cause=f"cause of {code}", **more)
+
+
+def unit(id: str, *writes: RowWrite, findings: tuple[Finding, ...] = (), **more: Any) -> Unit:
+    kind = UnitKind.USER if more.get("owner") == id else UnitKind.ROOM
+    more = {"kind": kind, "status": Status.MISSING, "owner": ALICE} | more
+    change = Change(writes) if writes else None
+    return Unit(id=id, findings=findings, change=change, **more)
+
+
+def plan(*units: Unit, **more: Any) -> Plan:
+    return Plan(account="@bot:hs", **({"joined": (), "units": units} | more))
+
+
+def only(report: dict[str, list[Any]], *keys: str) -> dict[str, list[Any]]:
+    """The named lists; the others must be empty."""
+    assert [key for key in KEYS if report[key] and key not in keys] == []
+    return {key: report[key] for key in keys}
+
+
+def test_every_key_is_there_in_one_order_and_empty_without_news() -> None:
+    report = build_report(plan(), {})
+    assert list(report.items()) == [(key, []) for key in KEYS]
+    assert len(KEYS) == 12
+
+
+def test_restored_and_repaired_rows_are_told_apart_by_family() -> None:
+    new = unit(
+        "!a",
+        RowWrite("matrix_room:!a", None, "{}"),
+        RowWrite(f"chat:{ALICE}:C1", None, "{}"),
+    )
+    old = unit(
+        "!b",
+        RowWrite("matrix_room:!b", "{}", "{ }"),
+        RowWrite(f"chat:{ALICE}:C2", '{"surface_ref": "!gone"}', "{}"),
+    )
+    row = unit(ALICE, RowWrite(f"matrix_user:{ALICE}", None, "{}"), owner=ALICE)
+    report = build_report(plan(row, new, old), {"!a": None, "!b": None, ALICE: None})
+    assert {key: report[key] for key in KEYS if report[key]} == {
+        "restored_user_meta": [ALICE],
+        "restored_room_meta": ["!a"],
+        "repaired_room_meta": ["!b"],
+        "restored_chat_rows": [{"user_id": ALICE, "chat_id": "C1", "room_id": "!a"}],
+        "repaired_chat_rows": [
+            {"user_id": ALICE, "chat_id": "C2", "room_id": "!b", "previous_surface_ref": "!gone"}
+        ],
+    }
+
+
+@pytest.mark.parametrize("before", ["{not json", b"\xff", '{"other": 1}'])
+def test_a_chat_row_that_pointed_nowhere_has_no_previous_room(before: Any) -> None:
+    chat = unit("!a", RowWrite(f"chat:{ALICE}:C1", before, "{}"))
+    report = build_report(plan(chat), {"!a": None})
+    assert report["repaired_chat_rows"][0]["previous_surface_ref"] is None
+
+
+def test_a_repaired_user_row_is_named_by_its_user() -> None:
+    row = unit(ALICE, RowWrite(f"matrix_user:{ALICE}", "{}", "{ }"), owner=ALICE)
+    assert only(build_report(plan(row), {ALICE: None}), "repaired_user_meta") == {
+        "repaired_user_meta": [ALICE]
+    }
+
+
+def test_what_went_stale_is_a_conflict_and_not_restored() -> None:
+    lost = unit("!a", RowWrite("matrix_room:!a", None, "{}"))
+    row = unit(ALICE, RowWrite(f"matrix_user:{ALICE}", None, "{}"), owner=ALICE)
+    report = build_report(plan(lost, row), {"!a": "moved", ALICE: ""})
+    assert only(report, "conflicts")["conflicts"] == [
+        {"code": "stale_plan", "room_id": "!a", "detail": "moved"},
+        {"code": "stale_plan", "key": f"matrix_user:{ALICE}", "detail": ""},
+    ]
+
+
+def test_what_was_not_to_be_written_is_in_no_list() -> None:
+    lost = unit("!a", RowWrite("matrix_room:!a", None, "{}"))
+    only(build_report(plan(lost), {}))
+
+
+def test_conflicts_name_room_row_or_space_and_have_their_proposal() -> None:
+    conflict = {"status": Status.CONFLICT}
+    room = unit("!a", findings=(finding("!a", Code.OWNER_LEFT, proposal=ALICE),), **conflict)
+    row = unit(ALICE, findings=(finding(ALICE, Code.MULTIPLE_SPACES),), owner=ALICE, **conflict)
+    space = unit(
+        "!s",
+        findings=(finding("!s", Code.OWNER_UNKNOWN), finding("!s", Code.MISSING_ROW)),
+        owner=None,
+        kind=UnitKind.USER,
+        **conflict,
+    )
+    loose = finding("chat:x", Code.UNREADABLE_ROW, "chat:x")
+    report = build_report(plan(room, row, space, loose=(loose,)), {})
+    assert only(report, "conflicts")["conflicts"] == [
+        {
+            "code": "owner_left",
+            "room_id": "!a",
+            "detail": "cause of owner_left",
+            "proposal": ALICE,
+        },
+        {"code": "owner_unknown", "room_id": "!s", "detail": "cause of owner_unknown"},
+        {"code": "unreadable_row", "key": "chat:x", "detail": "cause of unreadable_row"},
+        {
+            "code": "multiple_spaces",
+            "key": f"matrix_user:{ALICE}",
+            "detail": "cause of multiple_spaces",
+        },
+    ]
+
+
+def test_a_moved_chat_and_a_lowered_counter_are_noted_with_both_values() -> None:
+    told = (
+        finding("!a", Code.WRONG_SURFACE_REF, "chat:1", local="!x", remote="!a"),
+        finding("!a", Code.WRONG_FIELD),
+    )
+    note = finding(ALICE, Code.IDS_EXHAUSTED, "matrix_user:1")
+    report = build_report(plan(unit("!a", findings=told), notes=(note,)), {})
+    assert only(report, "notes")["notes"] == [
+        {
+            "code": "wrong_surface_ref",
+            "key": "chat:1",
+            "detail": "cause of wrong_surface_ref (was !x, should be !a)",
+        },
+        {"code": "ids_exhausted", "key": "matrix_user:1", "detail": "cause of ids_exhausted"},
+    ]
+
+
+def test_lists_are_sorted_and_json_can_hold_them() -> None:
+    units = [
+        unit(
+            room,
+            status=Status.CONFLICT,
+            findings=(finding(room, Code.ROOM_UNREADABLE), finding(room, Code.CHAT_ID_UNKNOWN)),
+        )
+        for room in ("!b", "!a")
+    ]
+    skips = (Skip("!z", Reason.SPACE), Skip("!y", Reason.TOMBSTONED))
+    report = build_report(
+        plan(
+            *units,
+            joined=("!z", "!y"),
+            skipped=skips,
+            orphans=("k2", "k\udce9"),
+            in_sync_rooms=("!c",),
+        ),
+        {},
+    )
+    assert [(c["room_id"], c["code"]) for c in report["conflicts"]] == [
+        ("!a", "chat_id_unknown"),
+        ("!a", "room_unreadable"),
+        ("!b", "chat_id_unknown"),
+        ("!b", "room_unreadable"),
+    ]
+    assert report["joined_rooms"] == ["!y", "!z"]
+    assert report["skipped_rooms"] == [
+        {"room_id": "!y", "reason": "tombstoned"},
+        {"room_id": "!z", "reason": "space"},
+    ]
+    assert report["unchanged_rooms"] == ["!c"]
+    assert report["orphaned_rows"] == ["k2", "k\udce9"]
+    assert json.loads(json.dumps(report)) == report

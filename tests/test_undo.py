@@ -1,0 +1,173 @@
+"""Taking a run back: rows as they were, to the byte, and nothing that was written since."""
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.bench import ALICE, Bench, small_rows, states
+from toolkit import SQLiteStore, StoreError
+from toolkit.journal import Journal, Run
+from toolkit.model import Choices, Status
+from toolkit.records import chat_key, room_key, user_key
+from toolkit.undo import history, plan_undo, undo
+
+A1, C1 = room_key("!a1"), chat_key(ALICE, "C1")
+CLEAN = {k: v for k, v in small_rows().items() if k not in (A1, user_key(ALICE))}
+BROKEN = CLEAN | {C1: '{"surface_ref":"!gone",  "mine": 1e400}', room_key("!b1"): b"\xff{"}
+
+
+@pytest.fixture
+def bench(tmp_path: Path) -> Bench:
+    found = Bench(tmp_path / "bot.db")
+    found.fill(BROKEN)
+    return found
+
+
+@pytest.fixture
+async def store(bench: Bench) -> AsyncIterator[SQLiteStore]:
+    async with SQLiteStore(bench.path) as found:
+        yield found
+
+
+async def repaired(bench: Bench, store: SQLiteStore) -> str:
+    """Repair everything; the run's name."""
+    result = await bench.run(store, choices={"!b1": Choices(overwrite=True)})
+    assert set(states(result).values()) == {"applied"}
+    assert result.run
+    return result.run
+
+
+async def test_undo_puts_every_row_back_to_the_byte(bench: Bench, store: SQLiteStore) -> None:
+    before = bench.bytes()
+    run = await repaired(bench, store)
+    assert bench.bytes() != before
+    plan, result = await undo(store, run, by="eva")
+    assert set(states(result).values()) == {"applied"}
+    assert [unit.id for unit in plan.units] == ["!a1", "!b1", ALICE]
+    assert bench.bytes() == before
+
+
+async def test_looking_at_an_undo_writes_nothing(bench: Bench, store: SQLiteStore) -> None:
+    run = await repaired(bench, store)
+    before = bench.bytes()
+    plan = await plan_undo(store, run)
+    assert [unit.status for unit in plan.units] == [Status.MISMATCHED] * 3
+    assert bench.bytes() == before
+
+
+async def test_an_undo_is_a_run_with_backup_and_journal(bench: Bench, store: SQLiteStore) -> None:
+    run = await repaired(bench, store)
+    _, result = await undo(store, run, by="eva", backup_dir=bench.path.parent)
+    first, second = await history(store)
+    assert (first.id, first.undoes, second.undoes, second.action) == (run, None, run, "undo")
+    assert {entry.by for entry in second.entries} == {"eva"}
+    assert len(bench.backups()) == 2
+    assert second.backup == str(result.backup)
+
+
+async def test_an_undo_can_be_undone(bench: Bench, store: SQLiteStore) -> None:
+    run = await repaired(bench, store)
+    after = bench.bytes()
+    _, result = await undo(store, run)
+    assert result.run
+    await undo(store, result.run)
+    assert bench.bytes() == after
+
+
+async def test_a_second_undo_finds_nothing_as_the_run_left_it(
+    bench: Bench, store: SQLiteStore
+) -> None:
+    run = await repaired(bench, store)
+    await undo(store, run)
+    before, files = bench.bytes(), bench.backups()
+    plan, result = await undo(store, run)
+    assert result.outcomes == {}
+    assert {unit.status for unit in plan.units} == {Status.CONFLICT}
+    causes = {finding.cause for unit in plan.units for finding in unit.findings}
+    assert causes == {"the row is already as it was before the run; there is nothing to take back"}
+    assert (bench.bytes(), bench.backups()) == (before, files)
+
+
+@pytest.mark.parametrize("wrote", [None, '{"space_id":"!alice","next_chat_index":4}'])
+async def test_a_row_that_was_written_since_stays_and_is_named(
+    bench: Bench, store: SQLiteStore, wrote: Any
+) -> None:
+    run = await repaired(bench, store)
+    bench.put({user_key(ALICE): wrote})
+    since = bench.bytes().get(user_key(ALICE))
+    plan, result = await undo(store, run)
+    assert states(result) == {"!a1": "applied", "!b1": "applied"}
+    [left] = [unit for unit in plan.units if unit.change is None]
+    assert [finding.key for finding in left.findings] == [user_key(ALICE)]
+    assert bench.bytes().get(user_key(ALICE)) == since
+    assert bench.row(A1) is None
+
+
+async def test_a_unit_is_taken_back_whole_or_not_at_all(bench: Bench, store: SQLiteStore) -> None:
+    run = await repaired(bench, store)
+    bench.put({A1: {"mine": 1}})
+    chat = bench.bytes()[C1]
+    await undo(store, run)
+    assert bench.row(A1) == {"mine": 1}
+    assert bench.bytes()[C1] == chat
+
+
+async def test_only_rows_of_the_run_matter_to_an_undo(
+    bench: Bench, store: SQLiteStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A live bot writes other rows of the user while the undo is running."""
+    run = await repaired(bench, store)
+    begin = Journal.begin
+
+    def meanwhile(self: Journal, intent: Run) -> None:
+        bench.put({chat_key(ALICE, "C9"): {"surface_ref": "!a1"}, room_key("!new"): "{"})
+        begin(self, intent)
+
+    monkeypatch.setattr(Journal, "begin", meanwhile)
+    _, result = await undo(store, run)
+    assert set(states(result).values()) == {"applied"}
+
+
+async def test_only_applied_units_are_taken_back(
+    bench: Bench, store: SQLiteStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begin = Journal.begin
+
+    def meanwhile(self: Journal, intent: Run) -> None:
+        bench.put({A1: {"mine": 1}})
+        begin(self, intent)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Journal, "begin", meanwhile)
+        result = await bench.run(store)
+    assert states(result) == {ALICE: "stale", "!a1": "stale"}
+    assert result.run
+    assert (await plan_undo(store, result.run)).units == ()
+
+
+async def test_an_interrupted_run_is_taken_back_as_far_as_it_went(
+    bench: Bench, store: SQLiteStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = bench.bytes()
+    with monkeypatch.context() as patch:
+        patch.setattr(Journal, "finish", lambda self, run: None)
+        run = await repaired(bench, store)
+    [told] = await history(store)
+    assert not told.finished
+    assert {entry.outcome for entry in told.entries} == {"applied"}
+    await undo(store, run)
+    assert bench.bytes() == before
+    first, second = await history(store)
+    assert {entry.outcome for entry in (*first.entries, *second.entries)} == {"applied"}
+
+
+async def test_an_unknown_run_is_an_error_that_names_the_latest(
+    bench: Bench, store: SQLiteStore
+) -> None:
+    with pytest.raises(StoreError, match="no run nope in the journal; the latest are: none"):
+        await undo(store, "nope")
+    run = await repaired(bench, store)
+    with pytest.raises(StoreError, match=run):
+        await plan_undo(store, "nope")

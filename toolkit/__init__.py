@@ -1,0 +1,68 @@
+"""Find and repair what a Matrix bot forgot about rooms that it is still in.
+
+Names are loaded when they are first used: a bot pays for what it calls, not for the notebook.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from toolkit.chat import (
+        ChatContext,
+        ChatManager,
+        get_room_meta,
+        get_user_meta,
+        set_room_meta,
+        set_user_meta,
+    )
+    from toolkit.convention import Convention
+    from toolkit.decisions import Decision
+    from toolkit.errors import HomeserverError, RemoteIncomplete, StoreError, ToolkitError
+    from toolkit.reconcile import reconcile_matrix_state, reconcile_single_room
+    from toolkit.store import InMemoryStore, SQLiteStore
+
+__version__ = "0.1.0"
+
+_HOME = {
+    "ChatContext": "chat",
+    "ChatManager": "chat",
+    "Convention": "convention",
+    "Decision": "decisions",
+    "HomeserverError": "errors",
+    "InMemoryStore": "store",
+    "RemoteIncomplete": "errors",
+    "SQLiteStore": "store",
+    "StoreError": "errors",
+    "ToolkitError": "errors",
+    "get_room_meta": "chat",
+    "get_user_meta": "chat",
+    "reconcile_matrix_state": "reconcile",
+    "reconcile_single_room": "reconcile",
+    "set_room_meta": "chat",
+    "set_user_meta": "chat",
+}
+
+__all__ = [
+    "ChatContext",
+    "ChatManager",
+    "Convention",
+    "Decision",
+    "HomeserverError",
+    "InMemoryStore",
+    "RemoteIncomplete",
+    "SQLiteStore",
+    "StoreError",
+    "ToolkitError",
+    "get_room_meta",
+    "get_user_meta",
+    "reconcile_matrix_state",
+    "reconcile_single_room",
+    "set_room_meta",
+    "set_user_meta",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name in _HOME:
+        return getattr(import_module(f"toolkit.{_HOME[name]}"), name)
+    raise AttributeError(f"module 'toolkit' has no attribute {name!r}")

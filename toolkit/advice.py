@@ -1,0 +1,156 @@
+"""What a finding says and what to do about a unit, in words for a bot's developer. Pure.
+
+Decides nothing: the planner has said what is wrong and what may be written. Values from rooms and
+rows stand in these texts as they are; whoever shows them makes them `visible`.
+"""
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from toolkit.model import Code, Finding, Plan, RowWrite, Unit, UnitKind
+from toolkit.records import CHAT, ROOM, Raw, decode_object
+
+_CHOOSE = {
+    Code.OWNER_AMBIGUOUS: "pick the owner with --owner @user:server",
+    Code.OWNER_UNKNOWN: "pick the owner with --owner @user:server",
+    Code.OWNER_LEFT: "agree, or pick another owner with --owner",
+    Code.OWNER_CHANGED: "agree, or pick another owner with --owner",
+    Code.CHAT_ID_UNKNOWN: "pick a chat id with --chat-id C…",
+    Code.CHAT_ID_INFERRED: "agree, or pick another id with --chat-id",
+    Code.EVIDENCE_DISAGREES: "pick the right id with --chat-id C…",
+    Code.DUPLICATE_CHAT_ID: "pick who gets which id with --chat-id C…",
+    Code.MULTIPLE_SPACES: "pick the Space of the user's row with --space '!…'",
+    Code.UNREADABLE_ROW: "look at the row, then replace it with --overwrite",
+    Code.ROOM_UNREADABLE: "try again when the homeserver gives the room",
+    Code.STALE_PLAN: "look again, it changed meanwhile",
+    Code.COUNTER_TOO_HIGH: "lower it with --lower-counters while the bot is stopped",
+}
+
+
+def row_name(key: str) -> str:
+    """A row by what it is, without its ids.
+
+    >>> row_name("chat:@alice:example.org:C4")
+    'chat row'
+    """
+    if key.startswith(CHAT):
+        return "chat row"
+    return "room row" if key.startswith(ROOM) else "user row"
+
+
+def unit_name(unit: Unit) -> str:
+    """Whose row or chat a unit is, as far as that is known; empty if it isn't."""
+    if unit.kind is UnitKind.USER:
+        own = unit.id == unit.owner or not unit.space_id
+        return "user row" if own else f"user row of {unit.owner or 'nobody yet'}"
+    if unit.chat_id:
+        return f"{unit.chat_id} of {unit.owner or 'nobody yet'}"
+    return f"a chat of {unit.owner}" if unit.owner else ""
+
+
+def what(finding: Finding) -> str:
+    """What is wrong, in one phrase.
+
+    >>> what(Finding(unit="!r", code=Code.MISSING_ROW, key="matrix_room:!r", cause=""))
+    'room row is missing'
+    """
+    row = row_name(finding.key)
+    if finding.code is Code.MISSING_ROW:
+        return f"{row} is missing"
+    if finding.code is Code.UNREADABLE_ROW:
+        return f"{row} can't be read"
+    if finding.field:
+        return (
+            f"{row}: {finding.field} is {_value(finding.local)}, should be {_value(finding.remote)}"
+        )
+    words = finding.code.value.replace("_", " ")
+    return f"{words} (proposed: {finding.proposal})" if finding.proposal else words
+
+
+def action(unit: Unit) -> str:
+    """What happens next, or what a person has to do first."""
+    told = [_advise(finding, unit) for finding in unit.findings if _open(finding, unit)]
+    if unit.candidates:
+        told.append(f"candidates: {', '.join(unit.candidates)}")
+    words = "; ".join(dict.fromkeys(told))
+    if not unit.change:
+        return words or "nothing can be written yet"
+    if not unit.needs_human:
+        return f"apply would {_verbs(unit)}" + (f"; {words}" if words else "")
+    return f"{words or 'agree to what you picked'} (apply would then {_verbs(unit)})"
+
+
+def changed_fields(write: RowWrite) -> list[tuple[str, str, str]]:
+    """A write field by field: name, before and after; an unreadable row is one field without name."""
+    before, after = _fields(write.before), _fields(write.after)
+    if (before is None and write.before is not None) or (after is None and write.after is not None):
+        return [("", _raw(write.before), _raw(write.after))]
+    old, new = before or {}, after or {}
+    return [
+        (field, _json(old, field), _json(new, field))
+        for field in dict.fromkeys([*old, *new])
+        if field not in old or field not in new or old[field] != new[field]
+    ]
+
+
+def verb(write: RowWrite) -> str:
+    """What a write does to its row."""
+    if write.before is None:
+        return "insert"
+    if write.after is None:
+        return "delete"
+    return "change" if _fields(write.before) is not None else "overwrite"
+
+
+def unsettled(plan: Plan) -> list[Unit]:
+    """Units that a person has to decide about."""
+    return [unit for unit in plan.units if unit.needs_human or not unit.change]
+
+
+def settled(plan: Plan) -> list[Unit]:
+    """Units that may be written as they are."""
+    return [unit for unit in plan.units if unit.change and not unit.needs_human]
+
+
+def _open(finding: Finding, unit: Unit) -> bool:
+    """Whether a person can still do something about this finding."""
+    if finding.code is not Code.COUNTER_TOO_HIGH:
+        return finding.code in _CHOOSE
+    writes = unit.change.writes if unit.change else ()
+    return all(
+        (_fields(write.after) or {}).get(finding.field) != finding.remote for write in writes
+    )
+
+
+def _advise(finding: Finding, unit: Unit) -> str:
+    if finding.code is Code.OWNER_AMBIGUOUS and any(c.startswith("!") for c in unit.candidates):
+        return "pick the Space that the room belongs to with --space '!…'"
+    return _CHOOSE[finding.code]
+
+
+def _verbs(unit: Unit) -> str:
+    writes = unit.change.writes if unit.change else ()
+    return " and ".join(f"{verb(write)} the {row_name(write.key)}" for write in writes)
+
+
+def _fields(raw: Raw) -> dict[str, Any] | None:
+    try:
+        return decode_object(raw)
+    except ValueError:
+        return None
+
+
+def _raw(raw: Raw) -> str:
+    if raw is None:
+        return ""
+    return f"{len(raw)} bytes {raw[:40].hex()}" if isinstance(raw, bytes) else str(raw)
+
+
+def _json(row: Mapping[str, Any], field: str) -> str:
+    return json.dumps(row[field], ensure_ascii=False) if field in row else ""
+
+
+def _value(value: Any) -> str:
+    """A value that the row should have had, or has; None says that the field isn't there."""
+    return "absent" if value is None else json.dumps(value, ensure_ascii=False)

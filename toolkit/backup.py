@@ -1,0 +1,88 @@
+"""Backups of the bot's database: where they go, who may read them, how many stay.
+
+SQLite's online backup does the copying, and `store.py` starts it: a plain copy of the file of a
+running bot is torn, and no integrity check can see it. Here is everything around it.
+"""
+
+import contextlib
+import os
+import re
+import shutil
+import sqlite3
+import stat
+from collections.abc import Iterator
+from pathlib import Path
+
+from toolkit.errors import StoreError
+
+_RUN = r"[0-9]{8}T[0-9]{6}Z-[0-9a-f]+"
+
+
+def backup_path(database: Path, directory: Path | None, name: str) -> Path:
+    """Where the backup of this run goes: `{database}.{name}.backup`, beside it or in `directory`.
+
+    `name` is the run's, such as `20261122T220345Z-3f2a`; another form is a ValueError, because
+    `remove_older` wouldn't know the file again. StoreError if there is no such folder, or there is
+    such a file.
+    """
+    if not re.fullmatch(_RUN, name):
+        raise ValueError(f"a backup is named after a run, like 20261122T220345Z-3f2a, not {name!r}")
+    folder = database.parent if directory is None else directory
+    if not folder.is_dir():
+        raise StoreError(f"Can't back up {database}: there is no folder {folder}; create it first.")
+    target = folder / f"{database.name}.{name}.backup"
+    if target.exists():
+        raise StoreError(f"Can't back up {database}: {target} is there already; try again.")
+    return target
+
+
+def check_space(database: Path, target: Path, needed: int) -> None:
+    """Raise StoreError if fewer than `needed` bytes are free where `target` is to go.
+
+    A disk that fills up in the middle would stop the bot too.
+    """
+    free = shutil.disk_usage(target.parent).free
+    if free < needed:
+        raise StoreError(
+            f"Can't back up {database}: it needs {needed:,} bytes and {target.parent} has "
+            f"{free:,} free; free some space or name a folder on another disk."
+        )
+
+
+@contextlib.contextmanager
+def new_backup(database: Path, target: Path) -> Iterator[sqlite3.Connection]:
+    """An empty database to copy into; it becomes `target` on normal exit and vanishes on any other.
+
+    Open to its owner alone, and never wider than the database, from before the first byte. Until it
+    is whole it is called `….partial`: not even a crash leaves half a file that looks like a backup.
+    """
+    partial = target.with_name(f"{target.name}.partial")
+    mode = stat.S_IMODE(database.stat().st_mode) & 0o600
+    os.close(os.open(partial, os.O_CREAT | os.O_EXCL | os.O_WRONLY, mode))
+    try:
+        with contextlib.closing(_connect(partial)) as connection:
+            yield connection
+        partial.replace(target)
+    except BaseException:
+        partial.unlink(missing_ok=True)
+        raise
+
+
+def _connect(path: Path) -> sqlite3.Connection:
+    """A connection that the store's thread may fill; no journal: there is nothing to go back to."""
+    uri = f"{path.absolute().as_uri()}?mode=rw"
+    connection = sqlite3.connect(uri, uri=True, check_same_thread=False, isolation_level=None)
+    connection.execute("PRAGMA journal_mode=OFF")
+    return connection
+
+
+def remove_older(database: Path, newest: Path, keep: int) -> None:
+    """Remove the oldest backups of this database, so that `keep` stay with `newest` among them.
+
+    The age is the one in the name. One that can't be removed stays: the new backup is what matters.
+    """
+    pattern = re.compile(rf"{re.escape(database.name)}\.{_RUN}\.backup")
+    found = (path for path in newest.parent.iterdir() if pattern.fullmatch(path.name))
+    for path in sorted((path for path in found if path != newest), reverse=True)[keep - 1 :]:
+        with contextlib.suppress(OSError):
+            path.unlink()

@@ -1,0 +1,284 @@
+"""Which chat a room is: the ladder of domain.md 2.7, duplicates, and proposals. Pure.
+
+Works on all chats of one owner at once, because a number can be right for one room only by not being
+another's.
+"""
+
+import itertools
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
+
+import msgspec
+
+from toolkit.convention import Convention, chat_number
+from toolkit.model import NO_EVIDENCE, RANK, Choices, Code, Evidence, RoomState, Rung
+from toolkit.naming import Naming
+
+
+class ChatId(msgspec.Struct, frozen=True, gc=False):
+    """The answer for one room: certain if `code` is None, else a conflict, perhaps with a proposal.
+
+    `claims` are all ids that the room may turn out to hold; nobody else may be given one of them.
+    `free`: the id may be had by a mere yes: no other room claims it or is proposed it.
+    """
+
+    chat_id: str | None
+    evidence: Evidence = NO_EVIDENCE
+    code: Code | None = None
+    cause: str = ""
+    claims: tuple[tuple[str, Rung], ...] = ()
+    free: bool = True
+
+    @property
+    def certain(self) -> bool:
+        return self.code is None and self.chat_id is not None
+
+
+_ROW_EVIDENCE = Evidence(Rung.ROOM_ROW)
+
+
+class Context(msgspec.Struct, frozen=True):
+    """What the ladder asks besides the rooms."""
+
+    account: str
+    convention: Convention
+    naming: Naming
+
+
+def find_chat_ids(
+    chats: Mapping[str, tuple[RoomState, ...]],
+    owner: str,
+    context: Context,
+    choices: Mapping[str, Choices],
+    unread: Mapping[str, ChatId] = MappingProxyType({}),
+) -> dict[str, ChatId]:
+    """Room id -> answer, for all chats of one owner (newest version -> all versions).
+
+    `unread`: what is known of rooms that could not be read; they claim, and get no answer.
+    """
+    found = {room_id: find_chat_id(versions, owner, context) for room_id, versions in chats.items()}
+    found |= unread
+    found |= {
+        room_id: _choose(room_id, choice.chat_id, found)
+        for room_id in chats
+        if (choice := choices.get(room_id)) and choice.chat_id is not None
+    }
+    _settle_duplicates(found)
+    _propose_by_creation(found, chats)
+    _mark_taken(found)
+    return {room_id: found[room_id] for room_id in chats} if unread else found
+
+
+def find_chat_id(versions: tuple[RoomState, ...], owner: str, context: Context) -> ChatId:
+    """Climb down the ladder for one room, without looking at its neighbours."""
+    if len(versions) == 1 and (settled := _by_rows(versions[0], owner, context)):
+        return settled
+    claims: list[tuple[str, Rung]] = []
+    proof: tuple[str, ...] = ()
+    for rung, answer in (
+        (Rung.ROOM_ROW, _room_row(versions, owner, context)),
+        (Rung.CHAT_ROW, _chat_row(versions, owner, context)),
+    ):
+        if answer:
+            claims.append((answer, rung))
+    if event := _state_event(versions, context):
+        claims.append((event.chat_id, Rung.STATE_EVENT))
+        proof = (event.chat_id_event,) if len(claims) == 1 else ()
+    if claims:
+        chat_id, rung = claims[0]
+        if any(other != chat_id for other, _ in claims):
+            return ChatId(
+                None, NO_EVIDENCE, Code.EVIDENCE_DISAGREES, _disagree(claims), tuple(claims)
+            )
+        return ChatId(chat_id, Evidence(rung, proof), claims=((chat_id, rung),))
+    return _by_name(versions, context)
+
+
+def _by_rows(room: RoomState, owner: str, context: Context) -> ChatId | None:
+    """The short road for the many rooms whose two rows agree, and no event says otherwise."""
+    row = context.naming.local.rooms.get(room.room_id)
+    if row is None or room.chat_id is not None or row.matrix_user_id != owner:
+        return None
+    pointing = context.naming.pointing.get(room.room_id)
+    if pointing != [(owner, row.chat_id)]:
+        return None
+    return ChatId(row.chat_id, _ROW_EVIDENCE, claims=((row.chat_id, Rung.ROOM_ROW),))
+
+
+def _room_row(versions: tuple[RoomState, ...], owner: str, context: Context) -> str | None:
+    rows = context.naming.local.rooms
+    for version in versions:
+        row = rows.get(version.room_id)
+        if row and row.matrix_user_id == owner and chat_number(row.chat_id):
+            return row.chat_id
+    return None
+
+
+def _chat_row(versions: tuple[RoomState, ...], owner: str, context: Context) -> str | None:
+    for version in versions:
+        names = context.naming.pointing.get(version.room_id, ())
+        ids = [chat_id for user, chat_id in names if user == owner]
+        if len(ids) == 1:
+            return ids[0]
+    return None
+
+
+def _state_event(versions: tuple[RoomState, ...], context: Context) -> RoomState | None:
+    if context.convention.state_event_type is None:
+        return None
+    for version in versions:
+        if version.chat_id_sender == context.account and chat_number(version.chat_id):
+            return version
+    return None
+
+
+def _by_name(versions: tuple[RoomState, ...], context: Context) -> ChatId:
+    foreign: ChatId | None = None
+    for version in versions:
+        chat_id = context.convention.chat_id_of(version.name) if version.name else None
+        if chat_id is None:
+            continue
+        proof = (version.name_event,) if version.name_event else ()
+        if version.name_sender == context.account:
+            return ChatId(
+                chat_id, Evidence(Rung.ROOM_NAME, proof), claims=((chat_id, Rung.ROOM_NAME),)
+            )
+        foreign = foreign or ChatId(
+            chat_id, Evidence(Rung.FOREIGN_NAME, proof), Code.CHAT_ID_INFERRED, _FOREIGN_NAME
+        )
+    return foreign or ChatId(None, NO_EVIDENCE, Code.CHAT_ID_UNKNOWN, _UNKNOWN)
+
+
+def find_told_ids(room: RoomState, context: Context) -> list[str]:
+    """The ids that the room itself tells, by event and by name, whatever the rows say about it."""
+    event = _state_event((room,), context)
+    told = (event.chat_id if event else None, _by_name((room,), context).chat_id)
+    return [chat_id for chat_id in told if chat_id]
+
+
+def _choose(room_id: str, chosen: str, found: Mapping[str, ChatId]) -> ChatId:
+    """A human's pick counts unless it is no chat id or another room's certain one."""
+    own = found[room_id]
+    if not chat_number(chosen):
+        return _refuse(own, "the chosen chat id is not one: it must be C and a number, such as C4")
+    claimants = {other for other, answer in found.items() if chosen in dict(answer.claims)}
+    if claimants and room_id not in claimants:
+        return _refuse(own, f"the chosen chat id {chosen} is claimed by another room")
+    return ChatId(chosen, Evidence(Rung.CHOICE), claims=((chosen, Rung.CHOICE),))
+
+
+def _refuse(own: ChatId, why: str) -> ChatId:
+    """What was found stands, but nobody gets it by a yes that was meant for another id."""
+    return msgspec.structs.replace(
+        own,
+        code=own.code or Code.CHAT_ID_UNKNOWN,
+        cause=f"{why}. {own.cause}".strip(),
+        free=False,
+    )
+
+
+def _settle_duplicates(found: dict[str, ChatId]) -> None:
+    """One claimant by a strictly higher rung keeps the id; otherwise nobody does (domain.md 3)."""
+    if len({chat_id for answer in found.values() for chat_id, _ in answer.claims}) == sum(
+        len(answer.claims) for answer in found.values()
+    ):
+        return  # nobody claims what another one claims
+    claimants: dict[str, list[str]] = defaultdict(list)
+    best: dict[tuple[str, str], int] = {}
+    for room_id, answer in found.items():
+        for chat_id, rung in answer.claims:
+            claimants[chat_id].append(room_id)
+            known = best.get((chat_id, room_id), len(RANK))
+            best[chat_id, room_id] = min(known, RANK[rung])
+    for chat_id, several in claimants.items():
+        rooms = set(several)
+        if len(rooms) < 2:
+            continue
+        ranks = sorted(best[chat_id, room_id] for room_id in rooms)
+        for room_id in rooms:
+            winner = best[chat_id, room_id] == ranks[0] < ranks[1]
+            if not winner and found[room_id].chat_id == chat_id:
+                found[room_id] = msgspec.structs.replace(
+                    found[room_id],
+                    code=Code.DUPLICATE_CHAT_ID,
+                    cause=_duplicate(chat_id, len(rooms)),
+                )
+
+
+def _propose_by_creation(
+    found: dict[str, ChatId], chats: Mapping[str, Sequence[RoomState]]
+) -> None:
+    """Fill a gap that fits exactly, if the certain ids rise with the age of their rooms."""
+    if all(answer.code is not Code.CHAT_ID_UNKNOWN for answer in found.values()):
+        return
+    aged = [(_made(versions[-1]), room_id) for room_id, versions in chats.items()]
+    ages = {age for age, _ in aged}
+    if None in ages or len(ages) < len(aged):
+        return  # two rooms of the same instant have no order
+    numbers = [
+        (room_id, chat_number(found[room_id].chat_id) if found[room_id].certain else None)
+        for _, room_id in sorted(aged, key=lambda pair: pair[0] or 0)
+    ]
+    certain = [number for _, number in numbers if number is not None]
+    if any(later <= earlier for earlier, later in itertools.pairwise(certain)):
+        return
+    before, run = 0, list[str]()
+    for room_id, number in numbers:
+        if number is None:
+            run.append(room_id)
+            continue
+        if number - before - 1 == len(run):
+            _propose(run, before, found)
+        before, run = number, []
+
+
+def _made(oldest: RoomState) -> int | None:
+    """When the chat was begun; unknown if the room goes on from one that isn't known."""
+    return oldest.created if oldest.predecessor is None else None
+
+
+def _propose(run: list[str], before: int, found: dict[str, ChatId]) -> None:
+    if any(
+        found[room_id].code is Code.DUPLICATE_CHAT_ID or found[room_id].claims for room_id in run
+    ):
+        return  # a disputed room may turn out to hold any of the numbers
+    for number, room_id in enumerate(run, before + 1):
+        if found[room_id].code is Code.CHAT_ID_UNKNOWN and found[room_id].free:
+            found[room_id] = ChatId(
+                f"C{number}", Evidence(Rung.CREATION_ORDER), Code.CHAT_ID_INFERRED, _BY_CREATION
+            )
+
+
+def _mark_taken(found: dict[str, ChatId]) -> None:
+    """A proposed id that another room may hold can't be had by a mere yes."""
+    proposed = [answer.chat_id for answer in found.values() if answer.code is Code.CHAT_ID_INFERRED]
+    if not proposed:
+        return
+    claimed = {chat_id for answer in found.values() for chat_id, _ in answer.claims}
+    for room_id, answer in found.items():
+        if answer.code is Code.CHAT_ID_INFERRED and (
+            answer.chat_id in claimed or proposed.count(answer.chat_id) > 1
+        ):
+            found[room_id] = msgspec.structs.replace(answer, free=False)
+
+
+def _disagree(claims: Sequence[tuple[str, Rung]]) -> str:
+    said = ", ".join(f"{rung.value.replace('_', ' ')} says {chat_id}" for chat_id, rung in claims)
+    return f"the evidence disagrees about which chat this room is: {said}"
+
+
+def _duplicate(chat_id: str, rooms: int) -> str:
+    return (
+        f"{rooms} rooms claim to be {chat_id}: a reset that made new rooms beside the old ones leaves "
+        "such twins, and only you know which one the user still writes in"
+    )
+
+
+_FOREIGN_NAME = (
+    "only the room's name tells the number, and somebody else than the bot wrote that name"
+)
+_BY_CREATION = (
+    "the order in which the user's rooms were made leaves exactly this number for the room"
+)
+_UNKNOWN = "no row, no event and no name says which chat this room is; pick a free chat id"

@@ -1,0 +1,77 @@
+"""The command `matrix-drift`: a thin face on the same plan and the same writer as the bot's functions.
+
+Here is what every command shares: how errors are told, and the exit codes. 0 is in sync, 2 is drift or
+something left to decide, 1 is everything else, wrong usage and Ctrl+C included.
+"""
+
+import os
+import sys
+import traceback
+from collections.abc import Sequence
+
+import click
+
+from toolkit.cli.commands import matrix_drift
+from toolkit.cli.words import Cancelled, hide_token
+from toolkit.errors import ToolkitError
+from toolkit.visible import visible
+
+ERROR = 1
+
+
+def main() -> None:
+    """Run the command line of this process."""
+    sys.exit(run(sys.argv[1:]))
+
+
+def run(arguments: Sequence[str]) -> int:
+    """Run one command and return its exit code; errors are told in a sentence on stderr."""
+    for stream in (sys.stdout, sys.stderr):
+        # A name that the terminal's encoding lacks must not end the command.
+        if reconfigure := getattr(stream, "reconfigure", None):
+            reconfigure(errors="backslashreplace")
+    try:
+        code = matrix_drift.main(
+            list(arguments), "matrix-drift", standalone_mode=False, obj=tuple(arguments)
+        )
+        sys.stdout.flush()
+    except Exception as error:
+        return _explain(error, "--debug" in arguments)
+    except SystemExit:  # click's own end of a broken pipe
+        return _close_quietly()
+    return code if isinstance(code, int) else 0
+
+
+def _explain(error: Exception, debug: bool) -> int:
+    if isinstance(error, BrokenPipeError):
+        return _close_quietly()
+    if debug and not isinstance(error, click.ClickException | click.Abort | Cancelled):
+        click.echo(hide_token("".join(traceback.format_exception(error))), err=True)
+    _tell(_sentence(error, debug))
+    return ERROR
+
+
+def _sentence(error: Exception, debug: bool) -> str:
+    if isinstance(error, Cancelled):
+        return f"Cancelled; {error}"
+    if isinstance(error, click.Abort):
+        return "Cancelled; nothing was written."
+    if isinstance(error, click.ClickException):
+        context = getattr(error, "ctx", None)
+        hint = f" `{context.command_path} --help` says more." if context else ""
+        return f"Error: {error.format_message()}{hint}"
+    if isinstance(error, ToolkitError):
+        return f"Error: {error}"
+    hint = "" if debug else " With --debug you see where."
+    return f"Error: unexpected {type(error).__name__}, which is a bug in matrix-drift.{hint}"
+
+
+def _tell(words: str) -> None:
+    """Errors quote what strangers wrote: keys, names, a homeserver's words."""
+    click.echo(visible(hide_token(words), 2_000), err=True)
+
+
+def _close_quietly() -> int:
+    """Whoever read our output is gone: Python's own flush at exit would complain."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    return ERROR

@@ -1,0 +1,242 @@
+"""Commands and options of `matrix-drift`, and nothing of what they do.
+
+That is imported when a command runs: `--help` loads neither nio nor rich.
+"""
+
+from collections.abc import Callable
+from functools import reduce
+from pathlib import Path
+from typing import Any, TypeVar
+
+import click
+
+from toolkit import __version__
+from toolkit.cli.where import FileDefaults, Where
+
+F = TypeVar("F", bound=Callable[..., Any])
+Option = Callable[[F], F]
+
+PATH = click.Path(path_type=Path, dir_okay=False)
+
+
+def _options(*options: Option[Any]) -> Option[Any]:
+    """Several options as one decorator, shown in `--help` in this order."""
+    return lambda command: reduce(lambda done, option: option(done), reversed(options), command)
+
+
+_local = _options(
+    click.option("--database", envvar="BOT_DATABASE", help="The bot's SQLite file [BOT_DATABASE]."),
+    click.option("--table", help="Its table; kv unless told otherwise."),
+    click.option("--key-column", help="The table's key column; key."),
+    click.option("--value-column", help="The table's value column; value."),
+)
+_remote = _options(
+    click.option(
+        "--homeserver",
+        envvar="MATRIX_HOMESERVER",
+        help="Its address, such as https://matrix.example.org [MATRIX_HOMESERVER].",
+    ),
+    click.option("--allow-empty", is_flag=True, help="Believe a homeserver that lists no room."),
+    click.option(
+        "--deadline",
+        type=click.FloatRange(min=0, min_open=True),
+        help="Give up after so many seconds.",
+    ),
+)
+_convention = _options(
+    click.option(
+        "--room-name-pattern",
+        "room_name_patterns",
+        multiple=True,
+        help="How chats are called, such as 'Chat {n}'; may be repeated.",
+    ),
+    click.option("--default-room-name", help="Display name of a chat whose room has none."),
+    click.option("--state-event-type", help="The bot's own state event with the field chat_id."),
+    click.option(
+        "--helper-account",
+        "helper_accounts",
+        multiple=True,
+        help="A user who never owns a chat; may be repeated.",
+    ),
+    click.option("--platform", help="What chat rows say in `platform`; matrix."),
+)
+_snapshot = click.option(
+    "--snapshot", type=PATH, help="Look at this file instead of the two sides."
+)
+_lower = click.option(
+    "--lower-counters",
+    is_flag=True,
+    help="Also lower a next_chat_index that is too high; only while the bot is stopped.",
+)
+_backup = click.option("--backup-dir", help="Where backups go; beside the database.")
+_json = click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
+_yes = click.option("--yes", is_flag=True, help="Don't ask.")
+_debug = click.option(
+    "--debug", is_flag=True, expose_value=False, help="Show a traceback with an error."
+)
+
+
+@click.group(no_args_is_help=False, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, package_name="matrix-drift")
+@_debug
+@click.pass_context
+def matrix_drift(context: click.Context) -> None:
+    """Find and repair what a Matrix bot's database forgot about rooms that the bot is still in.
+
+    The access token comes from MATRIX_ACCESS_TOKEN, from the file that MATRIX_ACCESS_TOKEN_FILE
+    names, or is asked for. Options may also stand in matrix-drift.toml, as `homeserver`,
+    `room_name_patterns` and so on.
+
+    Exit codes: 0 in sync or written as asked, 2 drift or something left to decide, 1 error.
+    """
+    if not {"-h", "--help"} & set(context.obj or ()):  # help must come beside a broken file
+        # The file knows no commands: all have the same defaults.
+        context.default_map = dict.fromkeys(matrix_drift.commands, FileDefaults())
+
+
+@matrix_drift.command()
+@_remote
+@_local
+@_snapshot
+@_lower
+@_convention
+@_json
+@click.option(
+    "--strict", is_flag=True, help="Count orphaned rows and rooms that are no chats as drift."
+)
+@_debug
+def check(as_json: bool, strict: bool, **options: Any) -> int:
+    """Say what is wrong, why, and what to do. Writes nothing.
+
+    Orphaned rows and skipped rooms alone are no drift.
+    """
+    from toolkit.cli import look
+
+    return look.check(_where(options), as_json=as_json, strict=strict)
+
+
+@matrix_drift.command()
+@_remote
+@_local
+@_snapshot
+@_lower
+@_convention
+@_json
+@click.option(
+    "--out", type=PATH, help="Write what can be agreed to into a file for apply --decisions."
+)
+@_debug
+def plan(as_json: bool, out: Path | None, **options: Any) -> int:
+    """Show what would be written, field by field. Writes nothing to the database."""
+    from toolkit.cli import look
+
+    return look.plan(_where(options), as_json=as_json, out=out)
+
+
+@matrix_drift.command()
+@click.argument("units", nargs=-1, metavar="[UNIT]...")
+@click.option("--approve-certain", is_flag=True, help="Write everything that needs no decision.")
+@click.option("--decisions", type=PATH, help="Write what this file agrees to.")
+@click.option("--owner", help="For one UNIT: whose chats these are.")
+@click.option("--space", "space_id", help="For one UNIT: which of several Spaces counts.")
+@click.option("--chat-id", help="For one UNIT: the chat that the room is, such as C4.")
+@click.option("--overwrite", is_flag=True, help="For one UNIT: replace a row that can't be read.")
+@_yes
+@_remote
+@_local
+@_backup
+@_lower
+@_convention
+@_json
+@_debug
+def apply(**options: Any) -> int:
+    """Write repairs: these UNITs (room ids, user ids), or what is certain. Asks before.
+
+    A conflict is one UNIT with the option that `check` names. Backup and journal come first, and
+    `undo` takes back what was written.
+    """
+    from toolkit.cli import write
+    from toolkit.model import Choices
+
+    names = ("owner", "space_id", "chat_id", "overwrite")
+    choices = Choices(**{name: options.pop(name) for name in names})
+    wanted = write.Wanted(
+        unit_ids=options.pop("units"),
+        choices=choices,
+        decisions=options.pop("decisions"),
+        certain=options.pop("approve_certain"),
+        yes=options.pop("yes"),
+    )
+    if sum(map(bool, (wanted.unit_ids, wanted.decisions, wanted.certain))) > 1:
+        raise click.UsageError("Give units, --approve-certain or --decisions, only one of them.")
+    if choices != Choices() and len(wanted.unit_ids) != 1:
+        raise click.UsageError(
+            "--owner, --space, --chat-id and --overwrite are for exactly one UNIT."
+        )
+    as_json = options.pop("as_json")
+    return write.apply(_where(options), wanted, as_json=as_json)
+
+
+@matrix_drift.command()
+@_local
+@_json
+@_debug
+def history(as_json: bool, **options: Any) -> int:
+    """List the runs that wrote to the database, oldest first."""
+    from toolkit.cli import write
+
+    return write.history(_where(options), as_json=as_json)
+
+
+@matrix_drift.command()
+@click.argument("run")
+@_yes
+@_local
+@_backup
+@_json
+@_debug
+def undo(run: str, yes: bool, as_json: bool, **options: Any) -> int:
+    """Take back a RUN, as far as nobody has written its rows since. Asks before."""
+    from toolkit.cli import write
+
+    return write.undo(_where(options), run, yes=yes, as_json=as_json)
+
+
+@matrix_drift.command()
+@click.argument("file", type=PATH)
+@_remote
+@_local
+@_convention
+@_debug
+def snapshot(file: Path, **options: Any) -> int:
+    """Save both sides into FILE, on which check and plan can run offline.
+
+    It holds ids, names and rows of people as they are.
+    """
+    from toolkit.cli import look
+
+    return look.snapshot(_where(options), file)
+
+
+@matrix_drift.command()
+@click.option("--check", "only_check", is_flag=True, help="Print the drift and end.")
+@_debug
+def demo(only_check: bool) -> int:
+    """Show the drift of a small bot on a throw-away Synapse. Leaves nothing behind."""
+    from toolkit.cli import demo as show
+
+    return show.demo(only_check=only_check)
+
+
+def _where(options: dict[str, Any]) -> Where:
+    """The settings of this call; a snapshot is looked at instead of the two sides, not beside them."""
+    if options.get("snapshot") and (given := _given("homeserver", "database")):
+        raise click.UsageError(f"--snapshot holds both sides: leave out --{given[0]}.")
+    return Where.of(options)
+
+
+def _given(*names: str) -> list[str]:
+    """Options on the command line itself; the environment may name what isn't meant now."""
+    context = click.get_current_context()
+    line = click.core.ParameterSource.COMMANDLINE
+    return [name for name in names if context.get_parameter_source(name) is line]

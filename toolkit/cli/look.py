@@ -1,0 +1,104 @@
+"""The commands that look and write nothing: check, plan, snapshot."""
+
+import asyncio
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
+from pathlib import Path
+
+from toolkit.cli.agreement import save_decisions
+from toolkit.cli.results import show, show_json, shown_units
+from toolkit.cli.where import Where
+from toolkit.cli.words import progress, say
+from toolkit.convention import Convention
+from toolkit.job import load_look
+from toolkit.matrix import within
+from toolkit.model import Choices, Plan, Reason, RemoteState
+from toolkit.plan import plan_repairs
+from toolkit.records import Raw, load_records
+from toolkit.remote import load_remote
+from toolkit.render import plan_json, render_check, render_plan
+from toolkit.snapshot import Snapshot, load_snapshot, save_snapshot
+
+IN_SYNC, DRIFT = 0, 2
+
+
+def check(where: Where, *, as_json: bool, strict: bool) -> int:
+    """Say what is wrong."""
+    plan = look(where)
+    if as_json:
+        show_json(plan_json(plan))
+    else:
+        show(render_check(plan, shown_units()))
+    return exit_code(plan, strict)
+
+
+def plan(where: Where, *, as_json: bool, out: Path | None) -> int:
+    """Say what would be written, and write it down for `apply --decisions` if asked to."""
+    found = look(where)
+    if as_json:
+        show_json(plan_json(found))
+    else:
+        show(render_plan(found, shown_units()))
+    if out is not None:
+        count = save_decisions(out, found, lower=where.lower_counters)
+        say(f"{count} decisions stand in {out}, one to a line: delete those that you don't want.")
+    return exit_code(found, strict=False)
+
+
+def snapshot(where: Where, file: Path) -> int:
+    """Write both sides into one file."""
+    found = asyncio.run(_take(where.with_token()))
+    save_snapshot(file, found, datetime.now(UTC))
+    say(
+        f"{len(found.rooms)} rooms and {len(found.rows)} rows are in {file}, readable by you alone: "
+        "it holds names and ids of people."
+    )
+    return IN_SYNC
+
+
+def exit_code(plan: Plan, strict: bool) -> int:
+    """Orphans and rooms that are no chats are no drift, unless asked to be; Spaces are meant to be."""
+    strange = [skip for skip in plan.skipped if skip.reason is not Reason.SPACE]
+    drift = plan.units or plan.loose or (strict and (plan.orphans or strange))
+    return DRIFT if drift else IN_SYNC
+
+
+def look(where: Where, choices: Mapping[str, Choices] | None = None) -> Plan:
+    """Read both sides, from a snapshot or themselves, and plan."""
+    if where.snapshot is not None:
+        taken = load_snapshot(Path(where.snapshot))
+        convention = where.convention(taken.settings)
+        remote, local = taken.remote(convention), taken.local()
+    else:
+        convention = where.convention()
+        remote, rows = asyncio.run(_read(where.with_token(), convention))
+        local = load_records(rows.items())
+    return plan_repairs(remote, local, convention, choices, lower_counters=where.lower_counters)
+
+
+async def _read(
+    where: Where, convention: Convention, seen: Callable[[str, bytes], None] | None = None
+) -> tuple[RemoteState, Mapping[str, Raw]]:
+    """The rows first: a room that the bot makes while we read is then in neither side."""
+    async with within(where.deadline, "reading the rooms and rows"):
+        async with where.open_store(read_only=True) as store:
+            rows = (await load_look(store)).rows
+        async with where.open_homeserver() as client:
+            with progress("Reading rooms") as tell:
+                remote = await load_remote(
+                    client,
+                    convention,
+                    local_rows=bool(rows),
+                    allow_empty=where.allow_empty,
+                    progress=tell,
+                    seen=seen,
+                )
+    return remote, rows
+
+
+async def _take(where: Where) -> Snapshot:
+    bodies: dict[str, bytes] = {}
+    remote, rows = await _read(where, where.convention(), bodies.__setitem__)
+    read = {room_id: bodies[room_id] for room_id in remote.rooms}
+    settings = dict(where.settings)
+    return Snapshot(remote.account, read, remote.unreadable, dict(rows), settings=settings)

@@ -1,0 +1,251 @@
+"""The commands that write, and what was written: apply, undo, history.
+
+Looking, asking and writing are three steps: while a question stands, nothing is open, and what moved
+meanwhile is refused by the writer.
+"""
+
+import asyncio
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from toolkit.chat import ChatManager
+from toolkit.cli.agreement import (
+    NO_CHOICES,
+    Agreement,
+    agree_to_certain,
+    agree_to_file,
+    agree_to_units,
+    load_decisions,
+    user_name,
+)
+from toolkit.cli.look import DRIFT, IN_SYNC, look
+from toolkit.cli.results import show, show_json
+from toolkit.cli.where import Where
+from toolkit.cli.words import Cancelled, agree, progress, say, someone_there
+from toolkit.decisions import Decision
+from toolkit.errors import ToolkitError
+from toolkit.job import Result
+from toolkit.journal import Journal, Run
+from toolkit.model import Choices, Plan
+from toolkit.reconcile import reconcile_matrix_state
+from toolkit.render import (
+    history_json,
+    render_aftermath,
+    render_changes,
+    render_history,
+    render_open,
+    render_refusals,
+    render_report,
+    render_result,
+    render_undo,
+    stale_units,
+)
+from toolkit.report import Report
+from toolkit.undo import history as load_history
+from toolkit.undo import plan_undo
+from toolkit.undo import undo as carry_out_undo
+
+_HALFWAY = "what was finished by then is written: see `matrix-drift history`."
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """What the person asked to be written."""
+
+    unit_ids: tuple[str, ...] = ()
+    choices: Choices = NO_CHOICES
+    decisions: Path | None = None
+    certain: bool = False
+    yes: bool = False
+
+    @property
+    def named(self) -> bool:
+        """Whether it is said which units, or only to be found out."""
+        return bool(self.unit_ids or self.decisions)
+
+    @property
+    def agreed(self) -> bool:
+        """Whether nobody needs to be asked."""
+        return self.named or self.certain or self.yes
+
+
+def apply(where: Where, wanted: Wanted, *, as_json: bool) -> int:
+    """Write what was asked for, what is certain, or what the person agrees to."""
+    if not wanted.agreed and not someone_there():
+        raise ToolkitError(
+            "Nobody is there to be asked: name units, or give --approve-certain or --decisions; "
+            "nothing was written."
+        )
+    where = where.with_token()
+    plan, agreed = _agree(where, wanted)
+    if not as_json:
+        _show_agreement(plan, agreed, wanted)
+    if agreed.units and not wanted.agreed:
+        many = f"these {len(agreed.units)} units" if len(agreed.units) > 1 else "this unit"
+        if not agree(f"Write {many} to {where.database}?"):
+            raise Cancelled("nothing was written.")
+    report, run = None, None
+    if agreed.units:
+        report, run = _write(where, agreed.decisions)
+    if as_json:
+        show_json(_apply_json(agreed, report, run))
+    elif report is not None:
+        _show_outcome(report, agreed, run)
+    return _exit_code(plan, agreed, wanted, report)
+
+
+def _agree(where: Where, wanted: Wanted) -> tuple[Plan, Agreement]:
+    """Look once, with everything that was picked, and find what may be written."""
+    if wanted.decisions is not None:
+        decisions = load_decisions(wanted.decisions)
+        picked = {unit_id: decision.choices for unit_id, decision in decisions.items()}
+        plan = look(where.without_lowering(), picked)
+        return plan, agree_to_file(plan, decisions)
+    lower = where.lower_counters
+    if wanted.unit_ids:
+        plan = look(where, dict.fromkeys(wanted.unit_ids, wanted.choices))
+        return plan, agree_to_units(plan, wanted.unit_ids, wanted.choices, lower=lower)
+    plan = look(where)
+    return plan, agree_to_certain(plan, lower=lower)
+
+
+def _write(where: Where, decisions: dict[str, Decision]) -> tuple[Report, Run | None]:
+    try:
+        return asyncio.run(_reconcile(where, decisions))
+    except KeyboardInterrupt:
+        raise Cancelled(_HALFWAY) from None
+
+
+async def _reconcile(where: Where, decisions: dict[str, Decision]) -> tuple[Report, Run | None]:
+    """The bot's own function, with the decisions; and the run that it left in the journal."""
+    async with where.open_store(read_only=False) as store, where.open_homeserver() as client:
+        journal = Journal(store.path)
+        known = {run.id for run in journal.runs()}
+        with progress("Looking again, writing"):
+            report = await reconcile_matrix_state(
+                client,
+                store,
+                ChatManager(store),
+                convention=where.convention(),
+                decisions=decisions,
+                allow_empty=where.allow_empty,
+                deadline=where.deadline,
+            )
+        runs = journal.runs()
+    return report, runs[-1] if runs and runs[-1].id not in known else None
+
+
+def _show_agreement(plan: Plan, agreed: Agreement, wanted: Wanted) -> None:
+    show(render_changes(agreed.units))
+    show(render_refusals(agreed.refused))
+    for unit_id in agreed.settled:
+        say(f"{unit_id} is in sync.")
+    if not wanted.named:
+        show(render_open(plan))
+    if not agreed.units:
+        say("There is nothing to write.")
+
+
+def _show_outcome(report: Report, agreed: Agreement, run: Run | None) -> None:
+    show(render_report(report, [unit.id for unit in agreed.units]))
+    if run is not None:
+        show(render_aftermath(run.id, run.backup, bool(run.applied)))
+
+
+def _apply_json(agreed: Agreement, report: Report | None, run: Run | None) -> dict[str, Any]:
+    return {
+        "run": run and run.id,
+        "backup": run and run.backup,
+        "units": [unit.id for unit in agreed.units],
+        "not_written": agreed.refused | _stale(report, agreed),
+        "report": report,
+    }
+
+
+def _exit_code(plan: Plan, agreed: Agreement, wanted: Wanted, report: Report | None) -> int:
+    """Drift is what was asked for and not written, and without names what is left to decide."""
+    written = {unit.id for unit in agreed.units}
+    left = [unit for unit in plan.units if unit.id not in written] if not wanted.named else []
+    rest = left or (plan.loose if not wanted.named else ())
+    return DRIFT if agreed.refused or _stale(report, agreed) or rest else IN_SYNC
+
+
+def _stale(report: Report | None, agreed: Agreement) -> dict[str, str]:
+    return stale_units(report, [unit.id for unit in agreed.units]) if report else {}
+
+
+# Looking back, taking back
+
+
+def history(where: Where, *, as_json: bool) -> int:
+    """Say what was written to this database."""
+    runs = asyncio.run(_load_history(where))
+    if as_json:
+        show_json(history_json(runs))
+    else:
+        show(render_history(runs))
+    return IN_SYNC
+
+
+async def _load_history(where: Where) -> Sequence[Run]:
+    async with where.open_store(read_only=True) as store:
+        return await load_history(store)
+
+
+def undo(where: Where, run_id: str, *, yes: bool, as_json: bool) -> int:
+    """Take back a run, as far as nobody has written its rows since."""
+    if not yes and not someone_there():
+        raise ToolkitError("Nobody is there to be asked: give --yes; nothing was written.")
+    plan = asyncio.run(_plan_undo(where, run_id))
+    if not as_json:
+        show(render_undo(plan))
+    back = [unit.id for unit in plan.units if unit.change]
+    if back and not yes and not agree(f"Write this back to {where.database}?"):
+        raise Cancelled("nothing was written.")
+    result = _carry_out(where, run_id) if back else Result({})
+    if as_json:
+        show_json(_undo_json(run_id, plan, result))
+    else:
+        _show_undo(result)
+    done = [unit for unit, outcome in result.outcomes.items() if outcome.applied]
+    return IN_SYNC if len(done) == len(plan.units) else DRIFT
+
+
+async def _plan_undo(where: Where, run_id: str) -> Plan:
+    async with where.open_store(read_only=True) as store:
+        return await plan_undo(store, run_id)
+
+
+def _carry_out(where: Where, run_id: str) -> Result:
+    try:
+        return asyncio.run(_undo(where, run_id))
+    except KeyboardInterrupt:
+        raise Cancelled(_HALFWAY) from None
+
+
+async def _undo(where: Where, run_id: str) -> Result:
+    async with where.open_store(read_only=False) as store:
+        with progress("Writing back") as tell:
+            _, result = await carry_out_undo(store, run_id, by=user_name(), progress=tell)
+    return result
+
+
+def _undo_json(run_id: str, plan: Plan, result: Result) -> dict[str, Any]:
+    stays = {f.unit: f.cause for unit in plan.units for f in unit.findings}
+    stays |= {unit: out.detail for unit, out in result.outcomes.items() if not out.applied}
+    return {
+        "undoes": run_id,
+        "run": result.run,
+        "backup": None if result.backup is None else str(result.backup),
+        "units": [unit for unit, outcome in result.outcomes.items() if outcome.applied],
+        "not_written": stays,
+    }
+
+
+def _show_undo(result: Result) -> None:
+    show(render_result(result))
+    if result.run is not None:
+        wrote = any(outcome.applied for outcome in result.outcomes.values())
+        show(render_aftermath(result.run, result.backup, wrote))

@@ -1,0 +1,35 @@
+"""Everything that the toolkit raises on purpose.
+
+    ToolkitError
+    ├── HomeserverError      the list of rooms can't be had
+    ├── RemoteIncomplete     it can, but not enough of the rooms
+    ├── StoreError           the database can't be read or written
+    ├── SnapshotError        a snapshot or decisions file can't be used
+    └── ConventionError      a setting makes no sense
+
+A message says what was being done, what happened and what to try. None ever carries a token.
+"""
+
+
+class ToolkitError(Exception):
+    """The base of all errors below; one clear sentence for a person."""
+
+
+class HomeserverError(ToolkitError):
+    """The homeserver can't be asked, or refuses to say which rooms the account is in."""
+
+
+class RemoteIncomplete(ToolkitError):
+    """The remote side was read, but not completely: nothing may be decided from it (domain.md 2.9)."""
+
+
+class StoreError(ToolkitError):
+    """The local database, or one row of it, can't be read or written."""
+
+
+class SnapshotError(ToolkitError):
+    """A snapshot or decisions file is missing, damaged or of a foreign kind."""
+
+
+class ConventionError(ToolkitError, ValueError):
+    """A convention or option has a value that can't work."""

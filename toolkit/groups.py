@@ -1,0 +1,383 @@
+"""Users' groups: the Spaces and chats of one owner, what stops them, and what stops others through them.
+
+Pure. Between the ladders (`owners`, `chats`), which look at one Space or one owner at a time, and the
+planner, which turns the outcome into units.
+"""
+
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
+
+import msgspec
+
+from toolkit.chats import ChatId, Context, find_chat_id, find_chat_ids
+from toolkit.convention import Convention
+from toolkit.identity import Identity, live_links, resolve_identity
+from toolkit.model import Choices, Code, RemoteState, RoomState, Rung
+from toolkit.naming import Naming, ids, index_rows
+from toolkit.owners import Owner, find_owner
+from toolkit.records import LocalState, chat_key, room_key
+
+NO_CHOICES = Choices()
+_LOCAL_RUNGS = (Rung.CHOICE, Rung.ROOM_ROW, Rung.CHAT_ROW)
+
+
+class Block(msgspec.Struct, frozen=True):
+    """A conflict that stops a unit: code, cause, what a human is proposed and may pick from."""
+
+    code: Code
+    cause: str
+    proposal: str | None = None
+    candidates: tuple[str, ...] = ()
+
+
+class Group(msgspec.Struct):
+    """All Spaces of one certain owner, or one Space whose owner isn't certain.
+
+    `space` is the one that counts (None: undecided). `shared`: the proposed owner has other Spaces.
+    """
+
+    owner: str | None
+    spaces: tuple[str, ...]
+    answer: Owner
+    space: str | None = None
+    chats: dict[str, tuple[RoomState, ...]] = {}
+    found: dict[str, ChatId] = {}
+    shared: bool = False
+
+    @property
+    def unit(self) -> str:
+        """The id of the user row's unit."""
+        own = self.owner if self.answer.solid and not self.shared else None
+        return own or self.spaces[0]
+
+
+class Groups:
+    """Everything that is decided about owners and chat ids, before any row is compared."""
+
+    def __init__(
+        self,
+        remote: RemoteState,
+        local: LocalState,
+        convention: Convention,
+        choices: Mapping[str, Choices],
+    ) -> None:
+        self.remote, self.local, self.choices = remote, local, choices
+        self.nobody = frozenset({remote.account, *convention.helper_accounts})
+        self.naming: Naming = index_rows(local)
+        claimed = {r: row.space_id for r, row in local.rooms.items()} if remote.unreadable else {}
+        self.identity: Identity = resolve_identity(remote, choices, claimed)
+        self.context = Context(remote.account, convention, self.naming)
+        self.blocks: dict[str, list[Block]] = {}  # by unit
+        self.awaited: set[str] = set()  # users of whom something could not be read
+        self.unsafe: set[str] = set()  # chats whose row points at a room that may need it
+        self.group_of: dict[str, Group] = {}  # by chat
+        self.tied: dict[str, tuple[str, ...]] = {}  # chat -> Spaces of one owner that share it
+        self.owners = {space: self._find_owner(space) for space in self.identity.user_spaces}
+        self.groups = self._group()
+        self._place_linked()
+        self.open: dict[str, list[Group]] = defaultdict(list)  # by owner whom rows vouch for
+        for group in self.groups:
+            if group.owner and group.answer.vouched:
+                self.open[group.owner].append(group)
+        self.named = self._name_concerned()
+        for group in self.groups:
+            self._resolve(group)
+        self._hold_back()
+        self.contested = self._contested()
+        self._block_moves()
+
+    def block(self, unit: str, block: Block) -> None:
+        """Stop a unit; one conflict of a kind is enough."""
+        blocks = self.blocks.setdefault(unit, [])
+        if all(block.code is not other.code for other in blocks):
+            blocks.append(block)
+
+    def _find_owner(self, space: str) -> Owner:
+        chats = [self.identity.versions(chat) for chat in self.identity.chats[space]]
+        versions = self.identity.versions(space)
+        answer = find_owner(versions, chats, self.naming, self.nobody)
+        if not self.choices:
+            return answer
+        user = answer.user_id if answer.solid else None
+        asked = [space, *self.identity.chats[space], user or ""]
+        chosen = {self.choices[u].owner for u in asked if u in self.choices} - {None}
+        if len(chosen) != 1:
+            return answer
+        return find_owner(versions, chats, self.naming, self.nobody, chosen.pop())
+
+    def _group(self) -> list[Group]:
+        """Spaces of one certain owner together; every other Space by itself."""
+        certain: dict[str, list[str]] = defaultdict(list)
+        for space, answer in self.owners.items():
+            if answer.certain and answer.user_id:
+                certain[answer.user_id].append(space)
+        groups = [
+            Group(owner, tuple(spaces), self.owners[spaces[0]]) for owner, spaces in certain.items()
+        ]
+        for space, answer in self.owners.items():
+            if not answer.certain:
+                shared = self._shared(space, answer)
+                groups.append(Group(answer.user_id, (space,), answer, shared=shared))
+        for group in groups:
+            group.chats = {
+                chat: self.identity.versions(chat)
+                for space in group.spaces
+                for chat in self.identity.chats[space]
+            }
+            self.group_of.update(dict.fromkeys(group.chats, group))
+        return groups
+
+    def _shared(self, space: str, answer: Owner) -> bool:
+        """Whether the proposed owner has another Space; a mere guess about one takes no part."""
+        return answer.user_id is not None and any(
+            other.user_id == answer.user_id and other.solid
+            for other_space, other in self.owners.items()
+            if other_space != space
+        )
+
+    def _place_linked(self) -> None:
+        """Chats that several Spaces list: one owner's all the same, or nobody's (domain.md 2.5)."""
+        of_owner = {group.owner: group for group in self.groups if group.answer.certain}
+        for chat, spaces in sorted(self.identity.linked.items()):
+            users = {self._certain_owner(space) for space in spaces}
+            group = of_owner.get(next(iter(users))) if len(users) == 1 else None
+            if group:
+                group.chats[chat] = self.identity.versions(chat)
+                self.group_of[chat] = group
+                self.tied[chat] = spaces
+
+    def _certain_owner(self, space: str) -> str | None:
+        answer = self.owners[space]
+        return answer.user_id if answer.certain else None
+
+    def _resolve(self, group: Group) -> None:
+        """Which of the owner's Spaces counts, and which chat each room is."""
+        group.space = self._choose_space(group)
+        if group.owner and not group.shared:
+            claims = self._unread_claims(group, group.owner) | self._open_claims(group)
+            group.found = find_chat_ids(
+                group.chats, group.owner, self.context, self.choices, claims
+            )
+        if not group.answer.certain:
+            owner = group.answer
+            block = Block(
+                owner.code or Code.OWNER_UNKNOWN, owner.cause, group.owner, owner.candidates
+            )
+            for unit in (group.unit, *group.chats):
+                self.block(unit, block)
+        if group.space is None:
+            self.block(group.unit, Block(Code.MULTIPLE_SPACES, _SPACES_TIED, None, group.spaces))
+        several = len(group.spaces) > 1
+        for chat, answer in group.found.items():
+            if several and group.space not in self._spaces_of(chat, group):
+                self.block(
+                    chat, Block(Code.MULTIPLE_SPACES, _OTHER_SPACE, group.space, group.spaces)
+                )
+            if answer.code:
+                self.block(chat, Block(answer.code, answer.cause, answer.chat_id))
+
+    def _open_claims(self, group: Group) -> dict[str, ChatId]:
+        """What the chats of a Space hold that may be the same owner's, as rows say."""
+        open_ = self.open.get(group.owner or "", ()) if group.answer.certain else ()
+        return {
+            chat: find_chat_id(versions, group.owner or "", self.context)
+            for other in open_
+            for chat, versions in other.chats.items()
+        }
+
+    def _unread_claims(self, group: Group, owner: str) -> dict[str, ChatId]:
+        """What rows and older versions say about rooms that couldn't be read: they keep their ids."""
+        found: dict[str, ChatId] = {}
+        retired = sorted(r for s in group.spaces for r in self.identity.retired.get(s, ()))
+        for unread in self.remote.unreadable:
+            older = (self.identity.versions(room_id) for room_id in retired)
+            versions = [v for chain in older if chain[0].replacement == unread for v in chain]
+            found[unread] = find_chat_id(
+                (RoomState(room_id=unread), *versions), owner, self.context
+            )
+        return found
+
+    def _spaces_of(self, chat: str, group: Group) -> tuple[str, ...]:
+        if chat in self.tied:
+            return self.tied[chat]
+        return tuple(space for space in group.spaces if chat in self.identity.chats[space])
+
+    def _choose_space(self, group: Group) -> str | None:
+        """Domain.md 3, "Two Spaces for one user"."""
+        if len(group.spaces) == 1:
+            return group.spaces[0]
+        choice = self.choices.get(group.owner or "", NO_CHOICES).space_id
+        if choice in group.spaces:
+            return choice
+        if any(self._concerns(group, unread) for unread in self.remote.unreadable):
+            return None  # it could be a chat of any of them
+        used = {space for chat in group.chats for space in self._spaces_of(chat, group)}
+        if len(used) == 1:
+            return used.pop()
+        heads = {v.room_id: space for space in group.spaces for v in self.identity.versions(space)}
+        if (row := self.local.users.get(group.owner or "")) and row.space_id in heads:
+            return heads[row.space_id]
+        rows = [self.local.rooms.get(v.room_id) for chat in group.chats.values() for v in chat]
+        named = {heads.get(row.space_id) for row in rows if row}
+        return named.pop() if len(named) == 1 else None
+
+    def _hold_back(self) -> None:
+        """Owners to whom an unreadable room may belong (domain.md 2.9)."""
+        for unread in sorted(self.remote.unreadable):
+            self.awaited |= self.named[unread]
+            for group in self.groups:
+                if not self._concerns(group, unread):
+                    continue
+                if group.owner and group.answer.solid:
+                    self.awaited.add(group.owner)
+                block = Block(Code.ROOM_UNREADABLE, _HELD.format(unread))
+                self.block(group.unit, block)
+                for chat, answer in group.found.items():
+                    if answer.evidence.rung not in _LOCAL_RUNGS:
+                        self.block(chat, block)
+        for group in self.groups if self.remote.unreadable else ():
+            self._stop_unknown_past(group)
+
+    def _stop_unknown_past(self, group: Group) -> None:
+        """A Space or chat that goes on from an unreadable room inherits what nobody knows."""
+        stopped = {
+            unit: unread
+            for space in group.spaces
+            if (unread := self._past(self.identity.versions(space)))
+            for unit in (group.unit, *group.chats)
+        } | {
+            chat: unread
+            for chat, versions in group.chats.items()
+            if (unread := self._past(versions))
+        }
+        for unit, unread in stopped.items():
+            self.block(unit, Block(Code.ROOM_UNREADABLE, _PAST.format(unread)))
+        if stopped and group.owner and group.answer.solid:
+            self.awaited.add(group.owner)
+
+    def _past(self, versions: tuple[RoomState, ...]) -> str | None:
+        """An unreadable older version, or a Space that it may hang below, by its rows or the bot.
+
+        Such a row is what holds the owner back: repaired, it would let the next run go on.
+        """
+        named = [versions[-1].predecessor or ""]
+        rows = (self.local.rooms.get(version.room_id) for version in versions)
+        named += [self.identity.unproven.get(r.space_id, r.space_id) for r in rows if r]
+        for version in versions if versions[0].is_space else ():
+            own = (link for link in version.parents if link.sender == self.remote.account)
+            named += [link.target for link in own]
+        return next((room_id for room_id in named if room_id in self.remote.unreadable), None)
+
+    def _name_concerned(self) -> dict[str, set[str]]:
+        """Unreadable room -> users whose rows name it, or a room that may belong below it."""
+        named = {
+            unread: self.naming.owners([unread], [unread]) | self._owners_before(unread)
+            for unread in self.remote.unreadable
+        }
+        for room_id, above in self.identity.unproven.items():
+            named[above] |= self.naming.owners([room_id], [room_id])
+        behind = self.identity.unproven | self.identity.moved
+        for row in self.local.rooms.values() if named else ():
+            above = behind.get(row.space_id, row.space_id)
+            if above in named:
+                named[above].add(row.matrix_user_id)
+        return named
+
+    def _owners_before(self, unread: str) -> set[str]:
+        """Who owns a Space beside the unreadable one for certain, and whom its rows name."""
+        found: set[str] = set()
+        for old in (old for old, beyond in self.identity.moved.items() if beyond == unread):
+            answer = find_owner(self.identity.versions(old), (), self.naming, self.nobody)
+            found |= self.naming.owners([old], ())
+            if answer.certain and answer.user_id and old in self.identity.trusted:
+                found.add(answer.user_id)
+        return found
+
+    def _concerns(self, group: Group, unread: str) -> bool:
+        if group.owner in self.named[unread]:
+            return True
+        retired = (r for space in group.spaces for r in self.identity.retired.get(space, ()))
+        if any(self.remote.rooms[room_id].replacement == unread for room_id in retired):
+            return True
+        versions = (v for space in group.spaces for v in self.identity.versions(space))
+        return any(live_links(version, [unread]) for version in versions)
+
+    def _contested(self) -> dict[str, tuple[str, Block]]:
+        """Rows that speak for somebody in a Space whose owner isn't certain: key -> Space, conflict.
+
+        They are evidence there; repairing one for another unit would settle that conflict unasked.
+        """
+        found: dict[str, tuple[str, Block]] = {}
+        for space, answer in self.owners.items():
+            if answer.certain or not answer.code:
+                continue
+            rooms = [
+                v.room_id for c in self.identity.chats[space] for v in self.identity.versions(c)
+            ]
+            block = Block(answer.code, _CONTESTED.format(space))
+            for key, _ in self.naming.owner_keys(ids(self.identity.versions(space)), rooms):
+                found[key] = (space, block)
+        return found
+
+    def _block_moves(self) -> None:
+        """A chat row may leave another room only if that room is certainly another chat (domain.md 3).
+
+        A room that is stopped here may be the one that a further row points at: repeat until nothing
+        changes.
+        """
+        moves = [move for group in self.groups for move in self._moves(group)]
+        changed = True
+        while changed:
+            changed = False
+            for chat, chat_id, target in moves:
+                if self.blocks.get(chat) or not self._may_hold(target, chat_id, chat):
+                    continue
+                changed = True
+                for room, other in ((chat, target), (target, chat)):
+                    self.block(
+                        room, Block(Code.DUPLICATE_CHAT_ID, _MOVE.format(chat_id, other), chat_id)
+                    )
+        self.unsafe = {chat for chat, id_, target in moves if self._may_hold(target, id_, chat)}
+
+    def _moves(self, group: Group) -> Iterable[tuple[str, str, str]]:
+        """(room, its chat id, the other room that its chat row points at)."""
+        for chat, answer in group.found.items():
+            if not answer.chat_id or not group.owner or answer.evidence.rung is Rung.CHOICE:
+                continue
+            row = self.local.chats.get((group.owner, answer.chat_id))
+            if row and row.surface_ref != chat and self.remote.joined(row.surface_ref):
+                target = self.identity.lineage.head(row.surface_ref)
+                if target != chat:
+                    yield chat, answer.chat_id, target
+
+    def _may_hold(self, target: str, chat_id: str, chat: str) -> bool:
+        if self.blocks.get(target) or target in self.remote.unreadable:
+            return True
+        if target in self.identity.unproven:
+            return True
+        if target in self.identity.linked and target not in self.tied:
+            return True
+        group = self.group_of.get(target)
+        if group is None:
+            return False
+        same = group is self.group_of[chat] and group.found[target].chat_id == chat_id
+        return same or self._row_unreadable(group, target)
+
+    def _row_unreadable(self, group: Group, chat: str) -> bool:
+        keys = [room_key(version.room_id) for version in group.chats[chat]]
+        keys.append(chat_key(group.owner or "", group.found[chat].chat_id or ""))
+        return any(key in self.local.unreadable for key in keys)
+
+
+_SPACES_TIED = (
+    "the bot made several Spaces for this user, and neither their chats nor the local rows tell which "
+    "one counts: a reset made a new Space beside the old one"
+)
+_OTHER_SPACE = "the room hangs below another Space of the same user than the one that counts"
+_HELD = "room {} could not be read, and it may hold one of this user's chat ids; try again"
+_PAST = "it goes on from room {}, or hangs below it, which could not be read; try again"
+_CONTESTED = "the row also speaks for Space {}, whose owner isn't certain; settle that first"
+_MOVE = (
+    "both this room and {1} may be {0}, and the chat row points at only one of them; moving the row "
+    "would take away the other's proof"
+)

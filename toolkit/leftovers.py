@@ -1,0 +1,158 @@
+"""Rows that no chat or user of the plan accounts for: orphans, notes, and rows nobody can read. Pure.
+
+Nothing here is ever deleted or repaired (domain.md 3, 4); it is said, so that a person can decide.
+"""
+
+import msgspec
+
+from toolkit.groups import Groups
+from toolkit.model import Code, Finding, Kind, RemoteState
+from toolkit.naming import is_placeholder
+from toolkit.records import (
+    CHAT,
+    ROOM,
+    USER,
+    LocalState,
+    chat_key,
+    room_key,
+    split_chat_key,
+    user_key,
+)
+
+
+class Leftovers(msgspec.Struct, frozen=True):
+    """`orphans` are keys without a joined room, `conflicts` unreadable rows that belong to no unit."""
+
+    orphans: tuple[str, ...]
+    notes: tuple[Finding, ...]
+    conflicts: tuple[Finding, ...]
+
+
+def sort_leftovers(remote: RemoteState, local: LocalState, groups: Groups) -> Leftovers:
+    """Go once through all rows that the units leave over."""
+    orphans: list[str] = []
+    notes: list[Finding] = []
+    _sort_rooms(remote, local, groups, orphans, notes)
+    _sort_users(remote, local, groups, orphans, notes)
+    expected = _expected(groups)
+    _sort_chats(remote, local, groups, expected, orphans, notes)
+    conflicts = _sort_unreadable(remote, local, groups, expected, orphans)
+    return Leftovers(
+        tuple(sorted(orphans)),
+        tuple(sorted(notes, key=_by_key)),
+        tuple(sorted(conflicts, key=_by_key)),
+    )
+
+
+def _sort_rooms(
+    remote: RemoteState, local: LocalState, groups: Groups, orphans: list[str], notes: list[Finding]
+) -> None:
+    kinds = groups.identity.kinds
+    for room_id in local.rooms:
+        kind = kinds.get(room_id)
+        if kind is Kind.CHAT or room_id in remote.unreadable or room_id in groups.identity.unproven:
+            continue
+        if kind is None:
+            orphans.append(room_key(room_id))
+        else:
+            notes.append(_no_chat(room_key(room_id), room_id, kind))
+
+
+def _sort_users(
+    remote: RemoteState, local: LocalState, groups: Groups, orphans: list[str], notes: list[Finding]
+) -> None:
+    planned = {group.unit for group in groups.groups}
+    owned = set(groups.identity.user_spaces)
+    for user, row in local.users.items():
+        if user in planned:
+            continue
+        space = groups.identity.lineage.head(row.space_id)
+        if not remote.joined(row.space_id):
+            if user not in groups.awaited:
+                orphans.append(user_key(user))
+        elif space not in owned and space not in remote.unreadable:
+            kind = groups.identity.kinds[space]
+            notes.append(_no_chat(user_key(user), space, kind))
+
+
+def _sort_chats(
+    remote: RemoteState,
+    local: LocalState,
+    groups: Groups,
+    expected: set[tuple[str, str]],
+    orphans: list[str],
+    notes: list[Finding],
+) -> None:
+    for name, row in local.chats.items():
+        if name in expected:
+            continue
+        key = chat_key(*name)
+        target = groups.identity.lineage.head(row.surface_ref)
+        if is_placeholder(name[1]):
+            orphans.append(key)
+        elif not remote.joined(row.surface_ref):
+            if name[0] not in groups.awaited:
+                orphans.append(key)
+        elif target in remote.unreadable or target in groups.identity.unproven:
+            continue
+        elif (kind := groups.identity.kinds[target]) is not Kind.CHAT:
+            notes.append(_no_chat(key, target, kind))
+        elif target in groups.group_of and target not in groups.blocks:
+            notes.append(Finding(unit=target, code=Code.SURPLUS_CHAT_ROW, key=key, cause=_SURPLUS))
+
+
+def _expected(groups: Groups) -> set[tuple[str, str]]:
+    """Names of the chat rows that rooms which aren't stopped use or are about to use."""
+    return {
+        (group.owner, answer.chat_id)
+        for group in groups.groups
+        if group.owner
+        for room_id, answer in group.found.items()
+        if answer.chat_id and room_id not in groups.blocks
+    }
+
+
+def _sort_unreadable(
+    remote: RemoteState,
+    local: LocalState,
+    groups: Groups,
+    expected: set[tuple[str, str]],
+    orphans: list[str],
+) -> list[Finding]:
+    planned = {group.unit for group in groups.groups}
+    conflicts: list[Finding] = []
+    for key, why in local.unreadable.items():
+        if key.startswith(ROOM):
+            room_id = key.removeprefix(ROOM)
+            if not remote.joined(room_id):
+                orphans.append(key)
+                continue
+            known = room_id in groups.group_of
+        elif key.startswith(CHAT):
+            name = split_chat_key(key)
+            if is_placeholder(name[1]):
+                orphans.append(key)
+                continue
+            known = name in expected
+        else:
+            known = key.removeprefix(USER) in planned
+        if not known:
+            cause = f"the row can't be read: {why}; nothing here is built on it"
+            conflicts.append(Finding(unit=key, code=Code.UNREADABLE_ROW, key=key, cause=cause))
+    return conflicts
+
+
+def _no_chat(key: str, room_id: str, kind: Kind) -> Finding:
+    return Finding(
+        unit=room_id,
+        code=Code.ROW_OF_NO_CHAT,
+        key=key,
+        cause=f"the row is about a joined room that is no chat ({kind.value}); it is left as it is",
+    )
+
+
+def _by_key(finding: Finding) -> tuple[str, str]:
+    return finding.key, finding.code
+
+
+_SURPLUS = "a further chat row points at this room, which another one already records"

@@ -1,0 +1,77 @@
+"""What a client object remembers of its rooms, as `RoomState`s that prove nothing. Pure.
+
+Memory may let a start-up run take a room as in sync, or say where to look (domain.md 4): nio fills
+names from events with a foreign state key, keeps values of redacted events, forgets who sent what,
+and loses create events of upgraded rooms. Stand-ins in tests may hold anything at all.
+"""
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from toolkit.model import Link, Member, RoomState
+
+UNVERIFIED = "unverified"
+"""Stands in evidence where an event id would, for what only a client object's memory says."""
+
+
+def remembered_rooms(client: Any) -> dict[str, RoomState]:
+    """Every room that the client object holds, as far as it can be understood."""
+    account = user_id_of(client)
+    return {
+        room_id: _recall(room_id, room, account)
+        for room_id, room in _mapping(client, "rooms").items()
+        if isinstance(room_id, str)
+    }
+
+
+def knows_create_event(client: Any, room_id: str) -> bool:
+    """Whether nio ever saw the room's create event; without it, the rest may be missing too."""
+    room = _mapping(client, "rooms").get(room_id)
+    return isinstance(getattr(room, "room_type", None), str)
+
+
+def user_id_of(client: Any) -> str:
+    """The account that the client object says it has; empty if it doesn't."""
+    found = (_text(getattr(client, name, None)) for name in ("user_id", "user"))
+    return next((user for user in found if user), "")
+
+
+def _recall(room_id: str, room: Any, account: str) -> RoomState:
+    """One room. Memory doesn't know who sent what: the account is assumed."""
+    name = "name" if hasattr(room, "name") else "display_name"
+    members = dict.fromkeys(_texts(room, "users"), "join")
+    members |= dict.fromkeys(_texts(room, "invited_users"), "invite")
+    return RoomState(
+        room_id=room_id,
+        creator=_text(getattr(room, "creator", None)) or account,
+        create_event=UNVERIFIED,
+        room_type=_text(getattr(room, "room_type", None)),
+        replacement=_text(getattr(room, "replacement_room", None)),
+        name=_text(getattr(room, name, None)),
+        name_sender=account,
+        name_event=UNVERIFIED,
+        children=_links(room, "children", account),
+        parents=_links(room, "parents", account),
+        members=tuple(Member(user, how, UNVERIFIED) for user, how in sorted(members.items())),
+        encrypted=getattr(room, "encrypted", None) is True,
+        verified=False,
+    )
+
+
+def _links(room: Any, name: str, account: str) -> tuple[Link, ...]:
+    return tuple(Link(target, account, UNVERIFIED) for target in sorted(_texts(room, name)))
+
+
+def _mapping(holder: Any, name: str) -> Mapping[Any, Any]:
+    value = getattr(holder, name, None)
+    return value if isinstance(value, Mapping) else {}
+
+
+def _texts(room: Any, name: str) -> set[str]:
+    value = getattr(room, name, None)
+    items = value if isinstance(value, Iterable) and not isinstance(value, str) else ()
+    return {item for item in items if isinstance(item, str)}
+
+
+def _text(value: Any) -> str | None:
+    return value if isinstance(value, str) and value else None

@@ -1,0 +1,303 @@
+"""The values that travel from reading to writing: frozen, comparable, made without clock or chance.
+
+Facts (kinds, statuses, findings) and policy (changes, and whether a human must agree) are separate
+types: a reader can trust the first and argue with the second. The words are those of domain.md.
+"""
+
+import hashlib
+import json
+from enum import StrEnum
+from typing import Any
+
+import msgspec
+
+from toolkit.records import Raw
+
+
+class Kind(StrEnum):
+    """What a joined room is to the bot (domain.md 2.1)."""
+
+    SPACE = "space"
+    CHAT = "chat"
+    TOMBSTONED = "tombstoned"
+    UNRELATED = "unrelated"
+
+
+class Reason(StrEnum):
+    """Why a room is skipped."""
+
+    SPACE = "space"
+    TOMBSTONED = "tombstoned"
+    REPLACEMENT_NOT_JOINED = "replacement_not_joined"
+    NOT_CREATED_BY_BOT = "not_created_by_bot"
+    NO_SPACE = "no_space"
+    NOT_JOINED = "not_joined"
+
+
+class Status(StrEnum):
+    """How a room or user row stands (domain.md 3)."""
+
+    IN_SYNC = "in_sync"
+    MISSING = "missing"
+    MISMATCHED = "mismatched"
+    CONFLICT = "conflict"
+    SKIPPED = "skipped"
+    ORPHANED = "orphaned"
+
+
+class Code(StrEnum):
+    """What a finding says. The first thirteen are conflicts: a human decides."""
+
+    OWNER_AMBIGUOUS = "owner_ambiguous"
+    OWNER_UNKNOWN = "owner_unknown"
+    OWNER_LEFT = "owner_left"
+    OWNER_CHANGED = "owner_changed"
+    OWNER_MISMATCH = "owner_mismatch"
+    CHAT_ID_UNKNOWN = "chat_id_unknown"
+    CHAT_ID_INFERRED = "chat_id_inferred"
+    EVIDENCE_DISAGREES = "evidence_disagrees"
+    DUPLICATE_CHAT_ID = "duplicate_chat_id"
+    MULTIPLE_SPACES = "multiple_spaces"
+    UNREADABLE_ROW = "unreadable_row"
+    ROOM_UNREADABLE = "room_unreadable"
+    STALE_PLAN = "stale_plan"
+
+    MISSING_ROW = "missing_row"
+    WRONG_FIELD = "wrong_field"
+    WRONG_SURFACE_REF = "wrong_surface_ref"
+    COUNTER_TOO_LOW = "counter_too_low"
+    COUNTER_TOO_HIGH = "counter_too_high"
+
+    ROW_OF_NO_CHAT = "row_of_no_chat"
+    SURPLUS_CHAT_ROW = "surplus_chat_row"
+    IDS_EXHAUSTED = "ids_exhausted"
+
+
+CONFLICTS = frozenset(list(Code)[:13])
+
+
+class Rung(StrEnum):
+    """What answered: for chat ids from the strongest down, then for owners (domain.md 2.6, 2.7)."""
+
+    CHOICE = "choice"
+    ROOM_ROW = "room_row"
+    CHAT_ROW = "chat_row"
+    STATE_EVENT = "state_event"
+    ROOM_NAME = "room_name"
+    FOREIGN_NAME = "name_by_another"
+    CREATION_ORDER = "creation_order"
+
+    SPACE_MEMBERS = "space_members"
+    CHAT_MEMBERS = "chat_members"
+    USER_ROW = "user_row"
+    ROOM_ROWS = "room_rows"
+    FORMER_MEMBER = "former_member"
+
+    NONE = "none"
+
+
+RANK = {rung: rank for rank, rung in enumerate(Rung)}
+
+
+class Link(msgspec.Struct, frozen=True, gc=False):
+    """A live `m.space.child` or `m.space.parent` (Matrix spec, "Spaces"): its state key and proof."""
+
+    target: str
+    sender: str
+    event_id: str
+
+
+class Member(msgspec.Struct, frozen=True, gc=False):
+    """A user's `m.room.member` in one room."""
+
+    user_id: str
+    membership: str
+    event_id: str
+
+
+class RoomState(msgspec.Struct, frozen=True, gc=False, kw_only=True):
+    """What one joined room's raw state says; what it doesn't say, or says malformed, is None or empty.
+
+    `created` is `origin_server_ts` of the create event in milliseconds. `verified` is False for
+    what was taken from a client object's memory instead of the homeserver's state.
+    """
+
+    room_id: str
+    creator: str | None = None
+    create_event: str = ""
+    created: int | None = None
+    room_type: str | None = None
+    version: str | None = None
+    predecessor: str | None = None
+    replacement: str | None = None
+    name: str | None = None
+    name_sender: str | None = None
+    name_event: str = ""
+    children: tuple[Link, ...] = ()
+    parents: tuple[Link, ...] = ()
+    members: tuple[Member, ...] = ()
+    chat_id: Any = None
+    chat_id_sender: str | None = None
+    chat_id_event: str = ""
+    encrypted: bool = False
+    verified: bool = True
+
+    @property
+    def is_space(self) -> bool:
+        return self.room_type == "m.space"
+
+
+class RemoteState(msgspec.Struct, frozen=True):
+    """Every room that the account is joined to: read, or known to be unreadable and why."""
+
+    account: str
+    rooms: dict[str, RoomState]
+    unreadable: dict[str, str] = {}
+
+    def joined(self, room_id: str) -> bool:
+        return room_id in self.rooms or room_id in self.unreadable
+
+
+class Choices(msgspec.Struct, frozen=True, omit_defaults=True):
+    """What a human picked for one unit; inputs of the planner."""
+
+    owner: str | None = None
+    space_id: str | None = None
+    chat_id: str | None = None
+    overwrite: bool = False
+    lower_counter: bool = False
+
+
+class Evidence(msgspec.Struct, frozen=True, gc=False):
+    """Which rung answered, and the events that prove it."""
+
+    rung: Rung
+    events: tuple[str, ...] = ()
+
+
+NO_EVIDENCE = Evidence(Rung.NONE)
+
+
+class Finding(msgspec.Struct, frozen=True, kw_only=True):
+    """One fact about one unit. `cause` is for the reader; no code branches on it."""
+
+    unit: str
+    code: Code
+    key: str
+    cause: str
+    field: str = ""
+    local: Any = None
+    remote: Any = None
+    evidence: Evidence = NO_EVIDENCE
+    proposal: str | None = None
+
+    @property
+    def id(self) -> str:
+        """Twelve hex digits that stay the same as long as the same thing is wrong with the same field."""
+        return _digest([self.unit, self.code, self.key, self.field])[:12]
+
+
+class RowWrite(msgspec.Struct, frozen=True):
+    """One row as it is stored and as it shall be. `before` None: the row is inserted."""
+
+    key: str
+    before: Raw
+    after: Raw
+
+
+class Change(msgspec.Struct, frozen=True):
+    """What would be written for a unit, all or nothing, and which further rows that rests on."""
+
+    writes: tuple[RowWrite, ...]
+    relies_on: tuple[str, ...] = ()
+
+    @property
+    def fingerprint(self) -> str:
+        """An approval names this: it fits no other change of the same unit."""
+        return _digest([[w.key, _text(w.before), _text(w.after)] for w in self.writes])[:16]
+
+
+class UnitKind(StrEnum):
+    """A unit is a user row or a room with its two rows."""
+
+    USER = "user"
+    ROOM = "room"
+
+
+class Unit(msgspec.Struct, frozen=True, kw_only=True):
+    """A user row or a room that is not in sync.
+
+    `id` is the mxid or the room id; for the user row of a Space whose owner is unknown or only
+    guessed from members, the Space's id: a guess must not speak in a user's name.
+    `room_ids` are all versions of the room or Space, newest first. `needs_human` says that the
+    change must be approved one by one; without a change there is nothing to approve yet.
+    """
+
+    id: str
+    kind: UnitKind
+    status: Status
+    findings: tuple[Finding, ...]
+    owner: str | None = None
+    chat_id: str | None = None
+    space_id: str | None = None
+    room_ids: tuple[str, ...] = ()
+    evidence: Evidence = NO_EVIDENCE
+    change: Change | None = None
+    needs_human: bool = False
+    choices: Choices = Choices()
+    candidates: tuple[str, ...] = ()
+
+    @property
+    def conflicts(self) -> tuple[Finding, ...]:
+        return tuple(f for f in self.findings if f.code in CONFLICTS)
+
+
+class Skip(msgspec.Struct, frozen=True, order=True, gc=False):
+    """A joined room that is no chat, and why."""
+
+    room_id: str
+    reason: Reason
+
+
+class Plan(msgspec.Struct, frozen=True, kw_only=True):
+    """What is the matter, and what could be done: equal for equal sides, whatever their order.
+
+    `units` holds what is not in sync, sorted, user rows first. `notes` are findings that nobody
+    has to act on, `loose` conflicts of rows that belong to no unit. `spaces` maps the id of a Space
+    to all ids (versions, chats) whose rows may name its owner.
+    """
+
+    account: str
+    joined: tuple[str, ...]
+    in_sync_rooms: tuple[str, ...] = ()
+    in_sync_users: tuple[str, ...] = ()
+    skipped: tuple[Skip, ...] = ()
+    units: tuple[Unit, ...] = ()
+    orphans: tuple[str, ...] = ()
+    notes: tuple[Finding, ...] = ()
+    loose: tuple[Finding, ...] = ()
+    spaces: dict[str, tuple[str, ...]] = {}
+
+    def unit(self, unit_id: str) -> Unit | None:
+        return next((unit for unit in self.units if unit.id == unit_id), None)
+
+    def user_unit(self, room: Unit) -> Unit | None:
+        """The user row that a room takes along, under the user's id or, for a guess, the Space's."""
+        return next(
+            (
+                unit
+                for unit in self.units
+                if unit.kind is UnitKind.USER
+                and (unit.owner, unit.space_id) == (room.owner, room.space_id)
+            ),
+            None,
+        )
+
+
+def _text(raw: Raw) -> Any:
+    return raw if not isinstance(raw, bytes) else {"blob": raw.hex()}
+
+
+def _digest(value: object) -> str:
+    # ASCII escapes keep what isn't UTF-8 apart without failing on it.
+    return hashlib.sha256(json.dumps(value).encode()).hexdigest()

@@ -1,0 +1,94 @@
+"""Where homeserver, database and convention come from when nobody names them: `matrix-drift.toml`.
+
+And the access token, which comes from the environment alone: in a file that is kept with the bot's
+code it would be published sooner or later.
+"""
+
+import tomllib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from toolkit.errors import ToolkitError
+
+FILE = "matrix-drift.toml"
+TOKEN, TOKEN_FILE = "MATRIX_ACCESS_TOKEN", "MATRIX_ACCESS_TOKEN_FILE"
+CONVENTION: Mapping[str, type] = {
+    "room_name_patterns": list,
+    "default_room_name": str,
+    "state_event_type": str,
+    "helper_accounts": list,
+    "platform": str,
+}
+"""Settings that make the `Convention`, under its own names."""
+
+KNOWN: Mapping[str, type] = {
+    "homeserver": str,
+    "database": str,
+    "table": str,
+    "key_column": str,
+    "value_column": str,
+    "backup_dir": str,
+    "allow_empty": bool,
+    "lower_counters": bool,
+    "deadline": float,
+    **CONVENTION,
+}
+_WORDS = {str: "a text", bool: "true or false", float: "a number", list: "a list of texts"}
+
+
+def read_settings(path: Path) -> dict[str, Any]:
+    """What the file sets, checked; nothing if there is no such file. Raises `ToolkitError`."""
+    try:
+        found = tomllib.loads(path.read_bytes().decode())
+    except FileNotFoundError:
+        return {}
+    except OSError as error:
+        raise ToolkitError(f"Can't read {path}: {error.strerror}.") from None
+    except UnicodeDecodeError:
+        raise ToolkitError(f"Can't read {path}: it is not UTF-8.") from None
+    except tomllib.TOMLDecodeError as error:
+        # Only the place is repeated: the message may quote the line, and a token with it.
+        _, found_place, place = str(error).rpartition("(at ")
+        raise ToolkitError(
+            f"Can't read {path}: it is no TOML{f' (at {place}' if found_place else ''}."
+        ) from None
+    for name, value in found.items():
+        _check(path, name, value)
+    return found
+
+
+def read_token(environment: Mapping[str, str]) -> str | None:
+    """The access token, from the variable or from the file that the other one names."""
+    if token := environment.get(TOKEN, "").strip():
+        return token
+    if not (file := environment.get(TOKEN_FILE)):
+        return None
+    try:
+        token = Path(file).read_text(encoding="utf-8").strip()
+    except (OSError, UnicodeError) as error:
+        why = getattr(error, "strerror", None) or "it is not UTF-8"
+        raise ToolkitError(f"Can't read the access token from {file}: {why}.") from None
+    if not token:
+        raise ToolkitError(f"The file {file}, which {TOKEN_FILE} names, is empty.")
+    return token
+
+
+def _check(path: Path, name: str, value: Any) -> None:
+    if any(word in name.lower() for word in ("token", "password", "secret")):
+        raise ToolkitError(
+            f"{path} must hold no token or password: remove {name!r}, and give the token in "
+            f"{TOKEN} or in a file that {TOKEN_FILE} names."
+        )
+    if name not in KNOWN:
+        raise ToolkitError(f"{path}: there is no setting {name!r}; known: {', '.join(KNOWN)}.")
+    if not _fits(value, KNOWN[name]):
+        raise ToolkitError(f"{path}: {name} must be {_WORDS[KNOWN[name]]}.")
+
+
+def _fits(value: Any, kind: type) -> bool:
+    if kind is list:
+        return isinstance(value, list) and all(isinstance(item, str) for item in value)
+    if kind is float:
+        return isinstance(value, int | float) and not isinstance(value, bool)
+    return isinstance(value, kind)

@@ -1,0 +1,391 @@
+"""The bot's key-value table: the contract of a store, and two that keep it.
+
+`SQLiteStore` works on the bot's own database and never changes its journal mode; its SQL is in
+`table`, its connection in `database`. `InMemoryStore` is for tests.
+"""
+
+import asyncio
+import contextlib
+import os
+import sqlite3
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from contextvars import ContextVar
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Protocol, Self, TypeGuard, TypeVar, runtime_checkable
+
+from toolkit.backup import backup_path, check_space, new_backup, remove_older
+from toolkit.database import Database, connect, finish
+from toolkit.errors import StoreError
+from toolkit.records import Raw, decode_object, encode_row
+from toolkit.table import RowChange, Table, encode, key_range
+
+T = TypeVar("T")
+
+
+@runtime_checkable
+class Store(Protocol):
+    """What the toolkit needs of any store; a bot may bring its own."""
+
+    async def get(self, key: str) -> dict[str, Any] | None:
+        """The row's object, None if there is no such row; StoreError if it can't be read."""
+
+    async def set(self, key: str, value: Mapping[str, Any]) -> None:
+        """Write the whole row, new or not."""
+
+    async def keys(self, prefix: str) -> list[str]:
+        """All keys that begin with exactly this text, sorted."""
+
+
+@runtime_checkable
+class TransactionalStore(Store, Protocol):
+    """A store on one database file that can write several rows as one."""
+
+    @property
+    def path(self) -> Path: ...
+
+    async def load_rows(self) -> list[tuple[str, Raw]]: ...
+
+    async def version(self) -> tuple[int, int]: ...
+
+    def transaction(self) -> "AbstractAsyncContextManager[Transaction]": ...
+
+    async def backup(self, directory: Path | None = None, *, keep: int = 5, name: str) -> Path: ...
+
+
+def transactional(store: Store) -> TypeGuard[TransactionalStore]:
+    """Whether a store has transactions; a mock, which has every method, has no real path."""
+    return isinstance(store, TransactionalStore) and isinstance(store.path, Path)
+
+
+class SQLiteStore:
+    """The bot's table in its SQLite database; `async with`, or `open()` and `close()`.
+
+    Opened for writing, an empty or absent database gets the table, as at a bot's first start.
+    `read_only=True` creates no database, and leaves no `-wal` or `-shm` file that wasn't there.
+    While it is open, a database in WAL mode does need these two, so their folder must be writable
+    unless the bot is running; and if the bot stops meanwhile, they stay until its next start.
+
+    `busy_timeout`, in seconds, is how long to wait for another program's lock. `backup_dir` is
+    where backups go that name no folder; None is beside the database. Many tasks may use one
+    store: while one of them is in `transaction()`, the others wait. Raises StoreError.
+    """
+
+    def __init__(
+        self,
+        path: str | os.PathLike[str],
+        *,
+        read_only: bool = False,
+        table: str = "kv",
+        key_column: str = "key",
+        value_column: str = "value",
+        busy_timeout: float = 5.0,
+        backup_dir: Path | None = None,
+    ) -> None:
+        self._path = Path(path)
+        self._read_only = read_only
+        self._table = Table(table, key_column, value_column)
+        self._busy_timeout = busy_timeout
+        self._backup_dir = backup_dir
+        self._database: Database | None = None
+        self._found_wal = False
+        self._lock = asyncio.Lock()
+
+    @property
+    def path(self) -> Path:
+        return self._path
+
+    async def __aenter__(self) -> Self:
+        await self.open()
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        await self.close()
+
+    async def open(self) -> None:
+        """Connect and look at the table; nothing if it is open already."""
+        async with self._lock:
+            if self._database is None:
+                self._found_wal = os.path.exists(f"{self._path}-wal")
+                self._database = await self._connect()
+
+    async def close(self) -> None:
+        """Disconnect, after the other tasks' transactions; nothing if it is closed already."""
+        if self._joined():
+            raise StoreError(f"Can't close {self._path} inside a transaction: leave it first.")
+        async with self._lock:
+            database, self._database = self._database, None
+            if database is None:
+                return
+            await finish(database.close())
+            if self._read_only and not self._found_wal and _left_empty_wal(self._path):
+                await asyncio.to_thread(_remove_empty_wal, self._path)
+
+    async def get(self, key: str) -> dict[str, Any] | None:
+        """The row's object, None if there is no such row; StoreError if it isn't a JSON object."""
+        async with self._turn() as database:
+            rows = await database.fetch(self._table.get, (encode(key),))
+        if not rows:
+            return None
+        try:
+            return decode_object(rows[0][0])
+        except ValueError as error:
+            reason = f"{error}; repair it first"
+            raise StoreError(f"Can't read the row {key!r} of {self._path}: {reason}.") from None
+
+    async def set(self, key: str, value: Mapping[str, Any]) -> None:
+        """Write the whole row as compact JSON, new or not; inside a transaction, as part of it."""
+        text = _encode_value(key, value)
+        async with self._turn() as database:
+            await database.run(self._table.upsert, (encode(key), encode(text)))
+
+    async def keys(self, prefix: str) -> list[str]:
+        """All keys that begin with exactly this text, sorted; surrogate escapes for non-UTF-8."""
+        async with self._turn() as database:
+            rows = await database.fetch(self._table.keys, key_range(prefix))
+        return sorted(key for (key,) in rows)
+
+    async def load_rows(self) -> list[tuple[str, Raw]]:
+        """All rows of the three families as stored, of one moment, in no particular order."""
+        async with self._turn() as database:
+            return await database.load_rows()
+
+    async def version(self) -> tuple[int, int]:
+        """A token that differs from an earlier one if anybody, also this store, wrote in between.
+
+        Take it *before* `load_rows`: if a later token is equal, nobody wrote since the first one,
+        so the rows are still as loaded. (A token taken after loading would miss a write between
+        the two.) It can be compared while the store stays open; it may differ without a change.
+        """
+        async with self._turn() as database:
+            return await database.version()
+
+    @asynccontextmanager
+    async def transaction(self) -> "AsyncIterator[Transaction]":
+        """Several reads and writes as one: committed on normal exit, rolled back on any exception.
+
+        Nobody else can write meanwhile. This task, and tasks started in here, join it when they use
+        the store; others wait. Inside another transaction of this store it is a savepoint of it.
+        Cancelled while the commit is running, it is committed nevertheless.
+        """
+        if joined := self._joined():
+            async with joined.savepoint():
+                yield joined
+            return
+        async with self._lock:
+            transaction, outer = Transaction(self._opened()), _transactions.get()
+            _transactions.set((*outer, transaction))
+            try:
+                await transaction.begin()
+                yield transaction
+                await transaction.commit()
+            except BaseException:
+                await transaction.roll_back()
+                raise
+            finally:
+                _transactions.set(outer)
+
+    async def backup(self, directory: Path | None = None, *, keep: int = 5, name: str) -> Path:
+        """Copy the database, as of one moment, to `{database}.{name}.backup`; returns its path.
+
+        `name` is the run's (`20261122T220345Z-3f2a`). It is readable by its owner alone; the newest
+        `keep` of this database stay. In one step: in several, a bot that writes would restart it
+        each time.
+        """
+        if keep < 1:
+            raise ValueError(
+                f"keep must be 1 or more, not {keep}: the new backup stays in any case"
+            )
+        if self._joined():
+            raise StoreError(f"Can't back up {self._path} inside a transaction: do it before.")
+        target = backup_path(self._path, directory or self._backup_dir, name)
+        async with self._turn() as database:
+            try:
+                check_space(self._path, target, await database.size())
+                with new_backup(self._path, target) as copy:
+                    await finish(database.copy_into(copy))
+                remove_older(self._path, target, keep)
+            except OSError as error:
+                raise StoreError(
+                    f"Can't back up {self._path} to {target}: {error.strerror}."
+                ) from error
+        return target
+
+    @asynccontextmanager
+    async def _turn(self) -> "AsyncIterator[Database]":
+        """The connection: at once inside our own transaction, else after those of other tasks."""
+        if joined := self._joined():
+            yield joined.database()
+        else:
+            async with self._lock:
+                yield self._opened()
+
+    def _joined(self) -> "Transaction | None":
+        open_ones = (each for each in _transactions.get() if each.is_open_on(self._database))
+        return next(open_ones, None)
+
+    def _opened(self) -> "Database":
+        if self._database is None:
+            raise StoreError(f"The database {self._path} isn't open: `async with` or `open()` it.")
+        return self._database
+
+    async def _connect(self) -> "Database":
+        database = await connect(self._path, self._mode(), self._table, self._busy_timeout)
+        try:
+            await database.prepare(self._read_only)
+        except BaseException:
+            await finish(database.close())
+            raise
+        return database
+
+    def _mode(self) -> str:
+        """SQLite's own mode for this path; StoreError where it would create what it shouldn't."""
+        path = self._path
+        if str(path) == ":memory:":
+            raise StoreError("A :memory: database can't be shared with a bot: use InMemoryStore.")
+        if os.path.isdir(path):
+            raise StoreError(f"Can't open the database {path}: it is a folder; name a file in it.")
+        if os.path.exists(path):
+            return "ro" if self._read_only else "rw"
+        if self._read_only:
+            raise StoreError(f"Can't open the database {path}: there is no such file; check it.")
+        if not os.path.isdir(path.parent):
+            raise StoreError(f"Can't create the database {path}: there is no folder {path.parent}.")
+        return "rwc"
+
+
+class Transaction:
+    """An open transaction of a `SQLiteStore`: all that it writes is committed, or nothing."""
+
+    def __init__(self, database: "Database") -> None:
+        self._database = database
+        self._open = True
+        self._savepoints = 0
+
+    async def load_rows(self) -> list[tuple[str, Raw]]:
+        """All rows of the three families, with what this transaction wrote."""
+        return await self.database().load_rows()
+
+    async def version(self) -> tuple[int, int]:
+        """The store's token; equal to one from before the transaction if nobody wrote since."""
+        return await self.database().version()
+
+    async def write(self, rows: Sequence[RowChange]) -> bool:
+        """Write each row if it still is as in `before`; False if one isn't, and then roll back.
+
+        `before` None inserts (and replaces a stored NULL, nothing else), `after` None deletes. A
+        False leaves some rows written: call it in a `savepoint()` and leave that by an exception.
+        Many rows in one call are cheap, many calls aren't: each crosses into SQLite's thread.
+        """
+        if len({row.key for row in rows}) < len(rows):
+            raise ValueError("a key occurs twice in one write; write its last value only")
+        for sql, parameters in self._database.table.changes(rows):
+            if await self.database().run_many(sql, parameters) != len(parameters):
+                return False
+        return True
+
+    @asynccontextmanager
+    async def savepoint(self) -> AsyncIterator[None]:
+        """What is written in here stays if it ends normally and is undone if it raises.
+
+        They nest, but belong to one task at a time: SQLite keeps a single stack of them.
+        """
+        self._savepoints += 1
+        name = f"unit_{self._savepoints}"
+        try:
+            await self.database().run(f"SAVEPOINT {name}")
+            yield
+            await self.database().run(f"RELEASE {name}")
+        except BaseException:
+            await finish(self._database.roll_back_to(name))
+            raise
+
+    def database(self) -> "Database":
+        """The connection, if the transaction is still on.
+
+        After some errors (a full disk) SQLite has rolled everything back by itself. What came next
+        would be written one by one, and stay.
+        """
+        if not self._open:
+            raise StoreError("This transaction has ended: start another.")
+        if not self._database.in_transaction:
+            raise StoreError(
+                "SQLite gave up this transaction: nothing of it is written; start again."
+            )
+        return self._database
+
+    def is_open_on(self, database: "Database | None") -> bool:
+        """Whether it runs on this very connection."""
+        return self._open and self._database is database
+
+    async def begin(self) -> None:
+        """Take the right to write now: taken later, it can be refused because of what was read."""
+        await self._database.run("BEGIN IMMEDIATE")
+
+    async def commit(self) -> None:
+        """Make everything last, even if we are cancelled meanwhile."""
+        database, self._open = self.database(), False
+        await finish(database.run("COMMIT"))
+
+    async def roll_back(self) -> None:
+        """Undo everything, even if we are cancelled meanwhile; nothing if nothing was begun."""
+        self._open = False
+        await finish(self._database.roll_back())
+
+
+_transactions: ContextVar[tuple[Transaction, ...]] = ContextVar("transactions", default=())
+"""The transactions that the running task is in, one for each store."""
+
+
+class InMemoryStore:
+    """Rows in a dict, for tests: the same answers as a database, but no transactions.
+
+    They are kept as JSON, so that nothing is shared with the caller, and what a database would
+    refuse is refused here too.
+    """
+
+    def __init__(self, rows: Mapping[str, Mapping[str, Any]] | None = None) -> None:
+        self._rows = {key: _encode_value(key, value) for key, value in (rows or {}).items()}
+
+    async def get(self, key: str) -> dict[str, Any] | None:
+        """A copy of the row, None if there is no such row."""
+        text = self._rows.get(key)
+        return None if text is None else decode_object(text)
+
+    async def set(self, key: str, value: Mapping[str, Any]) -> None:
+        """Keep a copy of the whole row; StoreError for what JSON can't hold."""
+        self._rows[key] = _encode_value(key, value)
+
+    async def keys(self, prefix: str) -> list[str]:
+        """All keys that begin with exactly this text, sorted."""
+        return sorted(key for key in self._rows if key.startswith(prefix))
+
+
+def _left_empty_wal(path: Path) -> bool:
+    log = Path(f"{path}-wal")
+    return log.exists() and not log.stat().st_size
+
+
+def _remove_empty_wal(path: Path) -> None:
+    """Remove the two files that a read-only look at a database in WAL mode leaves behind.
+
+    SQLite itself does it, under its own locks, when the last connection that may write is closed;
+    with an empty log there is nothing to write. If the bot has started meanwhile, they stay.
+    """
+    with contextlib.suppress(sqlite3.Error):
+        uri = f"{path.absolute().as_uri()}?mode=rw"
+        with contextlib.closing(sqlite3.connect(uri, uri=True, timeout=0)) as connection:
+            connection.execute("SELECT 1 FROM sqlite_master").fetchone()
+
+
+def _encode_value(key: str, value: Mapping[str, Any]) -> str:
+    try:
+        return encode_row(value)
+    except ValueError as error:
+        raise StoreError(f"Can't write the row {key!r}: {error}.") from None

@@ -1,0 +1,57 @@
+r"""Texts from strangers as a person may safely see them, on a terminal or in a message. Pure.
+
+Room names, ids and rows may hold anything: sequences that move the cursor, characters that turn the
+direction of reading, or that can't be seen at all. What isn't plainly visible becomes `\u{202e}`.
+"""
+
+import unicodedata
+
+MARKS = 3
+"""Combining marks that may follow one letter; written languages need no more, floods of them do."""
+
+_CATEGORIES = frozenset({"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp", "Zs"})
+# Letters and marks that leave no ink (Unicode, Default_Ignorable_Code_Point), and the empty Braille.
+_INKLESS = frozenset("\u034f\u115f\u1160\u17b4\u17b5\u180b\u180c\u180d\u180f\u2800\u3164\uffa0") | {
+    chr(code) for code in (*range(0xFE00, 0xFE10), *range(0xE0100, 0xE01F0))
+}
+
+
+def visible(text: str, limit: int = 200) -> str:
+    r"""The text with everything invisible escaped, in at most `limit` characters.
+
+    Different texts look different, as far as they are shown; a longer one ends with an ellipsis.
+
+    >>> visible("Чат\u202e1\x1b[2J")
+    'Чат\\u{202e}1\\u{1b}[2J'
+    >>> visible("abcdef", 4)
+    'abc…'
+    """
+    if text.isascii() and text.isprintable() and "\\" not in text and len(text) <= limit:
+        return text
+    parts: list[str] = []
+    length = marks = 0
+    for index, char in enumerate(text):
+        # A mark needs a letter to stand on; at the start it would change what we print before it.
+        marks = marks + 1 if unicodedata.category(char)[0] == "M" else 0
+        hidden = _hidden(char) or marks > (MARKS if index >= marks else 0)
+        escaped = hidden or (char == "\\" and text.startswith("u{", index + 1))
+        part = f"\\u{{{ord(char):x}}}" if escaped else char
+        parts.append(part)
+        length += len(part)
+        if length > limit:
+            return _cut(parts, limit)
+    return "".join(parts)
+
+
+def _hidden(char: str) -> bool:
+    if char == " ":
+        return False
+    return unicodedata.category(char) in _CATEGORIES or char in _INKLESS
+
+
+def _cut(parts: list[str], limit: int) -> str:
+    """As many whole parts as leave room for the ellipsis: half an escape would lie."""
+    length = sum(map(len, parts))
+    while parts and length > limit - 1:
+        length -= len(parts.pop())
+    return "".join(parts) + "…"
