@@ -13,11 +13,11 @@ ROOT = Path(__file__).parent.parent
 PACKAGE = ROOT / "toolkit"
 
 LAYERS = (
-    {"cli", "review", "plots"},
-    {"session"},
-    {"reconcile", "undo", "frames", "render", "shadow"},
+    {"cli", "board"},
+    {"session", "shown"},
+    {"reconcile", "undo", "frames", "render", "html", "plots", "shadow", "sides"},
     # What is said and agreed to about a plan: pure.
-    {"report", "decisions", "single", "advice"},
+    {"report", "decisions", "single", "advice", "agreement", "ledger", "selection", "summary"},
     {"apply", "plain", "managers", "guard", "job", "journal"},
     {
         "matrix",
@@ -35,7 +35,7 @@ LAYERS = (
     {"model"},
     {"records", "convention"},
     {"settings"},
-    {"errors", "visible"},
+    {"errors", "visible", "progress"},
 )
 """From the top down. A module imports from its own layer and from those below it, never in a circle."""
 
@@ -45,8 +45,8 @@ HOMES = {
     "tenacity": {"patience"},
     "aiosqlite": {"database"},
     "pandas": {"frames"},
-    "ipywidgets": {"review"},
-    "anywidget": {"review"},
+    "ipywidgets": {"board"},
+    "anywidget": {"board"},
     "matplotlib": {"plots"},
 }
 """A third-party library, and the only module that may import it."""

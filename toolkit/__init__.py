@@ -7,6 +7,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from toolkit.board import review
     from toolkit.chat import (
         ChatContext,
         ChatManager,
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from toolkit.decisions import Decision
     from toolkit.errors import HomeserverError, RemoteIncomplete, StoreError, ToolkitError
     from toolkit.reconcile import reconcile_matrix_state, reconcile_single_room
+    from toolkit.session import Session
     from toolkit.store import InMemoryStore, SQLiteStore
 
 __version__ = "0.1.0"
@@ -32,12 +34,14 @@ _HOME = {
     "InMemoryStore": "store",
     "RemoteIncomplete": "errors",
     "SQLiteStore": "store",
+    "Session": "session",
     "StoreError": "errors",
     "ToolkitError": "errors",
     "get_room_meta": "chat",
     "get_user_meta": "chat",
     "reconcile_matrix_state": "reconcile",
     "reconcile_single_room": "reconcile",
+    "review": "board",
     "set_room_meta": "chat",
     "set_user_meta": "chat",
 }
@@ -51,12 +55,14 @@ __all__ = [
     "InMemoryStore",
     "RemoteIncomplete",
     "SQLiteStore",
+    "Session",
     "StoreError",
     "ToolkitError",
     "get_room_meta",
     "get_user_meta",
     "reconcile_matrix_state",
     "reconcile_single_room",
+    "review",
     "set_room_meta",
     "set_user_meta",
 ]

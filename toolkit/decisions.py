@@ -17,12 +17,14 @@ class Decision(msgspec.Struct, frozen=True, omit_defaults=True):
     """A human's yes to one unit's change, with what they picked.
 
     `change` is the fingerprint of the change that was shown; if the unit's change is another one by
-    now, it is stale. None agrees to whatever the choices lead to.
+    now, it is stale. None agrees to whatever the choices lead to. With `agreed` False it is a no:
+    the unit isn't written, a user row not even along with a room of its user.
     """
 
     change: str | None = None
     choices: Choices = Choices()
     by: str = ""
+    agreed: bool = True
 
 
 Decisions = Mapping[str, Decision | Mapping[str, Any]]
@@ -39,11 +41,13 @@ def read_decisions(decisions: Decisions) -> dict[str, Decision]:
 def agreed_units(plan: Plan, decisions: Mapping[str, Decision]) -> list[Unit]:
     """Units whose change is the one that was agreed to; a room takes its user row along."""
     stale = stale_decisions(plan, decisions)
-    agreed = {u.id: u for u in plan.units if u.id in decisions and u.change and u.id not in stale}
+    open_ = {u.id: u for u in plan.units if u.change and u.id not in stale}
+    agreed = {u: unit for u, unit in open_.items() if u in decisions and decisions[u].agreed}
+    users = {(u.owner, u.space_id): u for u in open_.values() if u.kind is UnitKind.USER}
     for room in [unit for unit in agreed.values() if unit.kind is UnitKind.ROOM]:
-        user = plan.user_unit(room)
-        if user and user.change and user.id not in stale:
-            agreed.setdefault(user.id, user)
+        user = users.get((room.owner, room.space_id))
+        if user and user.id not in decisions:
+            agreed[user.id] = user
     return list(agreed.values())
 
 
@@ -52,7 +56,7 @@ def stale_decisions(plan: Plan, decisions: Mapping[str, Decision]) -> dict[str, 
     found: dict[str, str] = {}
     for unit in plan.units:
         decision = decisions.get(unit.id)
-        if decision is None or decision.change is None:
+        if decision is None or decision.change is None or not decision.agreed:
             continue
         if unit.change is None or unit.change.fingerprint != decision.change:
             found[unit.id] = "the change is no longer the one that was agreed to; look again"

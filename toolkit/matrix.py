@@ -18,6 +18,7 @@ import aiohttp
 
 from toolkit.errors import HomeserverError, RemoteIncomplete
 from toolkit.patience import Again, asked_to_wait, persist
+from toolkit.progress import Progress
 from toolkit.state import UnreadableState
 
 API = "/_matrix/client/v3"
@@ -27,8 +28,6 @@ SILENT_ROOMS = 8  # so many rooms without any answer in between: it is the serve
 BIG_ROOM_BYTES = 4 * 1024 * 1024  # some 8,000 members; such a room is rarely a chat of ours
 
 T = TypeVar("T")
-Progress = Callable[[int, int, str], None]
-"""Called with rooms read, rooms in all, and a word about what is being waited for, if anything."""
 
 _log = logging.getLogger(__name__)
 

@@ -15,9 +15,10 @@ import msgspec
 from toolkit import matrix
 from toolkit.convention import Convention
 from toolkit.errors import HomeserverError, RemoteIncomplete, ToolkitError
-from toolkit.matrix import Homeserver, Progress, RoomRefused, read_each
+from toolkit.matrix import Homeserver, RoomRefused, read_each
 from toolkit.memory import knows_create_event, remembered_rooms, user_id_of
 from toolkit.model import Plan, Reason, RemoteState, RoomState
+from toolkit.progress import Progress, watcher
 from toolkit.state import UnreadableState, decode_room
 
 PlanOf = Callable[[RemoteState], Plan]
@@ -33,6 +34,7 @@ class Source:
         progress: Progress | None = None,
         seen: Callable[[str, bytes], None] | None = None,
     ) -> None:
+        progress = progress or watcher()
         self._client, self._event_type = client, convention.state_event_type
         self._seen = seen or (lambda room_id, body: None)
         self._progress = progress or (lambda done, rooms, word: None)

@@ -37,6 +37,12 @@ KNOWN: Mapping[str, type] = {
 _WORDS = {str: "a text", bool: "true or false", float: "a number", list: "a list of texts"}
 
 
+def find_settings(folder: Path | None = None) -> Path | None:
+    """The file in this folder (the current one) or in the nearest above that has one."""
+    start = (folder or Path()).resolve()
+    return next((path for up in (start, *start.parents) if (path := up / FILE).is_file()), None)
+
+
 def read_settings(path: Path) -> dict[str, Any]:
     """What the file sets, checked; nothing if there is no such file. Raises `ToolkitError`."""
     try:

@@ -1,0 +1,510 @@
+"""A session: look, decide, apply through the bot's own function, take back."""
+
+import asyncio
+import json
+from collections.abc import AsyncIterator
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import nio
+import pytest
+
+from tests.bench import ALICE, BOB, BOT, Bench, small_rows
+from tests.clients import is_one_sentence
+from toolkit import (
+    ChatManager,
+    InMemoryStore,
+    Session,
+    SQLiteStore,
+    ToolkitError,
+    reconcile_matrix_state,
+)
+from toolkit import session as session_module
+from toolkit.ledger import load_ledger
+from toolkit.records import Raw, chat_key, encode_row, room_key, user_key
+from toolkit.snapshot import Snapshot, save_snapshot
+from toolkit.testing import FakeHomeserver, Fault, Hook, Status
+
+A1, A2, B1 = room_key("!a1"), room_key("!a2"), room_key("!b1")
+C1, C2, CB = chat_key(ALICE, "C1"), chat_key(ALICE, "C2"), chat_key(BOB, "C1")
+UA, UB = user_key(ALICE), user_key(BOB)
+NOW = datetime(2026, 11, 24, tzinfo=UTC)
+TOKEN = "fake-token"
+
+
+@pytest.fixture(autouse=True)
+def elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """No settings but those of the test."""
+    monkeypatch.chdir(tmp_path)
+    for name in ("MATRIX_HOMESERVER", "MATRIX_ACCESS_TOKEN", "BOT_DATABASE"):
+        monkeypatch.delenv(name, raising=False)
+
+
+@pytest.fixture
+def bench(tmp_path: Path) -> Bench:
+    """Alice's first chat has no rows, her second no room row, Bob's user row is gone."""
+    bench = Bench(tmp_path / "bot.db")
+    bench.fill({k: row for k, row in small_rows().items() if k not in (A1, C1, A2, UB)})
+    return bench
+
+
+@pytest.fixture
+async def server(bench: Bench) -> AsyncIterator[FakeHomeserver]:
+    async with FakeHomeserver(bench.world.rooms, BOT, TOKEN) as found:
+        yield found
+
+
+@pytest.fixture
+async def session(bench: Bench, server: FakeHomeserver) -> Session:
+    return await look(bench, server)
+
+
+async def look(bench: Bench, server: FakeHomeserver, **more: Any) -> Session:
+    return await Session.open(
+        homeserver=server.url, access_token=TOKEN, database=bench.path, **more
+    )
+
+
+def votes(session: Session) -> dict[str, str]:
+    frame = session.plan.to_frame()
+    return dict(zip(frame.index, frame["decision"], strict=True))
+
+
+PENDING = {"!a1": "pending", "!a2": "pending", BOB: "pending"}
+
+
+class TestOpening:
+    async def test_it_takes_urls_and_paths(self, session: Session) -> None:
+        assert session.account == BOT and votes(session) == PENDING
+
+    async def test_it_takes_the_environment(
+        self, bench: Bench, server: FakeHomeserver, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setenv("MATRIX_HOMESERVER", server.url)
+        monkeypatch.setenv("MATRIX_ACCESS_TOKEN", TOKEN)
+        monkeypatch.setenv("BOT_DATABASE", str(bench.path))
+        assert votes(await Session.open()) == PENDING
+
+    async def test_it_takes_settings_from_a_file_here_or_above(
+        self,
+        bench: Bench,
+        server: FakeHomeserver,
+        monkeypatch: pytest.MonkeyPatch,
+        tmp_path: Path,
+    ) -> None:
+        (tmp_path / "matrix-drift.toml").write_text(
+            f'homeserver = "{server.url}"\ndatabase = "bot.db"\nbackup_dir = "kept"\n'
+            'default_room_name = "Chat {n}"\nhelper_accounts = ["@helper:hs"]\n'
+        )
+        monkeypatch.setenv("MATRIX_ACCESS_TOKEN", TOKEN)
+        (tmp_path / "notebooks").mkdir()
+        (tmp_path / "kept").mkdir()
+        monkeypatch.chdir(tmp_path / "notebooks")
+        session = await Session.open()
+        session.approve("!a1")
+        done = await session.apply()
+        assert done.backup and done.backup.parent == tmp_path / "kept"
+
+    async def test_it_takes_the_bots_own_objects_and_leaves_them_open(
+        self, bench: Bench, server: FakeHomeserver
+    ) -> None:
+        made: list[str] = []
+
+        class Manager(ChatManager):
+            async def get_or_create(self, *args: Any, **more: Any) -> Any:
+                made.append(args[1])
+                return await super().get_or_create(*args, **more)
+
+        client = nio.AsyncClient(server.url, BOT)
+        client.restore_login(BOT, "D", TOKEN)
+        async with SQLiteStore(bench.path) as store:
+            session = await Session.open(client=client, store=store, chat_mgr=Manager(store))
+            session.approve("!a1")
+            await session.apply()
+            assert made == ["C1"] and await store.get(A1) == small_rows()[A1]
+        assert client.access_token == TOKEN
+        await client.close()
+
+    async def test_a_store_without_transactions_will_do(self, server: FakeHomeserver) -> None:
+        store = InMemoryStore({k: r for k, r in small_rows().items() if k != A1})
+        session = await Session.open(homeserver=server.url, access_token=TOKEN, store=store)
+        session.approve("!a1")
+        done = await session.apply()
+        assert done["restored_room_meta"] == ["!a1"] and "Written: 1 row" in repr(done)
+        assert await store.get(A1) == small_rows()[A1] and session.history().empty
+
+    async def test_it_is_a_context_too(self, bench: Bench, server: FakeHomeserver) -> None:
+        async with await look(bench, server) as session:
+            assert votes(session) == PENDING
+
+    async def test_it_only_reads(self, bench: Bench, server: FakeHomeserver) -> None:
+        before, files = bench.bytes(), sorted(bench.path.parent.iterdir())
+        session = await look(bench, server)
+        await session.reload()
+        assert bench.bytes() == before and sorted(bench.path.parent.iterdir()) == files
+        assert {request.method for request in server.requests} == {"GET"}
+
+    @pytest.mark.parametrize(
+        ("given", "words"),
+        [
+            ({}, "No database is named"),
+            ({"database": "bot.db"}, "No homeserver is named"),
+            ({"database": "bot.db", "homeserver": "http://127.0.0.1:9"}, "no access token"),
+            ({"snapshot": "s", "database": "bot.db"}, "not both"),
+            ({"snapshot": "s", "homeserver": "http://127.0.0.1:9"}, "not both"),
+            ({"snapshot": "none"}, "Can't read the snapshot"),
+        ],
+    )
+    async def test_a_side_that_is_missing_or_named_twice_is_one_sentence(
+        self, bench: Bench, given: dict[str, Any], words: str
+    ) -> None:
+        with pytest.raises(ToolkitError, match=words) as caught:
+            await Session.open(**given)
+        assert is_one_sentence(str(caught.value))
+
+    async def test_the_token_shows_nowhere(self, session: Session) -> None:
+        session.approve("!a1")
+        done = await session.apply()
+        shown = [repr(session), repr(vars(session)), repr(done), session._repr_html_()]
+        assert TOKEN not in "".join(shown)
+        kept = [path.read_bytes() for path in Path().iterdir() if path.is_file()]
+        assert not any(TOKEN.encode() in data for data in kept)
+
+
+class TestDeciding:
+    async def test_an_id_several_and_a_mask_name_units(self, session: Session) -> None:
+        session.approve("!a1")
+        session.approve(["!a2", BOB])
+        assert set(votes(session).values()) == {"approved"}
+        session.withdraw(session.plan.to_frame().index)
+        assert votes(session) == PENDING
+        drift = session.drift
+        session.approve(drift["owner"] == ALICE)
+        assert votes(session) == PENDING | {"!a1": "approved", "!a2": "approved"}
+        session.withdraw(status="missing")
+        session.reject(session.rooms["name"] == "Чат 2")
+        session.defer(drift[drift["code"] == "missing_row"])
+        assert votes(session) == dict.fromkeys(PENDING, "deferred")
+
+    async def test_what_a_frame_has_and_the_plan_not_is_passed_over(
+        self, bench: Bench, server: FakeHomeserver
+    ) -> None:
+        bench.put({room_key("!gone"): small_rows()[A1]})
+        session = await look(bench, server)
+        assert len(session.approve(session.drift["status"] != "conflict").units) == 3
+        assert len(session.approve(session.rooms["kind"] == "chat").units) == 2
+
+    async def test_a_status_is_a_selection(self, session: Session) -> None:
+        assert {unit.id for unit in session.approve(status="missing").units} == set(PENDING)
+
+    @pytest.mark.parametrize("unit", ["!nobody", ["!a1", "!nobody"], 5, [5], None])
+    async def test_what_names_no_unit_is_refused(self, session: Session, unit: Any) -> None:
+        with pytest.raises(ToolkitError) as caught:
+            session.approve(unit)
+        assert is_one_sentence(str(caught.value)) and votes(session) == PENDING
+
+    async def test_a_mask_without_an_index_and_a_wrong_status_are_refused(
+        self, session: Session
+    ) -> None:
+        with pytest.raises(ToolkitError, match="no index"):
+            session.approve((session.drift["status"] == "missing").to_numpy())
+        with pytest.raises(ToolkitError, match="no status 'lost'"):
+            session.approve(status="lost")
+
+    async def test_a_unit_in_sync_is_nothing_to_approve(self, session: Session) -> None:
+        decided = session.approve("!b1")
+        assert not decided.units and "in sync" in decided.refused["!b1"]
+        assert "skipped (space)" in session.approve("!alice").refused["!alice"]
+
+    async def test_deciding_writes_no_row_and_asks_no_server(
+        self, session: Session, bench: Bench, server: FakeHomeserver
+    ) -> None:
+        before, asked = bench.bytes(), len(server.requests)
+        session.approve(status="missing")
+        session.reject("!a1")
+        assert bench.bytes() == before and len(server.requests) == asked
+
+    async def test_a_room_goes_without_its_user_row_if_that_was_rejected(
+        self, bench: Bench, server: FakeHomeserver
+    ) -> None:
+        bench.put({UA: None})
+        session = await look(bench, server)
+        session.approve("!a1")
+        assert votes(session)[ALICE] == "approved"
+        session.reject(ALICE)
+        done = await session.apply()
+        assert bench.row(A1) == small_rows()[A1] and bench.row(UA) is None and not done.stale
+
+    async def test_a_choice_settles_a_conflict(self, bench: Bench, server: FakeHomeserver) -> None:
+        bench.world.chat("!a9", "!alice", "Разговор", owner=ALICE)
+        session = await look(bench, server)
+        assert "pick a chat id" in session.approve("!a9").refused["!a9"]
+        decided = session.approve("!a9", chat_id="C9")
+        assert [unit.chat_id for unit in decided.units] == ["C9"]
+        await session.apply()
+        assert bench.row(room_key("!a9"))["chat_id"] == "C9"
+
+    async def test_a_taken_or_ill_formed_id_is_refused_and_nothing_kept(
+        self, bench: Bench, server: FakeHomeserver
+    ) -> None:
+        bench.world.chat("!a9", "!alice", "Разговор", owner=ALICE)
+        session = await look(bench, server)
+        for chat_id in ("C2", "C01", "foo", ""):
+            refused = session.approve("!a9", chat_id=chat_id).refused
+            assert refused.get("!a9"), chat_id
+        assert not session.decisions_file or not session.decisions_file.exists()
+
+    async def test_a_choice_is_for_one_unit(self, session: Session) -> None:
+        with pytest.raises(ToolkitError, match="one unit"):
+            session.approve(["!a1", "!a2"], chat_id="C9")
+
+    async def test_a_conflict_with_a_proposal_is_approved_by_its_id_alone(
+        self, bench: Bench, server: FakeHomeserver
+    ) -> None:
+        for room in ("!bob", "!b1"):
+            bench.world.member(room, BOB, "leave")
+        bench.put({UB: None, B1: None, CB: None})
+        session = await look(bench, server)
+        frame = session.plan.to_frame()
+        asked = frame.index[frame["needs_human"]]
+        assert len(asked) == 2
+        assert set(session.approve(frame["needs_human"]).refused) == set(asked)
+        for unit in asked:
+            assert session.approve(unit).units
+        assert set(votes(session).values()) == {"approved", "pending"}
+
+    async def test_settling_one_room_never_silently_changes_another_approval(
+        self, bench: Bench, server: FakeHomeserver
+    ) -> None:
+        bench.world.chat("!a9", "!alice", "Разговор", owner=ALICE)
+        bench.put({UA: None})
+        session = await look(bench, server)
+        session.approve(ALICE)
+        decided = session.approve("!a9", chat_id="C9")
+        # Alice's counter has to be higher than C9: what was approved is no longer what is planned.
+        assert decided.reopened == (ALICE,) and "Pending again" in repr(decided)
+
+
+class TestKeeping:
+    async def test_decisions_survive_a_restart(
+        self, session: Session, bench: Bench, server: FakeHomeserver
+    ) -> None:
+        session.approve("!a1")
+        session.reject("!a2")
+        again = await look(bench, server)
+        assert votes(again) == {"!a1": "approved", "!a2": "rejected", BOB: "pending"}
+        assert again.pending().index.tolist() == [BOB]
+
+    async def test_a_change_that_differs_after_a_reload_is_pending_again(
+        self, session: Session, bench: Bench
+    ) -> None:
+        session.approve("!a1")
+        bench.put({C1: small_rows()[C1]})
+        await session.reload()
+        assert votes(session)["!a1"] == "pending"
+        await session.apply()
+        assert bench.row(A1) is None
+
+    async def test_two_sessions_on_one_database_agree_after_a_reload(
+        self, session: Session, bench: Bench, server: FakeHomeserver
+    ) -> None:
+        other = await look(bench, server)
+        other.approve("!a1")
+        session.approve("!a2")
+        await other.reload()
+        assert votes(other) == votes(session) == PENDING | {"!a1": "approved", "!a2": "approved"}
+
+    async def test_decisions_made_on_a_snapshot_are_applied_elsewhere(
+        self, bench: Bench, server: FakeHomeserver
+    ) -> None:
+        rows: dict[str, Raw] = {}
+        rows |= {key: encode_row(json.loads(value)) for key, (_, value) in bench.bytes().items()}
+        rooms = {room_id: bench.world.state(room_id) for room_id in bench.world.rooms}
+        save_snapshot(Path("taken"), Snapshot(BOT, rooms, {}, rows), NOW)
+        offline = await Session.open(snapshot="taken")
+        offline.approve(["!a1", BOB])
+        assert offline.decisions_file == Path("taken.decisions.json")
+        with pytest.raises(ToolkitError, match="apply --decisions"):
+            await offline.apply()
+        with pytest.raises(ToolkitError, match="could be taken back"):
+            await offline.undo()
+        here = await look(bench, server, decisions="taken.decisions.json")
+        assert votes(here) == PENDING | {"!a1": "approved", BOB: "approved"}
+        assert load_ledger(Path("taken.decisions.json")).approved.keys() == {"!a1", BOB}
+
+
+class TestApplying:
+    async def test_it_awaits_the_bots_own_function_with_decisions(
+        self, session: Session, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        seen: list[dict[str, Any]] = []
+
+        async def spy(*args: Any, **options: Any) -> Any:
+            seen.append(options)
+            return await reconcile_matrix_state(*args, **options)
+
+        monkeypatch.setattr(session_module, "reconcile_matrix_state", spy)
+        session.approve("!a1")
+        shown = session.plan.value.unit("!a1")
+        await session.apply()
+        [options] = seen
+        assert shown and shown.change
+        assert {unit: d.change for unit, d in options["decisions"].items()} == {
+            "!a1": shown.change.fingerprint
+        }
+
+    async def test_only_what_was_approved_is_written(self, session: Session, bench: Bench) -> None:
+        before = bench.bytes()
+        session.approve("!a1")
+        done = await session.apply()
+        assert bench.bytes().keys() - before.keys() == {A1, C1}
+        assert {key: bench.bytes()[key] for key in before} == before
+        assert done["restored_room_meta"] == ["!a1"] and done.rows == 2
+        assert votes(session) == {"!a2": "pending", BOB: "pending"}
+
+    async def test_nothing_approved_is_nothing_written(
+        self, session: Session, bench: Bench
+    ) -> None:
+        session.reject(status="missing")
+        before = bench.bytes()
+        done = await session.apply()
+        assert bench.bytes() == before and done.run is None and done.rows == 0
+        assert "Written: 0 rows" in repr(done) and "reload" not in repr(done)
+
+    async def test_approving_everything_ends_where_the_bots_start_up_ends(
+        self, session: Session, bench: Bench, server: FakeHomeserver, tmp_path: Path
+    ) -> None:
+        other = Bench(tmp_path / "other.db", bench.world)
+        other.fill({key: json.loads(value) for key, (_, value) in bench.bytes().items()})
+        client = nio.AsyncClient(server.url, BOT)
+        client.restore_login(BOT, "D", TOKEN)
+        async with SQLiteStore(other.path) as store:
+            await reconcile_matrix_state(client, store, ChatManager(store))
+        await client.close()
+        session.approve(status="missing")
+        await session.apply()
+        assert bench.bytes() == other.bytes() and session.plan.to_frame().empty
+
+    async def test_what_moved_since_it_was_shown_is_left_alone_and_pending(
+        self, session: Session, bench: Bench
+    ) -> None:
+        session.approve(["!a1", "!a2"])
+        bench.put({C1: small_rows()[C1] | {"name": "mine"}})
+        done = await session.apply()
+        assert done.stale.keys() == {"!a1"} and "Left alone: !a1" in repr(done)
+        assert bench.row(A2) == small_rows()[A2] and bench.row(A1) is None
+        assert votes(session)["!a1"] == "pending"
+
+    async def test_it_tells_how_far_it_is(self, session: Session) -> None:
+        told: list[tuple[int, int, str]] = []
+        session.approve(status="missing")
+        await session.apply(progress=lambda *word: told.append(word))
+        assert told[-1] == (3, 3, "") and len(told) > 3
+
+    async def test_it_never_runs_twice_at_once(
+        self, session: Session, bench: Bench, server: FakeHomeserver
+    ) -> None:
+        other = await look(bench, server)
+        session.approve("!a1")
+        other.approve("!a2")
+        first = asyncio.create_task(session.apply())
+        await asyncio.sleep(0.01)
+        for again in (session, other):
+            with pytest.raises(ToolkitError, match="already writing"):
+                await again.apply()
+        await first
+        await other.reload()
+        assert (await other.apply()).rows == 1
+
+    async def test_cancelled_before_the_first_write_it_has_written_nothing(
+        self, session: Session, bench: Bench, server: FakeHomeserver
+    ) -> None:
+        before = bench.bytes()
+        session.approve(status="missing")
+        server.fault(Fault("/joined_rooms$", Hook(session.cancel)))
+        done = await session.apply()
+        assert done.cancelled and bench.bytes() == before and "Cancelled." in repr(done)
+        assert set(votes(session).values()) == {"approved"}
+
+    async def test_leaving_the_context_ends_a_run(
+        self, bench: Bench, server: FakeHomeserver
+    ) -> None:
+        async with await look(bench, server) as session:
+            session.approve("!a1")
+            task = asyncio.create_task(session.apply())
+            await asyncio.sleep(0)
+            await asyncio.sleep(0)
+        done = await task
+        assert done.cancelled and bench.row(A1) is None
+
+    async def test_a_server_that_is_down_writes_nothing_and_keeps_the_decisions(
+        self, session: Session, bench: Bench, server: FakeHomeserver
+    ) -> None:
+        session.approve("!a1")
+        before = bench.bytes()
+        server.fault(Fault("/joined_rooms$", Status(403, {"errcode": "M_FORBIDDEN"})))
+        with pytest.raises(ToolkitError):
+            await session.apply()
+        assert bench.bytes() == before and votes(session)["!a1"] == "approved"
+
+
+class TestLookingBack:
+    async def test_the_last_run_is_taken_back(self, session: Session, bench: Bench) -> None:
+        before = bench.bytes()
+        session.approve("!a1")
+        done = await session.apply()
+        assert session.history().index.tolist() == [done.run]
+        shown = session.plan_undo()
+        assert {k: row["after"] for k, row in shown.rows("!a1").items()} == {A1: None, C1: None}
+        undone = await session.undo()
+        assert bench.bytes() == before and undone.rows == 2
+        assert session.history()["undoes"].dropna().tolist() == [done.run]
+        assert votes(session) == PENDING
+
+    async def test_taking_back_twice_takes_back_the_run_before(self, session: Session) -> None:
+        session.approve("!a1")
+        await session.apply()
+        session.approve("!a2")
+        await session.apply()
+        await session.undo()
+        await session.undo()
+        assert votes(session) == PENDING
+        with pytest.raises(ToolkitError, match="no run that could"):
+            await session.undo()
+
+    async def test_a_run_is_taken_back_by_its_name(self, session: Session, bench: Bench) -> None:
+        session.approve("!a1")
+        first = await session.apply()
+        session.approve("!a2")
+        await session.apply()
+        await session.undo(first.run)
+        assert bench.row(A1) is None and bench.row(A2) is not None
+        with pytest.raises(ToolkitError, match="no run 'never'"):
+            await session.undo("never")
+
+    async def test_what_the_bot_wrote_since_stays(self, session: Session, bench: Bench) -> None:
+        session.approve("!a1")
+        await session.apply()
+        bench.put({C1: small_rows()[C1] | {"name": "mine"}})
+        undone = await session.undo()
+        assert "!a1" in undone.stale and bench.row(C1)["name"] == "mine"
+        assert bench.row(A1) == small_rows()[A1]
+
+
+class TestShowing:
+    async def test_the_rows_of_a_unit_before_and_after_are_one_call_away(
+        self, session: Session
+    ) -> None:
+        assert session.plan.rows("!a2") == {A2: {"before": None, "after": small_rows()[A2]}}
+        with pytest.raises(ToolkitError, match="no unit"):
+            session.plan.rows("!nobody")
+
+    async def test_frames_are_copies(self, session: Session) -> None:
+        for name in ("rooms", "rows", "drift"):
+            frame = getattr(session, name)
+            frame["mine"] = 1
+            assert "mine" not in getattr(session, name).columns
+
+    async def test_it_draws_a_map(self, session: Session) -> None:
+        assert session.plot()._repr_png_().startswith(b"\x89PNG")

@@ -1,0 +1,37 @@
+"""What stands between a unit's name and a yes to it: which unit is meant, and why one can't be agreed to."""
+
+import getpass
+
+from toolkit.advice import action
+from toolkit.model import Plan, Unit
+
+
+def find_unit(plan: Plan, unit_id: str) -> Unit | None:
+    """The unit of this name, or the one that a version of the room or the user's Space belongs to."""
+    unit = plan.unit(unit_id)
+    return unit or next((unit for unit in plan.units if unit_id in unit.room_ids), None)
+
+
+def why_no_unit(plan: Plan, unit_id: str) -> str:
+    """Why the plan holds nothing for an id; empty for one that it knows nothing of."""
+    if unit_id in plan.in_sync_rooms or unit_id in plan.in_sync_users:
+        return "it is in sync; there is nothing to write"
+    reasons = (skip.reason.value for skip in plan.skipped if skip.room_id == unit_id)
+    if reason := next(reasons, None):
+        return f"it is skipped ({reason}): it is no chat, and nothing is written for it"
+    return ""
+
+
+def why_no_change(unit: Unit) -> str:
+    """Why there is nothing to agree to yet, and what to do first."""
+    causes = [finding.cause for finding in unit.conflicts or unit.findings]
+    why = "; ".join(dict.fromkeys(cause.rstrip(".") for cause in causes))
+    return f"{why}. Next: {action(unit)}"
+
+
+def user_name() -> str:
+    """Who sits here, for the journal."""
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError, ImportError):  # no name for this user id, as in some containers
+        return ""

@@ -1,0 +1,73 @@
+"""Which units a person means: ids, a list or an index of them, or a mask on one of the frames. Pure.
+
+Nothing of pandas is imported; what a Series or a frame is shows in what it has.
+"""
+
+from collections.abc import Iterable
+from typing import Any
+
+from toolkit.errors import ToolkitError
+from toolkit.model import Plan, Status
+
+
+def select(plan: Plan, selection: Any = None, status: Status | str | None = None) -> list[str]:
+    """Ids of the units that are meant, in the order of naming, each once.
+
+    `selection` is a room id or mxid, several, a boolean mask on a frame (by its index: unit, room,
+    finding) or a frame; `status` keeps the units of the plan that have it. Rooms in sync and skipped
+    ones stay among them. An id that was named and that the plan doesn't know is refused with
+    `ToolkitError`; lines of a frame that are about no unit, such as orphaned rows, are passed over.
+    """
+    wanted = None if status is None else _status(status)
+    if selection is None and wanted is None:
+        raise ToolkitError("Say which units: an id, several, a mask on a frame, or status=.")
+    by_finding = {f.id: unit.id for unit in plan.units for f in unit.findings}
+    by_version = {room: unit.id for unit in plan.units for room in unit.room_ids}
+    units = {unit.id: unit for unit in plan.units}
+    known = {*plan.joined, *plan.in_sync_users}
+    if selection is None:
+        found: Iterable[str] = units
+    else:
+        found = [
+            label if label in units else by_finding.get(label) or by_version.get(label, label)
+            for label in labels(selection)
+        ]
+    chosen = [unit_id for unit_id in dict.fromkeys(found) if unit_id in units or unit_id in known]
+    if isinstance(selection, str | list | tuple | set):
+        for unit_id in found:
+            if unit_id not in chosen:
+                raise ToolkitError(f"The plan has no unit {unit_id!r}; session.drift names them.")
+    if wanted is None:
+        return chosen
+    return [unit_id for unit_id in chosen if unit_id in units and units[unit_id].status is wanted]
+
+
+def labels(selection: Any) -> list[str]:
+    """The ids in a text, in anything with texts, in a mask's true lines or in a frame's index.
+
+    >>> labels("!room"), labels(["@alice:example.org", "!room"])
+    (['!room'], ['@alice:example.org', '!room'])
+    """
+    if isinstance(selection, str):
+        return [selection]
+    if str(getattr(selection, "dtype", "")) in ("bool", "boolean"):
+        if not hasattr(selection, "index"):
+            raise ToolkitError("The mask has no index: make it of one of the session's frames.")
+        selection = selection.index[selection.fillna(False).astype(bool)]
+    elif hasattr(selection, "columns"):
+        selection = selection["unit"] if "unit" in selection.columns else selection.index
+    try:
+        found = list(selection)
+    except TypeError:
+        found = [selection]
+    if not all(isinstance(label, str) for label in found):
+        raise ToolkitError("Units are named by room ids and user ids, as in session.drift.")
+    return found
+
+
+def _status(status: Status | str) -> Status:
+    try:
+        return Status(status)
+    except ValueError:
+        names = ", ".join(Status)
+        raise ToolkitError(f"There is no status {status!r}; there are {names}.") from None
