@@ -1,4 +1,4 @@
-"""What all tests share: one Synapse, one demo world, and how hypothesis runs."""
+"""What all tests share: one Synapse, one demo world, a browser, and how hypothesis runs."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import shutil
 from collections.abc import Generator, Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 from hypothesis import settings
@@ -14,27 +15,36 @@ from hypothesis import settings
 from toolkit.testing import Synapse
 from toolkit.testing.demo import DemoWorld, seed_demo
 
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser
+
+    from tests.browser import NotebookPage
+    from tests.lab import Lab
+
 # A busy machine is no failure. CI runs the same examples each time: it fails only for a change.
 settings.register_profile("toolkit", deadline=None, derandomize=bool(os.environ.get("CI")))
 settings.load_profile("toolkit")
 
 _REQUIRE_ALL = "MATRIX_DRIFT_REQUIRE_ALL"
+_MARKER_OF_FIXTURE = {"synapse": "synapse", "chromium": "browser"}
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark what uses the shared Synapse, so that `-m 'not synapse'` needs nobody's care."""
+    """Mark what uses Synapse or a browser, so that `-m 'not synapse'` needs nobody's care."""
     for item in items:
-        if "synapse" in getattr(item, "fixturenames", ()):
-            item.add_marker("synapse")
+        for fixture, marker in _MARKER_OF_FIXTURE.items():
+            if fixture in getattr(item, "fixturenames", ()):
+                item.add_marker(marker)
 
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport(
     item: pytest.Item,
 ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
-    """Turn a skipped Synapse test into a failed one where all of them are required."""
+    """Turn a skipped Synapse or browser test into a failed one where all are required."""
     report = yield
-    required = os.environ.get(_REQUIRE_ALL) and item.get_closest_marker("synapse")
+    marked = any(item.get_closest_marker(name) for name in _MARKER_OF_FIXTURE.values())
+    required = marked and os.environ.get(_REQUIRE_ALL)
     if required and report.skipped and not hasattr(report, "wasxfail"):
         report.outcome = "failed"
         report.longrepr = f"skipped, although {_REQUIRE_ALL} is set: {report.longrepr}"
@@ -62,3 +72,33 @@ def demo(demo_template: DemoWorld, tmp_path: Path) -> DemoWorld:
     database = tmp_path / "bot.db"
     shutil.copy(demo_template.database, database)
     return replace(demo_template, database=database)
+
+
+@pytest.fixture(scope="module")
+def chromium() -> Iterator[Browser]:
+    """A headless Chromium; all tests of its module are plain functions (tests/browser.py)."""
+    from tests.browser import find_chromium, launch_chromium
+
+    executable = find_chromium()
+    if executable is None:
+        pytest.skip("there is no Chromium here: apt-get install chromium")
+    with launch_chromium(executable) as browser:
+        yield browser
+
+
+@pytest.fixture(scope="module")
+def lab(chromium: Browser, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
+    """A running JupyterLab; a module whose kernels need an environment has a fixture of its own."""
+    from tests.lab import Lab
+
+    with Lab.start(tmp_path_factory.mktemp("lab")) as lab:
+        yield lab
+
+
+@pytest.fixture
+def page(chromium: Browser, lab: Lab) -> Iterator[NotebookPage]:
+    """A new browser window, with nothing open and nothing remembered."""
+    from tests.browser import NotebookPage
+
+    with NotebookPage(chromium, lab) as page:
+        yield page
