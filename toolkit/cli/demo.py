@@ -1,81 +1,155 @@
-"""`matrix-drift demo`: the drift of a small bot's world on a throw-away Synapse.
+"""`matrix-drift demo`: a small bot's world on a throw-away Synapse, its drift, and the lessons on it.
 
-Whatever ends it, Ctrl+C and SIGTERM included, no process and no file stays.
+Whatever ends it, SIGKILL included, no process and no file stays.
 """
 
 import contextlib
+import os
+import secrets
+import shutil
 import signal
-from collections.abc import Iterator
+import sys
+import tempfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
 from types import FrameType
 
-from toolkit.cli.look import exit_code, look
+from toolkit.cli.lab import Lab
+from toolkit.cli.look import IN_SYNC, exit_code, look
+from toolkit.cli.notebook import copy_lessons, jupyterlab_available
 from toolkit.cli.results import show
 from toolkit.cli.where import Where
 from toolkit.cli.words import Cancelled, keep_secret, say
 from toolkit.errors import ToolkitError
-from toolkit.model import Plan
 from toolkit.render import render_check
+from toolkit.settings import TOKEN
 from toolkit.testing.demo import open_demo
+from toolkit.testing.practice import DATABASE, DEMO, HOMESERVER, PRISTINE
+from toolkit.testing.recorded import Served, serve_recorded
 from toolkit.testing.synapse import Synapse, SynapseError
+from toolkit.testing.watchdog import Watchdog
 
 _ENDS = [name for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)]
-_TRY = (
+_GET = "pip install 'matrix-drift[demo]'"
+_NEXT = (
     "That was a world of its own, and it is gone. Now your bot's: set MATRIX_HOMESERVER, "
     "MATRIX_ACCESS_TOKEN and BOT_DATABASE, and run `matrix-drift check`, which only reads."
 )
 
 
 def demo(*, only_check: bool) -> int:
-    """Start the world, print its drift, take it away; `check`'s exit code."""
-    if not Synapse.available():
-        raise ToolkitError(
-            "The demo needs a Synapse of its own: pip install 'matrix-drift[demo]' and try again."
-        )
+    """Start the world, print its drift, serve the lessons until it is ended, take it all away.
+
+    `check`'s exit code if that is all, else 0: to be ended is what a served demo waits for.
+    """
     with _ended_once() as end:
         try:
-            plan = _look_at_demo(end)
+            code = _check(end) if only_check else _teach(end)
         except KeyboardInterrupt:
-            raise Cancelled("the demo's Synapse and its files are gone.") from None
+            if not end.serving:
+                what = "world" if end.stop is None else "Synapse"
+                raise Cancelled(f"the demo's {what} and its files are gone.") from None
+            code = IN_SYNC
         except SynapseError as error:
             *log, last = str(error).splitlines()
             for line in log:
                 say(line)
             raise ToolkitError(f"The demo's Synapse failed: {last}") from error
-    show(render_check(plan))
     if not only_check:
-        say(_TRY)
+        say(_NEXT)
+    return code
+
+
+def _check(end: "_End") -> int:
+    with _open_folder() as (folder, watchdog), _open_world(folder, watchdog, end) as served:
+        plan = look(_where(served))
+        say("Stopping it …")
+    show(render_check(plan))
     return exit_code(plan, strict=False)
 
 
-def _look_at_demo(end: "_End") -> Plan:
+def _teach(end: "_End") -> int:
+    with _open_folder() as (folder, watchdog), _open_world(folder, watchdog, end) as served:
+        show(render_check(look(_where(served))))
+        sys.stdout.flush()
+        if not jupyterlab_available():
+            raise ToolkitError(f"There is no JupyterLab for the lessons: {_GET} and try again.")
+        shutil.copy(served.database, folder / PRISTINE)
+        first, _ = copy_lessons(folder / "notebooks")
+        say("Starting JupyterLab …")
+        with Lab.start(folder / "lab", first.parent, _variables(served), watchdog.watch) as lab:
+            _say_what_to_do(lab, first)
+            end.serving = True
+            lab.wait()
+    return IN_SYNC
+
+
+def _say_what_to_do(lab: Lab, first: Path) -> None:
+    say(f"Open {lab.address(first.name)}")
+    say(f"and run {first.stem} from the top, cell by cell, with Shift+Enter.")
+    say("Nothing that you try there touches a real bot. Ctrl+C here ends and removes it all.")
+
+
+@contextlib.contextmanager
+def _open_folder() -> Iterator[tuple[Path, Watchdog]]:
+    """A new folder, and who takes it away with all processes started here, should we be killed."""
+    folder = Path(tempfile.gettempdir()).resolve() / f"matrix-drift-demo-{secrets.token_hex(4)}"
+    with Watchdog.start(folder, f"{DEMO}={folder}") as watchdog:
+        before = os.environ.get(DEMO)
+        os.environ[DEMO] = str(folder)  # which every process started from here inherits
+        try:
+            yield folder, watchdog
+        finally:
+            del os.environ[DEMO]
+            if before is not None:
+                os.environ[DEMO] = before
+
+
+@contextlib.contextmanager
+def _open_world(folder: Path, watchdog: Watchdog, end: "_End") -> Iterator[Served]:
+    """The world on a Synapse, or where there is none, as it was recorded on one."""
+    if not Synapse.available():
+        say(f"Synapse isn't installed ({_GET}); here is the same world, recorded on one.")
+        with serve_recorded(folder) as served:
+            yield served
+        return
+
     def started(synapse: Synapse) -> None:
-        end.synapse = synapse
+        end.stop = synapse.stop
+        assert synapse.pid
+        watchdog.watch(synapse.pid)
         say("Making a small bot's world in it …")
 
     say("Starting a throw-away Synapse on loopback …")
-    with open_demo(started=started) as (_, world):
+    with open_demo(folder, started=started) as (_, world):
         say("Reading its rooms and rows …")
-        where = Where(
-            homeserver=world.url,
-            database=str(world.database),
-            token=keep_secret(world.account.access_token),
-        )
-        plan = look(where)
-        say("Stopping it …")
-    return plan
+        yield Served(world.url, world.account.access_token, world.database)
+
+
+def _where(served: Served) -> Where:
+    return Where(
+        homeserver=served.url, database=str(served.database), token=keep_secret(served.token)
+    )
+
+
+def _variables(served: Served) -> dict[str, str]:
+    """What the lessons go by, as with a real bot, and the mark."""
+    bot = {HOMESERVER: served.url, TOKEN: served.token, DATABASE: str(served.database)}
+    return {**bot, DEMO: os.environ[DEMO]}
 
 
 class _End:
     """What a signal to end does: the first unwinds everything, more must not cut that short."""
 
     def __init__(self) -> None:
-        self.synapse: Synapse | None = None
+        self.stop: Callable[[], object] | None = None
+        self.serving = False
 
     def __call__(self, number: int, frame: FrameType | None) -> None:
         for name in _ENDS:
             signal.signal(getattr(signal, name), signal.SIG_IGN)
-        if self.synapse is not None:
-            self.synapse.stop()  # the threads that make the world would go on until it is whole
+        if self.stop is not None:
+            self.stop()  # the threads that make the world would go on until it is whole
         raise KeyboardInterrupt
 
 
