@@ -1,0 +1,25 @@
+"""Both sides, the plan and the history as pandas frames: fixed columns, order and dtypes.
+
+`COLUMNS` says what every column holds. A frame is a fresh copy at each call; its texts are the raw
+ones, made harmless only where a frame shows itself. Nothing is decided here.
+"""
+
+from toolkit.frames.columns import COLUMNS, DECISIONS, Field
+from toolkit.frames.display import Column, Frame
+from toolkit.frames.past import history_frame
+from toolkit.frames.planned import changes_frame, drift_frame, plan_frame
+from toolkit.frames.world import rooms_frame, rows_frame
+
+__all__ = [
+    "COLUMNS",
+    "DECISIONS",
+    "Column",
+    "Field",
+    "Frame",
+    "changes_frame",
+    "drift_frame",
+    "history_frame",
+    "plan_frame",
+    "rooms_frame",
+    "rows_frame",
+]

@@ -1,0 +1,123 @@
+"""What the frames cost: `python -m toolkit.testing.benchmark_frames --chats 100000`.
+
+CPU seconds of this process, medians of several rounds, against pandas given the same values as lists,
+one per column and of the same dtypes. `at 5 %` and `all` say how many of the rooms have lost their row.
+"""
+
+import argparse
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
+from typing import Any
+
+import pandas as pd
+from rich.console import Console
+
+from toolkit.frames import (
+    COLUMNS,
+    changes_frame,
+    drift_frame,
+    history_frame,
+    plan_frame,
+    rooms_frame,
+    rows_frame,
+)
+from toolkit.journal import Run, entries_of
+from toolkit.model import Plan, RemoteState
+from toolkit.plan import plan_repairs
+from toolkit.records import ROOM, load_records
+from toolkit.state import decode_room
+from toolkit.testing.benchmark import Line, _compare, render_lines
+from toolkit.testing.scale import BOT, scale_rooms, scale_rows
+
+Build = Callable[[], pd.DataFrame]
+_BOUND = 2.0
+
+
+def measure_frames(chats: int, rounds: int) -> Iterator[Line]:
+    """Each frame of an ordinary world, all of them together, then those of one without room rows."""
+    remote = RemoteState(BOT, {r: decode_room(r, body) for r, body in scale_rooms(chats)})
+    rows = dict(scale_rows(chats))
+    local = load_records(rows.items())
+    plan = plan_repairs(remote, local)
+    runs = _runs(plan)
+    frames: dict[str, Build] = {
+        "rooms": lambda: rooms_frame(remote, plan, local),
+        "rows": lambda: rows_frame(local, plan),
+        **_of_plan(plan),
+        "history": lambda: history_frame(runs),
+    }
+    yield from _lines(chats, frames, rounds, "at 5 %")
+    kept = {key: row for key, row in rows.items() if not key.startswith(ROOM)}
+    yield from _lines(
+        chats, _of_plan(plan_repairs(remote, load_records(kept.items()))), rounds, "all"
+    )
+
+
+def _of_plan(plan: Plan) -> dict[str, Build]:
+    return {
+        "drift": lambda: drift_frame(plan),
+        "plan": lambda: plan_frame(plan),
+        "changes": lambda: changes_frame(plan),
+    }
+
+
+def _runs(plan: Plan) -> list[Run]:
+    entries = entries_of(plan.units, {}, {})
+    time = datetime(2026, 1, 1, tzinfo=UTC).isoformat()
+    return [Run("run", time, "benchmark", entries, finished=True)]
+
+
+def _lines(chats: int, frames: dict[str, Build], rounds: int, drift: str) -> Iterator[Line]:
+    bases = {name: _base(name, build()) for name, build in frames.items()}
+    for name, build in frames.items():
+        words = f"{name} ({drift}) against pandas"
+        yield _compare(chats, words, build, bases[name], rounds, _BOUND)
+    yield _compare(
+        chats,
+        f"these together ({drift})",
+        lambda: [build() for build in frames.values()],
+        lambda: [base() for base in bases.values()],
+        rounds,
+        _BOUND,
+    )
+
+
+def _base(name: str, frame: pd.DataFrame) -> Build:
+    """The same frame by pandas alone, out of columns that lie ready."""
+    columns = {column: _ready(column, frame) for column in COLUMNS[name]}
+    dtypes = {column: field.dtype for column, field in COLUMNS[name].items()}
+    first = next(iter(columns))
+
+    def build() -> pd.DataFrame:
+        index = pd.Index(columns[first], dtype=dtypes[first], name=first)
+        data = {
+            column: pd.array(values, dtype=dtypes[column])
+            for column, values in columns.items()
+            if column != first
+        }
+        return pd.DataFrame(data, index=index, copy=False)
+
+    pd.testing.assert_frame_equal(pd.DataFrame(frame), build())
+    return build
+
+
+def _ready(column: str, frame: pd.DataFrame) -> Any:
+    """A list of Python values; times as pandas takes them fastest, as an array of numpy's."""
+    values: Any = frame.index if column == frame.index.name else frame[column]
+    if isinstance(values.dtype, pd.DatetimeTZDtype):
+        return values.dt.tz_localize(None).to_numpy(dtype="M8[ms]")
+    return values.to_numpy(dtype=object, na_value=None).tolist()
+
+
+def main() -> None:
+    """Measure and print; the numbers are looked at, never asserted."""
+    parser = argparse.ArgumentParser(description="What the frames cost, as ratios.")
+    parser.add_argument("--chats", type=int, default=100_000)
+    parser.add_argument("--rounds", type=int, default=5)
+    options = parser.parse_args()
+    lines = list(measure_frames(options.chats, options.rounds))
+    Console(width=110).print(render_lines(lines))
+
+
+if __name__ == "__main__":
+    main()
