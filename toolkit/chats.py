@@ -7,6 +7,7 @@ another's.
 import itertools
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
+from functools import lru_cache
 from types import MappingProxyType
 
 import msgspec
@@ -21,6 +22,7 @@ class ChatId(msgspec.Struct, frozen=True, gc=False):
 
     `claims` are all ids that the room may turn out to hold; nobody else may be given one of them.
     `free`: the id may be had by a mere yes: no other room claims it or is proposed it.
+    `recorded`: both rows say so, and are right in everything else too.
     """
 
     chat_id: str | None
@@ -29,13 +31,17 @@ class ChatId(msgspec.Struct, frozen=True, gc=False):
     cause: str = ""
     claims: tuple[tuple[str, Rung], ...] = ()
     free: bool = True
+    recorded: bool = False
 
     @property
     def certain(self) -> bool:
         return self.code is None and self.chat_id is not None
 
 
-_ROW_EVIDENCE = Evidence(Rung.ROOM_ROW)
+@lru_cache(maxsize=4096)  # frozen, and a bot's chats share a few ids
+def _by_row(chat_id: str, recorded: bool) -> ChatId:
+    claims = ((chat_id, Rung.ROOM_ROW),)
+    return ChatId(chat_id, Evidence(Rung.ROOM_ROW), claims=claims, recorded=recorded)
 
 
 class Context(msgspec.Struct, frozen=True):
@@ -49,6 +55,7 @@ class Context(msgspec.Struct, frozen=True):
 def find_chat_ids(
     chats: Mapping[str, tuple[RoomState, ...]],
     owner: str,
+    space: str | None,
     context: Context,
     choices: Mapping[str, Choices],
     unread: Mapping[str, ChatId] = MappingProxyType({}),
@@ -57,31 +64,38 @@ def find_chat_ids(
 
     `unread`: what is known of rooms that could not be read; they claim, and get no answer.
     """
-    found = {room_id: find_chat_id(versions, owner, context) for room_id, versions in chats.items()}
-    found |= unread
-    found |= {
-        room_id: _choose(room_id, choice.chat_id, found)
-        for room_id in chats
-        if (choice := choices.get(room_id)) and choice.chat_id is not None
+    found = {
+        room_id: find_chat_id(versions, owner, space, context)
+        for room_id, versions in chats.items()
     }
+    found |= unread
+    if choices:
+        found |= {
+            room_id: _choose(room_id, choice.chat_id, found)
+            for room_id in chats
+            if (choice := choices.get(room_id)) and choice.chat_id is not None
+        }
     _settle_duplicates(found)
-    _propose_by_creation(found, chats)
-    _mark_taken(found)
+    if any(answer.code for answer in found.values()):
+        _propose_by_creation(found, chats)
+        _mark_taken(found)
     return {room_id: found[room_id] for room_id in chats} if unread else found
 
 
-def find_chat_id(versions: tuple[RoomState, ...], owner: str, context: Context) -> ChatId:
+def find_chat_id(
+    versions: tuple[RoomState, ...], owner: str, space: str | None, context: Context
+) -> ChatId:
     """Climb down the ladder for one room, without looking at its neighbours."""
-    if len(versions) == 1 and (settled := _by_rows(versions[0], owner, context)):
-        return settled
+    if answer := _by_pair(versions, owner, space, context):
+        return answer
     claims: list[tuple[str, Rung]] = []
     proof: tuple[str, ...] = ()
-    for rung, answer in (
+    for rung, told in (
         (Rung.ROOM_ROW, _room_row(versions, owner, context)),
         (Rung.CHAT_ROW, _chat_row(versions, owner, context)),
     ):
-        if answer:
-            claims.append((answer, rung))
+        if told:
+            claims.append((told, rung))
     if event := _state_event(versions, context):
         claims.append((event.chat_id, Rung.STATE_EVENT))
         proof = (event.chat_id_event,) if len(claims) == 1 else ()
@@ -95,15 +109,19 @@ def find_chat_id(versions: tuple[RoomState, ...], owner: str, context: Context) 
     return _by_name(versions, context)
 
 
-def _by_rows(room: RoomState, owner: str, context: Context) -> ChatId | None:
+def _by_pair(
+    versions: tuple[RoomState, ...], owner: str, space: str | None, context: Context
+) -> ChatId | None:
     """The short road for the many rooms whose two rows agree, and no event says otherwise."""
-    row = context.naming.local.rooms.get(room.room_id)
-    if row is None or room.chat_id is not None or row.matrix_user_id != owner:
+    room = versions[0]
+    pair = context.naming.pairs.get(room.room_id)
+    if pair is None or pair.matrix_user_id != owner:
         return None
-    pointing = context.naming.pointing.get(room.room_id)
-    if pointing != [(owner, row.chat_id)]:
-        return None
-    return ChatId(row.chat_id, _ROW_EVIDENCE, claims=((row.chat_id, Rung.ROOM_ROW),))
+    for version in versions:
+        if version.chat_id is not None and version.chat_id != pair.chat_id:
+            return None
+    named = room.name is None or room.name == pair.display_name
+    return _by_row(pair.chat_id, named and pair.space_id == space)
 
 
 def _room_row(versions: tuple[RoomState, ...], owner: str, context: Context) -> str | None:
@@ -117,7 +135,7 @@ def _room_row(versions: tuple[RoomState, ...], owner: str, context: Context) -> 
 
 def _chat_row(versions: tuple[RoomState, ...], owner: str, context: Context) -> str | None:
     for version in versions:
-        names = context.naming.pointing.get(version.room_id, ())
+        names = context.naming.names(version.room_id)
         ids = [chat_id for user, chat_id in names if user == owner]
         if len(ids) == 1:
             return ids[0]
@@ -180,9 +198,8 @@ def _refuse(own: ChatId, why: str) -> ChatId:
 
 def _settle_duplicates(found: dict[str, ChatId]) -> None:
     """One claimant by a strictly higher rung keeps the id; otherwise nobody does (domain.md 3)."""
-    if len({chat_id for answer in found.values() for chat_id, _ in answer.claims}) == sum(
-        len(answer.claims) for answer in found.values()
-    ):
+    claimed = [chat_id for answer in found.values() for chat_id, _ in answer.claims]
+    if len(set(claimed)) == len(claimed):
         return  # nobody claims what another one claims
     claimants: dict[str, list[str]] = defaultdict(list)
     best: dict[tuple[str, str], int] = {}

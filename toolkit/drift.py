@@ -42,26 +42,6 @@ class Chat(msgspec.Struct, frozen=True, gc=False):
     evidence: Evidence
 
 
-def room_in_sync(chat: Chat, local: LocalState, platform: str) -> bool:
-    """Whether both rows are there and right; the short road for the many rooms that are."""
-    row = local.rooms.get(chat.room.room_id)
-    record = local.chats.get((chat.owner, chat.chat_id))
-    return (
-        row is not None
-        and record is not None
-        and row.chat_id == chat.chat_id
-        and row.space_id == chat.space_id
-        and row.matrix_user_id == chat.owner
-        and row.room_type == "chat"
-        and isinstance(row.display_name, str)
-        and (chat.room.name is None or row.display_name == chat.room.name)
-        and record.surface_ref == chat.room.room_id
-        and record.user_id == chat.owner
-        and record.chat_id == chat.chat_id
-        and record.platform == platform
-    )
-
-
 def compare_room(chat: Chat, local: LocalState, convention: Convention, overwrite: bool) -> Drift:
     """Compare the room row and the chat row of one room; `overwrite` also replaces unreadable ones."""
     drift = Drift([], [])

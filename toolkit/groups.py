@@ -6,6 +6,7 @@ planner, which turns the outcome into units.
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
+from functools import cached_property
 
 import msgspec
 
@@ -63,14 +64,13 @@ class Groups:
     ) -> None:
         self.remote, self.local, self.choices = remote, local, choices
         self.nobody = frozenset({remote.account, *convention.helper_accounts})
-        self.naming: Naming = index_rows(local)
+        self.naming: Naming = index_rows(local, convention.platform)
         claimed = {r: row.space_id for r, row in local.rooms.items()} if remote.unreadable else {}
         self.identity: Identity = resolve_identity(remote, choices, claimed)
         self.context = Context(remote.account, convention, self.naming)
         self.blocks: dict[str, list[Block]] = {}  # by unit
         self.awaited: set[str] = set()  # users of whom something could not be read
         self.unsafe: set[str] = set()  # chats whose row points at a room that may need it
-        self.group_of: dict[str, Group] = {}  # by chat
         self.tied: dict[str, tuple[str, ...]] = {}  # chat -> Spaces of one owner that share it
         self.owners = {space: self._find_owner(space) for space in self.identity.user_spaces}
         self.groups = self._group()
@@ -92,8 +92,13 @@ class Groups:
         if all(block.code is not other.code for other in blocks):
             blocks.append(block)
 
+    @cached_property
+    def group_of(self) -> dict[str, Group]:
+        """By chat; a world in sync never asks."""
+        return {chat: group for group in self.groups for chat in group.chats}
+
     def _find_owner(self, space: str) -> Owner:
-        chats = [self.identity.versions(chat) for chat in self.identity.chats[space]]
+        chats = self.identity.chats[space].values()
         versions = self.identity.versions(space)
         answer = find_owner(versions, chats, self.naming, self.nobody)
         if not self.choices:
@@ -119,12 +124,8 @@ class Groups:
                 shared = self._shared(space, answer)
                 groups.append(Group(answer.user_id, (space,), answer, shared=shared))
         for group in groups:
-            group.chats = {
-                chat: self.identity.versions(chat)
-                for space in group.spaces
-                for chat in self.identity.chats[space]
-            }
-            self.group_of.update(dict.fromkeys(group.chats, group))
+            for space in group.spaces:
+                group.chats |= self.identity.chats[space]
         return groups
 
     def _shared(self, space: str, answer: Owner) -> bool:
@@ -143,7 +144,6 @@ class Groups:
             group = of_owner.get(next(iter(users))) if len(users) == 1 else None
             if group:
                 group.chats[chat] = self.identity.versions(chat)
-                self.group_of[chat] = group
                 self.tied[chat] = spaces
 
     def _certain_owner(self, space: str) -> str | None:
@@ -154,9 +154,11 @@ class Groups:
         """Which of the owner's Spaces counts, and which chat each room is."""
         group.space = self._choose_space(group)
         if group.owner and not group.shared:
-            claims = self._unread_claims(group, group.owner) | self._open_claims(group)
+            claims = self._open_claims(group)
+            if self.remote.unreadable:
+                claims |= self._unread_claims(group, group.owner)
             group.found = find_chat_ids(
-                group.chats, group.owner, self.context, self.choices, claims
+                group.chats, group.owner, group.space, self.context, self.choices, claims
             )
         if not group.answer.certain:
             owner = group.answer
@@ -180,7 +182,7 @@ class Groups:
         """What the chats of a Space hold that may be the same owner's, as rows say."""
         open_ = self.open.get(group.owner or "", ()) if group.answer.certain else ()
         return {
-            chat: find_chat_id(versions, group.owner or "", self.context)
+            chat: find_chat_id(versions, group.owner or "", None, self.context)
             for other in open_
             for chat, versions in other.chats.items()
         }
@@ -193,7 +195,7 @@ class Groups:
             older = (self.identity.versions(room_id) for room_id in retired)
             versions = [v for chain in older if chain[0].replacement == unread for v in chain]
             found[unread] = find_chat_id(
-                (RoomState(room_id=unread), *versions), owner, self.context
+                (RoomState(room_id=unread), *versions), owner, None, self.context
             )
         return found
 
@@ -289,7 +291,8 @@ class Groups:
         for old in (old for old, beyond in self.identity.moved.items() if beyond == unread):
             answer = find_owner(self.identity.versions(old), (), self.naming, self.nobody)
             found |= self.naming.owners([old], ())
-            if answer.certain and answer.user_id and old in self.identity.trusted:
+            trusted = self.identity.lineage.trusts(self.remote.rooms[old])
+            if answer.certain and answer.user_id and trusted:
                 found.add(answer.user_id)
         return found
 
@@ -311,9 +314,7 @@ class Groups:
         for space, answer in self.owners.items():
             if answer.certain or not answer.code:
                 continue
-            rooms = [
-                v.room_id for c in self.identity.chats[space] for v in self.identity.versions(c)
-            ]
+            rooms = [v.room_id for c in self.identity.chats[space].values() for v in c]
             block = Block(answer.code, _CONTESTED.format(space))
             for key, _ in self.naming.owner_keys(ids(self.identity.versions(space)), rooms):
                 found[key] = (space, block)
@@ -342,7 +343,9 @@ class Groups:
     def _moves(self, group: Group) -> Iterable[tuple[str, str, str]]:
         """(room, its chat id, the other room that its chat row points at)."""
         for chat, answer in group.found.items():
-            if not answer.chat_id or not group.owner or answer.evidence.rung is Rung.CHOICE:
+            if answer.recorded or not answer.chat_id or not group.owner:
+                continue
+            if answer.evidence.rung is Rung.CHOICE:
                 continue
             row = self.local.chats.get((group.owner, answer.chat_id))
             if row and row.surface_ref != chat and self.remote.joined(row.surface_ref):

@@ -3,6 +3,9 @@
 Nothing here is ever deleted or repaired (domain.md 3, 4); it is said, so that a person can decide.
 """
 
+from collections import defaultdict
+from collections.abc import Mapping
+
 import msgspec
 
 from toolkit.groups import Groups
@@ -33,10 +36,11 @@ def sort_leftovers(remote: RemoteState, local: LocalState, groups: Groups) -> Le
     orphans: list[str] = []
     notes: list[Finding] = []
     _sort_rooms(remote, local, groups, orphans, notes)
-    _sort_users(remote, local, groups, orphans, notes)
+    planned = {group.unit for group in groups.groups}
+    _sort_users(remote, local, groups, planned, orphans, notes)
     expected = _expected(groups)
     _sort_chats(remote, local, groups, expected, orphans, notes)
-    conflicts = _sort_unreadable(remote, local, groups, expected, orphans)
+    conflicts = _sort_unreadable(remote, local, groups, planned, expected, orphans)
     return Leftovers(
         tuple(sorted(orphans)),
         tuple(sorted(notes, key=_by_key)),
@@ -47,21 +51,24 @@ def sort_leftovers(remote: RemoteState, local: LocalState, groups: Groups) -> Le
 def _sort_rooms(
     remote: RemoteState, local: LocalState, groups: Groups, orphans: list[str], notes: list[Finding]
 ) -> None:
-    kinds = groups.identity.kinds
-    for room_id in local.rooms:
-        kind = kinds.get(room_id)
-        if kind is Kind.CHAT or room_id in remote.unreadable or room_id in groups.identity.unproven:
-            continue
-        if kind is None:
-            orphans.append(room_key(room_id))
-        else:
-            notes.append(_no_chat(room_key(room_id), room_id, kind))
+    identity = groups.identity
+    rooms, unreadable = remote.rooms, remote.unreadable
+    orphans += [room_key(r) for r in local.rooms if r not in rooms and r not in unreadable]
+    notes += [
+        _no_chat(room_key(room_id), room_id, identity.kind(room_id))
+        for room_id in identity.reasons
+        if room_id in local.rooms and room_id not in identity.unproven
+    ]
 
 
 def _sort_users(
-    remote: RemoteState, local: LocalState, groups: Groups, orphans: list[str], notes: list[Finding]
+    remote: RemoteState,
+    local: LocalState,
+    groups: Groups,
+    planned: set[str],
+    orphans: list[str],
+    notes: list[Finding],
 ) -> None:
-    planned = {group.unit for group in groups.groups}
     owned = set(groups.identity.user_spaces)
     for user, row in local.users.items():
         if user in planned:
@@ -71,20 +78,19 @@ def _sort_users(
             if user not in groups.awaited:
                 orphans.append(user_key(user))
         elif space not in owned and space not in remote.unreadable:
-            kind = groups.identity.kinds[space]
-            notes.append(_no_chat(user_key(user), space, kind))
+            notes.append(_no_chat(user_key(user), space, groups.identity.kind(space)))
 
 
 def _sort_chats(
     remote: RemoteState,
     local: LocalState,
     groups: Groups,
-    expected: set[tuple[str, str]],
+    expected: Mapping[str, set[str]],
     orphans: list[str],
     notes: list[Finding],
 ) -> None:
     for name, row in local.chats.items():
-        if name in expected:
+        if name[1] in expected.get(name[0], ()):
             continue
         key = chat_key(*name)
         target = groups.identity.lineage.head(row.surface_ref)
@@ -95,31 +101,33 @@ def _sort_chats(
                 orphans.append(key)
         elif target in remote.unreadable or target in groups.identity.unproven:
             continue
-        elif (kind := groups.identity.kinds[target]) is not Kind.CHAT:
+        elif (kind := groups.identity.kind(target)) is not Kind.CHAT:
             notes.append(_no_chat(key, target, kind))
         elif target in groups.group_of and target not in groups.blocks:
             notes.append(Finding(unit=target, code=Code.SURPLUS_CHAT_ROW, key=key, cause=_SURPLUS))
 
 
-def _expected(groups: Groups) -> set[tuple[str, str]]:
-    """Names of the chat rows that rooms which aren't stopped use or are about to use."""
-    return {
-        (group.owner, answer.chat_id)
-        for group in groups.groups
-        if group.owner
-        for room_id, answer in group.found.items()
-        if answer.chat_id and room_id not in groups.blocks
-    }
+def _expected(groups: Groups) -> dict[str, set[str]]:
+    """User -> ids of the chat rows that rooms which aren't stopped use or are about to use."""
+    expected: dict[str, set[str]] = defaultdict(set)
+    for group in groups.groups:
+        if group.owner:
+            expected[group.owner].update(
+                answer.chat_id
+                for room_id, answer in group.found.items()
+                if answer.chat_id and room_id not in groups.blocks
+            )
+    return expected
 
 
 def _sort_unreadable(
     remote: RemoteState,
     local: LocalState,
     groups: Groups,
-    expected: set[tuple[str, str]],
+    planned: set[str],
+    expected: Mapping[str, set[str]],
     orphans: list[str],
 ) -> list[Finding]:
-    planned = {group.unit for group in groups.groups}
     conflicts: list[Finding] = []
     for key, why in local.unreadable.items():
         if key.startswith(ROOM):
@@ -133,7 +141,7 @@ def _sort_unreadable(
             if is_placeholder(name[1]):
                 orphans.append(key)
                 continue
-            known = name in expected
+            known = name[1] in expected.get(name[0], ())
         else:
             known = key.removeprefix(USER) in planned
         if not known:

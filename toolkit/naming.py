@@ -1,17 +1,29 @@
 """Which local rows name which room, Space and owner: one pass over the rows, asked many times. Pure."""
 
-from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from typing import TypeAlias
 
 import msgspec
 
 from toolkit.convention import chat_number
 from toolkit.model import RoomState
-from toolkit.records import UNREGISTERED, LocalState, chat_key, room_key, user_key
+from toolkit.records import (
+    UNREGISTERED,
+    ChatRow,
+    LocalState,
+    RoomRow,
+    chat_key,
+    room_key,
+    user_key,
+)
+
+Name: TypeAlias = tuple[str, str]
+"""User and chat id, as the key of a chat row names them."""
 
 
 class Naming(msgspec.Struct, frozen=True):
-    """`pointing`: room id -> (user, chat id) of the well-formed chat rows whose `surface_ref` it is.
+    """`pairs`: room id -> its row, if the only well-formed chat row whose `surface_ref` it is agrees
+    with it in everything. `pointing`: the names of such chat rows for all other rooms.
 
     `space_users`: Space id -> users whose row names it. `highest`: user -> the highest chat number
     in any readable row, orphans included. `strays` is like `pointing`, for rows under no chat id: they
@@ -19,20 +31,27 @@ class Naming(msgspec.Struct, frozen=True):
     """
 
     local: LocalState
-    pointing: dict[str, list[tuple[str, str]]]
+    pairs: dict[str, RoomRow]
+    pointing: dict[str, list[Name]]
     space_users: dict[str, list[str]]
     highest: dict[str, int]
-    strays: dict[str, list[tuple[str, str]]]
+    strays: dict[str, list[Name]]
+
+    def names(self, room_id: str) -> Sequence[Name]:
+        """Under which names the well-formed chat rows that point at the room stand."""
+        if pair := self.pairs.get(room_id):
+            return [(pair.matrix_user_id, pair.chat_id)]
+        return self.pointing.get(room_id, ())
 
     def owners(self, spaces: Iterable[str], rooms: Iterable[str]) -> set[str]:
         """Users that any readable row names as owner of these Spaces or of their chats."""
         found = {user for space in spaces for user in self.space_users.get(space, ())}
-        room_rows, pointing = self.local.rooms, self.pointing
         for room_id in rooms:
-            if row := room_rows.get(room_id):
+            if row := self.pairs.get(room_id) or self.local.rooms.get(room_id):
                 found.add(row.matrix_user_id)
-            for user, _ in (*pointing.get(room_id, ()), *self.strays.get(room_id, ())):
-                found.add(user)
+            for several in self.pointing, self.strays:
+                if room_id in several:
+                    found.update(user for user, _ in several[room_id])
         return found
 
     def owner_keys(self, spaces: Iterable[str], rooms: Iterable[str]) -> list[tuple[str, str]]:
@@ -43,16 +62,17 @@ class Naming(msgspec.Struct, frozen=True):
         for room_id in rooms:
             if row := self.local.rooms.get(room_id):
                 found.append((room_key(room_id), row.matrix_user_id))
-            names = (*self.pointing.get(room_id, ()), *self.strays.get(room_id, ()))
+            names = (*self.names(room_id), *self.strays.get(room_id, ()))
             found += [(chat_key(*name), name[0]) for name in names]
         return sorted(found)
 
 
-def index_rows(local: LocalState) -> Naming:
-    """Read the rows once, in the order of their keys, so that their order in the database is nothing."""
-    pointing: dict[str, list[tuple[str, str]]] = {}
+def index_rows(local: LocalState, platform: str) -> Naming:
+    """Read the rows once; their order in the database is nothing."""
+    pairs: dict[str, RoomRow] = {}
+    pointing: dict[str, list[Name]] = {}
+    strays: dict[str, list[Name]] = {}
     highest: dict[str, int] = {}
-    strays: dict[str, list[tuple[str, str]]] = {}
     for name, row in local.chats.items():
         user, chat_id = name
         if not user or (number := chat_number(chat_id)) is None:
@@ -61,27 +81,39 @@ def index_rows(local: LocalState) -> Naming:
             continue
         if number > highest.get(user, 0):
             highest[user] = number
-        if (others := pointing.get(row.surface_ref)) is None:
-            pointing[row.surface_ref] = [name]
+        room = local.rooms.get(row.surface_ref)
+        if room and _agree(room, row, user, chat_id, platform):
+            pairs[row.surface_ref] = room
         else:
-            others.append(name)
-    for others in pointing.values():
-        if len(others) > 1:
-            others.sort()
-    for room in local.rooms.values():
-        user = room.matrix_user_id
-        number = chat_number(room.chat_id) or 0
-        if number > highest.get(user, 0):
-            highest[user] = number
-    space_users: dict[str, list[str]] = defaultdict(list)
+            pointing.setdefault(row.surface_ref, []).append(name)
+    for room_id, names in pointing.items():
+        if pair := pairs.pop(room_id, None):
+            names.append((pair.matrix_user_id, pair.chat_id))
+        names.sort()
+    unpaired = local.rooms.keys() - pairs.keys() if len(pairs) < len(local.rooms) else ()
+    for room in (local.rooms[room_id] for room_id in unpaired):
+        if number := chat_number(room.chat_id):
+            highest[room.matrix_user_id] = max(number, highest.get(room.matrix_user_id, 0))
+    space_users: dict[str, list[str]] = {}
     for user in sorted(local.users):
-        space_users[local.users[user].space_id].append(user)
-    return Naming(local, pointing, dict(space_users), highest, strays)
+        space_users.setdefault(local.users[user].space_id, []).append(user)
+    return Naming(local, pairs, pointing, space_users, highest, strays)
+
+
+def _agree(room: RoomRow, chat: ChatRow, user: str, chat_id: str, platform: str) -> bool:
+    """Whether the two rows of a room say the same, and whatever needs no room to be right is right."""
+    return (
+        room.chat_id == chat_id == chat.chat_id
+        and room.matrix_user_id == user == chat.user_id
+        and room.room_type == "chat"
+        and chat.platform == platform
+        and isinstance(room.display_name, str)
+    )
 
 
 def ids(versions: Iterable[RoomState]) -> tuple[str, ...]:
     """Room ids of all versions, newest first."""
-    return tuple(version.room_id for version in versions)
+    return tuple([version.room_id for version in versions])
 
 
 def is_placeholder(chat_id: str) -> bool:

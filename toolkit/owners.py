@@ -4,7 +4,7 @@ The owner belongs to the Space and holds for all its chats. Members are read fro
 from lazily loaded lists, which hide invited users.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection
 
 import msgspec
 
@@ -12,6 +12,7 @@ from toolkit.model import NO_EVIDENCE, Code, Evidence, RoomState, Rung
 from toolkit.naming import Naming, ids
 
 _PRESENT = ("join", "invite")
+_BY_MEMBERS = (Rung.SPACE_MEMBERS, Rung.CHAT_MEMBERS)
 
 
 class Owner(msgspec.Struct, frozen=True, gc=False):
@@ -56,7 +57,7 @@ class _Case(msgspec.Struct, frozen=True, gc=False):
     """One Space with its chats, and the rows that name an owner for them."""
 
     space: Memberships
-    chats: Sequence[tuple[RoomState, ...]]
+    chats: Collection[tuple[RoomState, ...]]
     named: set[str]
     space_ids: tuple[str, ...]
     naming: Naming
@@ -68,14 +69,14 @@ class _Case(msgspec.Struct, frozen=True, gc=False):
 
 def find_owner(
     space: tuple[RoomState, ...],
-    chats: Sequence[tuple[RoomState, ...]],
+    chats: Collection[tuple[RoomState, ...]],
     naming: Naming,
     nobody: frozenset[str],
     chosen: str | None = None,
 ) -> Owner:
     """Climb down the ladder for one Space; `nobody` are the accounts that never own one."""
     space_ids = ids(space)
-    named = naming.owners(space_ids, (v.room_id for chat in chats for v in chat))
+    named = naming.owners(space_ids, [v.room_id for chat in chats for v in chat])
     case = _Case(memberships(space, nobody), chats, named, space_ids, naming, nobody)
     answer = _climb(case)
     return _settle(answer, chosen, case) if chosen else _doubt(answer, case)
@@ -175,12 +176,11 @@ def _doubt(answer: Owner, case: _Case) -> Owner:
         return answer
     rung = answer.evidence.rung
     rivals = sorted(case.named - {user})
-    former = _others_before(rung, case) - {user}
     if rivals:
         code, cause = Code.OWNER_CHANGED, _CHANGED_BY_ROW
     elif rung is Rung.FORMER_MEMBER:
         code, cause = Code.OWNER_LEFT, _LEFT
-    elif former and rung in (Rung.SPACE_MEMBERS, Rung.CHAT_MEMBERS) and not case.named:
+    elif rung in _BY_MEMBERS and not case.named and (former := _others_before(rung, case) - {user}):
         code, cause = Code.OWNER_CHANGED, _CHANGED_BY_LEAVING
         rivals = sorted(former)
     else:

@@ -10,7 +10,7 @@ import msgspec
 
 from toolkit.chats import ChatId, find_told_ids
 from toolkit.convention import HIGHEST_NUMBER, Convention, chat_number
-from toolkit.drift import Chat, Drift, compare_room, compare_user, room_in_sync
+from toolkit.drift import Chat, Drift, compare_room, compare_user
 from toolkit.groups import NO_CHOICES, Block, Group, Groups
 from toolkit.identity import live_links
 from toolkit.leftovers import sort_leftovers
@@ -80,8 +80,7 @@ class _Planner:
     def plan(self) -> Plan:
         for group in self.groups.groups:
             self._plan_user(group)
-            for room_id, versions in group.chats.items():
-                self._plan_chat(group, room_id, versions)
+            self._plan_chats(group)
         self._plan_unplaced()
         left = sort_leftovers(self.remote, self.local, self.groups)
         reasons = self.identity.reasons.items()
@@ -105,7 +104,8 @@ class _Planner:
     def _plan_user(self, group: Group) -> None:
         owner = group.owner if not group.shared else None
         space = self.identity.versions(group.space or group.spaces[0])
-        choice = self.choices.get(group.unit, NO_CHOICES)
+        unit_id = group.unit
+        choice = self.choices.get(unit_id, NO_CHOICES)
         evidence = group.answer.evidence
         drift = Drift([], [])
         if owner and group.space:
@@ -118,13 +118,13 @@ class _Planner:
                 overwrite=choice.overwrite,
                 lower=self.lower_counters or choice.lower_counter,
             )
-            if not drift.findings and group.unit not in self.groups.blocks:
+            if not drift.findings and unit_id not in self.groups.blocks:
                 self.in_sync_users.append(owner)
                 return
         evidence = _with_events(evidence, (space[0].create_event,))
         drift.findings = [msgspec.structs.replace(f, evidence=evidence) for f in drift.findings]
         unit = Unit(
-            id=group.unit,
+            id=unit_id,
             kind=UnitKind.USER,
             status=Status.IN_SYNC,
             findings=(),
@@ -140,7 +140,7 @@ class _Planner:
         """1 + the highest number known for the user; the stored counter is never asked."""
         ids_ = self._replaced(group)
         for answer in group.found.values():
-            if not answer.certain or answer.evidence.rung not in _COUNTED:
+            if answer.code or answer.evidence.rung not in _COUNTED:
                 ids_ += [answer.chat_id or "", *(claimed for claimed, _ in answer.claims)]
         numbers = [chat_number(chat_id) or 0 for chat_id in ids_]
         highest = max(self.groups.naming.highest.get(owner, 0), *numbers, 0)
@@ -161,29 +161,33 @@ class _Planner:
 
     # -- rooms ------------------------------------------------------------------------------------
 
-    def _plan_chat(self, group: Group, room_id: str, versions: tuple[RoomState, ...]) -> None:
-        answer = group.found.get(room_id)
-        chat: Chat | None = None
-        if answer and answer.chat_id and answer.free and group.owner and group.space:
-            chat = Chat(
-                versions[0],
-                ids(versions) if len(versions) > 1 else (room_id,),
-                group.owner,
-                answer.chat_id,
-                group.space,
-                answer.evidence,
-            )
-            if room_id not in self.groups.blocks and room_in_sync(
-                chat, self.local, self.convention.platform
-            ):
+    def _plan_chats(self, group: Group) -> None:
+        blocks = self.groups.blocks
+        for room_id, versions in group.chats.items():
+            answer = group.found.get(room_id)
+            if answer and answer.recorded and room_id not in blocks:
                 self.in_sync_rooms.append(room_id)
-                return
+            else:
+                self._plan_chat(group, room_id, versions, answer)
+
+    def _plan_chat(
+        self,
+        group: Group,
+        room_id: str,
+        versions: tuple[RoomState, ...],
+        answer: ChatId | None,
+    ) -> None:
         choice = self.choices.get(room_id, NO_CHOICES)
         evidence = self._proof(group, versions, answer)
         drift = Drift([], [])
-        if chat:
-            chat = msgspec.structs.replace(chat, evidence=evidence)
+        if answer and answer.chat_id and answer.free and group.owner and group.space:
+            chat = Chat(
+                versions[0], ids(versions), group.owner, answer.chat_id, group.space, evidence
+            )
             drift = compare_room(chat, self.local, self.convention, choice.overwrite)
+            if not drift.findings and room_id not in self.groups.blocks:
+                self.in_sync_rooms.append(room_id)
+                return
         unit = Unit(
             id=room_id,
             kind=UnitKind.ROOM,
@@ -287,10 +291,10 @@ class _Planner:
     def _reach(self) -> dict[str, tuple[str, ...]]:
         """Space -> ids of all its versions and chats, for the Spaces that something is planned for."""
         wanted = {unit.space_id for unit in self.units if unit.change}
+        groups = [group for group in self.groups.groups if group.space in wanted]
         return {
             group.space or "": tuple(sorted(self._rooms(group)))
-            for group in sorted(self.groups.groups, key=lambda g: g.spaces)
-            if group.space in wanted
+            for group in sorted(groups, key=lambda g: g.spaces)
         }
 
     def _rooms(self, group: Group) -> Iterable[str]:
