@@ -6,26 +6,59 @@ rows stand in these texts as they are; whoever shows them makes them `visible`.
 
 import json
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 from toolkit.model import Code, Finding, Plan, RowWrite, Unit, UnitKind
 from toolkit.records import CHAT, ROOM, Raw, decode_object
 
+
+class Speech(NamedTuple):
+    """How a choice is said where the reader is."""
+
+    owner: str
+    some_owner: str
+    chat_id: str
+    some_chat_id: str
+    space_id: str
+    overwrite: str
+    lower_counter: str
+
+
+TERMINAL = Speech(
+    owner="--owner @user:server",
+    some_owner="--owner",
+    chat_id="--chat-id C…",
+    some_chat_id="--chat-id",
+    space_id="--space '!…'",
+    overwrite="--overwrite",
+    lower_counter="--lower-counters",
+)
+NOTEBOOK = Speech(
+    owner='owner="@user:server"',
+    some_owner="owner=",
+    chat_id='chat_id="C…"',
+    some_chat_id="chat_id=",
+    space_id='space_id="!…"',
+    overwrite="overwrite=True",
+    lower_counter="lower_counter=True",
+)
+
 _CHOOSE = {
-    Code.OWNER_AMBIGUOUS: "pick the owner with --owner @user:server",
-    Code.OWNER_UNKNOWN: "pick the owner with --owner @user:server",
-    Code.OWNER_LEFT: "agree, or pick another owner with --owner",
-    Code.OWNER_CHANGED: "agree, or pick another owner with --owner",
-    Code.CHAT_ID_UNKNOWN: "pick a chat id with --chat-id C…",
-    Code.CHAT_ID_INFERRED: "agree, or pick another id with --chat-id",
-    Code.EVIDENCE_DISAGREES: "pick the right id with --chat-id C…",
-    Code.DUPLICATE_CHAT_ID: "pick who gets which id with --chat-id C…",
-    Code.MULTIPLE_SPACES: "pick the Space of the user's row with --space '!…'",
-    Code.UNREADABLE_ROW: "look at the row, then replace it with --overwrite",
+    Code.OWNER_AMBIGUOUS: "pick the owner with {0.owner}",
+    Code.OWNER_UNKNOWN: "pick the owner with {0.owner}",
+    Code.OWNER_LEFT: "agree, or pick another owner with {0.some_owner}",
+    Code.OWNER_CHANGED: "agree, or pick another owner with {0.some_owner}",
+    Code.CHAT_ID_UNKNOWN: "pick a chat id with {0.chat_id}",
+    Code.CHAT_ID_INFERRED: "agree, or pick another id with {0.some_chat_id}",
+    Code.EVIDENCE_DISAGREES: "pick the right id with {0.chat_id}",
+    Code.DUPLICATE_CHAT_ID: "pick who gets which id with {0.chat_id}",
+    Code.MULTIPLE_SPACES: "pick the Space of the user's row with {0.space_id}",
+    Code.UNREADABLE_ROW: "look at the row, then replace it with {0.overwrite}",
     Code.ROOM_UNREADABLE: "try again when the homeserver gives the room",
     Code.STALE_PLAN: "look again, it changed meanwhile",
-    Code.COUNTER_TOO_HIGH: "lower it with --lower-counters while the bot is stopped",
+    Code.COUNTER_TOO_HIGH: "lower it with {0.lower_counter} while the bot is stopped",
 }
+_WHICH_SPACE = "pick the Space that the room belongs to with {0.space_id}"
 
 
 def row_name(key: str) -> str:
@@ -68,9 +101,9 @@ def what(finding: Finding) -> str:
     return f"{words} (proposed: {finding.proposal})" if finding.proposal else words
 
 
-def action(unit: Unit) -> str:
+def action(unit: Unit, speech: Speech = TERMINAL) -> str:
     """What happens next, or what a person has to do first."""
-    told = [_advise(finding, unit) for finding in unit.findings if _open(finding, unit)]
+    told = [_advise(finding, unit, speech) for finding in unit.findings if _open(finding, unit)]
     if unit.candidates:
         told.append(f"candidates: {', '.join(unit.candidates)}")
     words = "; ".join(dict.fromkeys(told))
@@ -123,10 +156,11 @@ def _open(finding: Finding, unit: Unit) -> bool:
     )
 
 
-def _advise(finding: Finding, unit: Unit) -> str:
+def _advise(finding: Finding, unit: Unit, speech: Speech) -> str:
+    words = _CHOOSE[finding.code]
     if finding.code is Code.OWNER_AMBIGUOUS and any(c.startswith("!") for c in unit.candidates):
-        return "pick the Space that the room belongs to with --space '!…'"
-    return _CHOOSE[finding.code]
+        words = _WHICH_SPACE
+    return words.format(speech)
 
 
 def _verbs(unit: Unit) -> str:

@@ -349,6 +349,8 @@ class Picture(Figure):
     def __repr__(self) -> str:
         return self.words
 
+    __str__ = __repr__
+
     def _repr_png_(self) -> bytes:
         """Twice as many pixels as it is shown with, for sharp letters at any zoom."""
         data = BytesIO()

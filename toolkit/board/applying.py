@@ -1,0 +1,133 @@
+"""The apply of a review: one at a time on a database, with progress, and a result per unit.
+
+The session writes; here is a task around it, whose end is always told and never lost.
+"""
+
+import asyncio
+from collections.abc import Callable
+from typing import NamedTuple
+from weakref import WeakValueDictionary
+
+from toolkit.board.items import LONG, Answer, Result, refused
+from toolkit.board.listeners import Event, Home
+from toolkit.errors import ToolkitError
+from toolkit.session import Session
+from toolkit.shown import Applied
+from toolkit.visible import visible
+
+_tasks: WeakValueDictionary[object, asyncio.Task[Applied]] = WeakValueDictionary()
+"""The apply of each database in this process, whichever view of whichever session has started it."""
+
+BUSY = (
+    "An apply is already running on this database; wait for it, or cancel it where it was started."
+)
+
+
+class HowFar(NamedTuple):
+    """How much of an apply is done; `word` is about waiting, and mostly empty."""
+
+    done: int = 0
+    total: int = 0
+    word: str = ""
+
+
+class Applying:
+    """The last apply of one session, be it over or not."""
+
+    def __init__(
+        self,
+        session: Session,
+        home: Home,
+        tell: Callable[[Answer], object],
+        notify: Callable[[Event], object],
+    ) -> None:
+        self.task: asyncio.Task[Applied] | None = None
+        self.progress = HowFar()
+        self.results: dict[str, Result] = {}
+        self.running = False
+        self._session, self._home = session, home
+        self._tell, self._notify = tell, notify
+        self._cancel_wanted = False
+
+    def start(self, approved: list[str]) -> "asyncio.Task[Applied]":
+        """Apply in a task of its own, or return the one that is running on this database."""
+        key = self._database()
+        if (task := _tasks.get(key)) and not task.done():
+            if task is not self.task:
+                self._tell(refused(BUSY))
+            return task
+        loop = self._home.loop()
+        if loop is None:
+            raise ToolkitError("Applying needs a running event loop: use `await session.apply()`.")
+        self._cancel_wanted = False
+        self.progress, self.results, self.running = HowFar(), {}, True
+        self.task = _tasks[key] = loop.create_task(self._apply(approved))
+        self.task.add_done_callback(_look_at)
+        self._tell(Answer("Applying…"))
+        return self.task
+
+    def cancel(self) -> Answer:
+        """End it after the units that are finished."""
+        if not self.running:
+            return refused("Nothing is being applied.")
+        inner = self._session._task
+        self._cancel_wanted = inner is None or inner.done()  # then as soon as it has begun
+        self._session.cancel()
+        return Answer("Cancelling: what is finished stays written.")
+
+    async def _apply(self, approved: list[str]) -> Applied:
+        try:
+            applied = await self._session.apply(self._advance)
+        except asyncio.CancelledError:
+            self._end(refused(_INTERRUPTED))
+            raise
+        except ToolkitError as error:
+            self._end(refused(visible(str(error), LONG)))
+            raise
+        except Exception as error:
+            self._end(refused(visible(f"The apply failed: {type(error).__name__}: {error}", LONG)))
+            raise
+        self.results = self._outcomes(applied, approved)
+        self._end(Answer(repr(applied), accepted=not applied.stale and not applied.cancelled))
+        return applied
+
+    def _end(self, answer: Answer) -> None:
+        self.running = False
+        self._tell(answer)
+
+    def _advance(self, done: int, total: int, word: str) -> None:
+        """A view hears of each percent, not of each room."""
+        if self._cancel_wanted:
+            self._cancel_wanted = False
+            self._session.cancel()
+        before, self.progress = self.progress, HowFar(done, total, visible(word))
+        if _percent(before) != _percent(self.progress) or before.word != self.progress.word:
+            self._notify(Event.PROGRESS)
+
+    def _outcomes(self, applied: Applied, approved: list[str]) -> dict[str, Result]:
+        """By the journal; where there is none, what didn't go stale was written."""
+        run = next((run for run in self._session._runs if run.id == applied.run), None)
+        found = {unit: Result("stale", visible(why, LONG)) for unit, why in applied.stale.items()}
+        for entry in run.entries if run else ():
+            found.setdefault(entry.unit, Result(entry.outcome, visible(entry.detail, LONG)))
+        rest = Result("not applied" if run or applied.cancelled else "applied")
+        return dict.fromkeys(approved, rest) | found
+
+    def _database(self) -> object:
+        sides = self._session._sides
+        return sides.path.resolve() if sides.path else id(sides.store)
+
+
+def _percent(progress: HowFar) -> int:
+    return 100 * progress.done // progress.total if progress.total else -1
+
+
+def _look_at(task: "asyncio.Task[Applied]") -> None:
+    """Its end has been told: asyncio needn't complain that nobody asked for the exception."""
+    if not task.cancelled():
+        task.exception()
+
+
+_INTERRUPTED = (
+    "Interrupted: what was finished stays written. Look again with `await session.reload()`."
+)

@@ -1,0 +1,203 @@
+"""What a person may pick for a unit, and what is said about it beside a button. Pure.
+
+What can be settled, and by what, the planner has said: codes, proposals and candidates. Here it is
+only sorted into choices; whether a choice will do says the planner once more.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import msgspec
+
+from toolkit.advice import NOTEBOOK, action, changed_fields, row_name, verb
+from toolkit.convention import HIGHEST_NUMBER, chat_number
+from toolkit.model import Choices, Code, Plan, Unit, UnitKind
+from toolkit.records import LocalState
+from toolkit.visible import visible
+
+FREE = 3
+"""How many free chat ids are offered after those that are proposed."""
+
+_OWNER = frozenset({Code.OWNER_AMBIGUOUS, Code.OWNER_UNKNOWN, Code.OWNER_LEFT, Code.OWNER_CHANGED})
+_SPACE = frozenset({Code.MULTIPLE_SPACES, Code.OWNER_AMBIGUOUS})
+_CHAT_ID = frozenset(
+    {
+        Code.CHAT_ID_UNKNOWN,
+        Code.CHAT_ID_INFERRED,
+        Code.EVIDENCE_DISAGREES,
+        Code.DUPLICATE_CHAT_ID,
+    }
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Offers:
+    """What would settle a unit: any one of these, the first of each kind the likeliest."""
+
+    owners: tuple[str, ...] = ()
+    spaces: tuple[str, ...] = ()
+    chat_ids: tuple[str, ...] = ()
+    overwrite: bool = False
+    lower_counter: bool = False
+
+    def __bool__(self) -> bool:
+        return self != NO_OFFERS
+
+
+NO_OFFERS = Offers()
+
+
+@dataclass(frozen=True, slots=True)
+class Option:
+    """One choice, and the words for it."""
+
+    label: str
+    choices: Choices
+
+
+class Offering:
+    """What may be picked for the units of one plan; passes over the rows once, not for each unit."""
+
+    def __init__(self, plan: Plan, local: LocalState) -> None:
+        self._local = local
+        self._highest: dict[str, int] = {}
+        self._pointing: dict[tuple[str, str], list[str]] = {}
+        for (user, chat_id), row in sorted(local.chats.items()):
+            self._count(user, chat_id)
+            self._pointing.setdefault((row.surface_ref, user), []).append(chat_id)
+        for room in local.rooms.values():
+            self._count(room.matrix_user_id, room.chat_id)
+        for user, counter in local.users.items():
+            if 1 < counter.next_chat_index <= HIGHEST_NUMBER:  # out of bounds it says nothing
+                self._count(user, f"C{counter.next_chat_index - 1}")
+        for unit in plan.units:
+            for told in (unit.chat_id, *(finding.proposal for finding in unit.findings)):
+                self._count(unit.owner or "", told or "")
+
+    def _count(self, user: str, chat_id: str) -> None:
+        """What a row, a room or a counter says that the user has, nobody is offered as free."""
+        self._highest[user] = max(self._highest.get(user, 0), chat_number(chat_id) or 0)
+
+    def offers(self, unit: Unit) -> Offers:
+        """What a person may pick for this unit, as it is planned now."""
+        codes = {finding.code for finding in unit.findings}
+        people = tuple(candidate for candidate in unit.candidates if candidate.startswith("@"))
+        return Offers(
+            owners=people if codes & _OWNER else (),
+            spaces=_spaces(unit, codes),
+            chat_ids=self._chat_ids(unit) if codes & _CHAT_ID and unit.owner else (),
+            overwrite=Code.UNREADABLE_ROW in codes and not unit.choices.overwrite,
+            lower_counter=Code.COUNTER_TOO_HIGH in codes and not unit.choices.lower_counter,
+        )
+
+    def _chat_ids(self, unit: Unit) -> tuple[str, ...]:
+        """What is proposed, then what rows say about the room, then free ids above all known ones."""
+        owner = unit.owner or ""
+        found = [f.proposal for f in unit.findings if f.code in _CHAT_ID and f.proposal]
+        for room_id in unit.room_ids:
+            row = self._local.rooms.get(room_id)
+            if row and row.matrix_user_id == owner:
+                found.append(row.chat_id)
+            found += self._pointing.get((room_id, owner), ())
+        highest = self._highest.get(owner, 0)
+        last = min(highest + FREE, HIGHEST_NUMBER)
+        found += [f"C{number}" for number in range(highest + 1, last + 1)]
+        return tuple(dict.fromkeys(chat_id for chat_id in found if chat_number(chat_id)))
+
+
+def list_options(offers: Offers) -> tuple[Option, ...]:
+    """The same as single choices with words, chat ids first, as a list to pick from shows them."""
+    found = [(f"chat id {chat_id}", Choices(chat_id=chat_id)) for chat_id in offers.chat_ids]
+    found += [(f"owner {owner}", Choices(owner=owner)) for owner in offers.owners]
+    found += [(f"Space {space}", Choices(space_id=space)) for space in offers.spaces]
+    if offers.overwrite:
+        found.append(("overwrite the unreadable row", Choices(overwrite=True)))
+    if offers.lower_counter:
+        found.append(("lower the counter (stop the bot before)", Choices(lower_counter=True)))
+    return tuple(Option(visible(label), choices) for label, choices in found)
+
+
+def join_choices(first: Choices, then: Choices) -> Choices:
+    """Both picks; the later one counts where they are about the same.
+
+    >>> join_choices(Choices(owner="@a", chat_id="C1"), Choices(chat_id="C2"))
+    Choices(owner='@a', space_id=None, chat_id='C2', overwrite=False, lower_counter=False)
+    """
+    picked = {
+        name: value
+        for name, value in msgspec.structs.asdict(then).items()
+        if value not in (None, False)
+    }
+    return msgspec.structs.replace(first, **picked)
+
+
+def say_choices(choices: Choices) -> str:
+    """What was picked; empty for nothing."""
+    offers = Offers(
+        _one(choices.owner),
+        _one(choices.space_id),
+        _one(choices.chat_id),
+        choices.overwrite,
+        choices.lower_counter,
+    )
+    return ", ".join(option.label for option in list_options(offers))
+
+
+def why_unfit(unit: Unit, picked: Choices) -> str:
+    """Why picks didn't settle what they were to settle, as the unit was planned with them; or nothing.
+
+    An unreadable row stays one until it is overwritten: whoever picked that has settled it.
+    """
+    meant = [
+        (picked.owner, _OWNER),
+        (picked.space_id, _SPACE),
+        (picked.chat_id, _CHAT_ID),
+    ]
+    codes = {code for value, codes in meant if value is not None for code in codes}
+    open_ = [] if unit.change else [finding for finding in unit.findings if finding.code in codes]
+    return "; ".join(dict.fromkeys(finding.cause.rstrip(".") for finding in open_))
+
+
+def say_action(unit: Unit, offers: Offers) -> str:
+    """What approving would do, or what to do first, for somebody with a mouse."""
+    if unit.change:
+        verbs = [f"{verb(write)} the {row_name(write.key)}" for write in unit.change.writes]
+        words = f"would {' and '.join(_with_fields(unit, verbs))}"
+        return f"needs your yes: {words}" if unit.needs_human else words
+    wanted = [
+        ("pick the owner", offers.owners),
+        ("pick the Space", offers.spaces),
+        ("pick a chat id", offers.chat_ids),
+        ("look at the row, then pick whether to overwrite it", offers.overwrite),
+        ("pick whether to lower the counter", offers.lower_counter),
+    ]
+    if told := [words for words, offered in wanted if offered]:
+        return ", or ".join(told)
+    codes = {finding.code for finding in unit.findings}
+    if Code.MULTIPLE_SPACES in codes and unit.kind is UnitKind.ROOM:
+        return f"settle first which Space of {unit.owner or 'the user'} counts"
+    if Code.OWNER_UNKNOWN in codes:
+        return "nobody is known who could own it: nothing can be written"
+    return action(unit, NOTEBOOK)
+
+
+def _with_fields(unit: Unit, verbs: list[str]) -> list[str]:
+    """A change of few fields names them; what is inserted or overwritten is the whole row."""
+    told = []
+    for write, words in zip(unit.change.writes if unit.change else (), verbs, strict=True):
+        fields = [name for name, _, _ in changed_fields(write) if name]
+        few = verb(write) == "change" and len(fields) <= 3
+        told.append(f"{words} ({', '.join(fields)})" if few and fields else words)
+    return told
+
+
+def _spaces(unit: Unit, codes: Iterable[Code]) -> tuple[str, ...]:
+    """Which Space counts is settled at the user's row, which Space a room is in at the room."""
+    code = Code.MULTIPLE_SPACES if unit.kind is UnitKind.USER else Code.OWNER_AMBIGUOUS
+    if code not in codes:
+        return ()
+    return tuple(candidate for candidate in unit.candidates if candidate.startswith("!"))
+
+
+def _one(value: str | None) -> tuple[str, ...]:
+    return () if value is None else (value,)
