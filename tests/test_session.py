@@ -286,6 +286,29 @@ class TestDeciding:
         assert decided.reopened == (ALICE,) and "Pending again" in repr(decided)
 
 
+class TestWatching:
+    async def test_who_watches_hears_of_each_change_and_of_none_after_the_end(
+        self, session: Session
+    ) -> None:
+        heard: list[dict[str, str]] = []
+        end = session.subscribe(lambda: heard.append(votes(session)))
+        session.approve("!a1")
+        await session.reload()
+        assert heard == [PENDING | {"!a1": "approved"}] * 2
+        end()
+        session.withdraw("!a1")
+        assert len(heard) == 2
+
+    async def test_deciding_without_a_choice_plans_nothing_anew(
+        self, session: Session, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(session_module, "plan_repairs", None)
+        session.approve(["!a1", "!a2"])
+        session.approve(BOB)
+        session.reject("!a1")
+        assert votes(session) == {"!a1": "rejected", "!a2": "approved", BOB: "approved"}
+
+
 class TestKeeping:
     async def test_decisions_survive_a_restart(
         self, session: Session, bench: Bench, server: FakeHomeserver

@@ -2,7 +2,7 @@
 
 import getpass
 
-from toolkit.advice import action
+from toolkit.advice import TERMINAL, Speech, action
 from toolkit.model import Plan, Unit
 
 
@@ -22,11 +22,11 @@ def why_no_unit(plan: Plan, unit_id: str) -> str:
     return ""
 
 
-def why_no_change(unit: Unit) -> str:
+def why_no_change(unit: Unit, speech: Speech = TERMINAL) -> str:
     """Why there is nothing to agree to yet, and what to do first."""
     causes = [finding.cause for finding in unit.conflicts or unit.findings]
     why = "; ".join(dict.fromkeys(cause.rstrip(".") for cause in causes))
-    return f"{why}. Next: {action(unit)}"
+    return f"{why}. Next: {action(unit, speech)}"
 
 
 def user_name() -> str:

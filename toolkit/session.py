@@ -6,14 +6,14 @@ writer; here decisions are kept and handed on.
 
 import asyncio
 import os
-from collections.abc import Coroutine, Iterable, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 from weakref import WeakValueDictionary
 
-from toolkit.advice import action
+from toolkit.advice import NOTEBOOK, action
 from toolkit.agreement import find_unit, user_name, why_no_change, why_no_unit
 from toolkit.convention import Convention
 from toolkit.decisions import Decision
@@ -59,7 +59,9 @@ class Session:
         self._remote = RemoteState("", {})
         self._local = load_records([])
         self._plan = Plan(account="", joined=())
+        self._planned: tuple[dict[str, Choices], Plan] | None = None
         self._ledger = Ledger()
+        self._watchers: list[Callable[[], object]] = []
         self._runs: list[Run] = []
         self._task: asyncio.Task[Any] | None = None
 
@@ -135,19 +137,35 @@ class Session:
 
     def _settle(self, rows: Mapping[str, Raw]) -> None:
         """Plan anew, with the decisions and the history that are on disk by now."""
+        self._planned = None
         self._read_decisions()
         path = self._sides.path
         journalled = path is not None and self._sides.snapshot is None
         self._runs = Journal(path).runs(rows) if journalled and path else []
-        self._plan = self._replan(self._ledger)
+        self._tell()
 
     def _read_decisions(self) -> None:
         """Others may decide about the same database."""
         if self.decisions_file is not None and self.decisions_file.exists():
             self._ledger = load_ledger(self.decisions_file)
+        self._plan = self._replan(self._ledger)
 
     def _replan(self, ledger: Ledger) -> Plan:
-        return plan_repairs(self._remote, self._local, self._sides.convention, ledger.choices)
+        """The plan with what was picked; the same picks on the same sides give the same plan."""
+        picked = ledger.choices
+        if self._planned is None or self._planned[0] != picked:
+            plan = plan_repairs(self._remote, self._local, self._sides.convention, picked)
+            self._planned = picked, plan
+        return self._planned[1]
+
+    def subscribe(self, watcher: Callable[[], object]) -> Callable[[], None]:
+        """Have `watcher` called whenever the session shows something else; returns how to end that."""
+        self._watchers.append(watcher)
+        return lambda: self._watchers.remove(watcher)
+
+    def _tell(self) -> None:
+        for watcher in tuple(self._watchers):
+            watcher()
 
     # -- showing ----------------------------------------------------------------------------------
 
@@ -237,7 +255,7 @@ class Session:
         plan = self._replan(ledger)
         unit = find_unit(plan, unit_id)
         if unit is None or unit.change is None:
-            why = why_no_change(unit) if unit else why_no_unit(plan, unit_id)
+            why = why_no_change(unit, NOTEBOOK) if unit else why_no_unit(plan, unit_id)
             return Decided(Vote.APPROVED, refused={unit_id: why})
         own = picked if unit.id == unit_id else NO_CHOICES
         decision = Decision(unit.change.fingerprint, own, user_name())
@@ -249,9 +267,9 @@ class Session:
         units, refused = [], {}
         for unit in self._units(unit_ids):
             if unit.change is None:
-                refused[unit.id] = why_no_change(unit)
+                refused[unit.id] = why_no_change(unit, NOTEBOOK)
             elif unit.needs_human and not named:
-                refused[unit.id] = f"it needs a decision of its own: {action(unit)}"
+                refused[unit.id] = f"it needs a decision of its own: {action(unit, NOTEBOOK)}"
             else:
                 units.append(unit)
         ledger = self._ledger.decide(Vote.APPROVED, as_shown(units))
@@ -303,6 +321,7 @@ class Session:
         if self.decisions_file is not None:
             save_ledger(self.decisions_file, ledger, plan, like=self._sides.path)
         self._ledger, self._plan = ledger, plan
+        self._tell()
 
     # -- writing ----------------------------------------------------------------------------------
 
@@ -359,10 +378,12 @@ class Session:
                 raise
             return None
 
-    def cancel(self) -> None:
-        """End a running `apply` after the units that are finished; those stay written."""
-        if self._task is not None and not self._task.done():
-            self._task.cancel()
+    def cancel(self) -> bool:
+        """End a running `apply` after the units that are finished, which stay written.
+
+        False if nothing is running.
+        """
+        return self._task is not None and not self._task.done() and self._task.cancel()
 
     # -- looking back, taking back ----------------------------------------------------------------
 
