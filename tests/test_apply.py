@@ -682,16 +682,16 @@ class TestCancellation:
     async def test_many_units_are_written_in_few_savepoints_and_late_ones_not_at_all(
         self, bench: Bench, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        for number in range(3, 200):
+        for number in range(3, 700):
             bench.world.chat(f"!a{number}", "!alice", f"Чат {number}", owner=ALICE)
         bench.fill({})
         seen = [0]
-        monkeypatch.setattr(Job, "late", property(lambda job: seen[-1] > 64))
+        monkeypatch.setattr(Job, "late", property(lambda job: seen[-1] > 256))
         async with SQLiteStore(bench.path) as store:
             result = await bench.run(store, progress=lambda done, total, word: seen.append(done))
         late = [unit for unit, state in states(result).items() if state == "stale"]
-        assert seen[:3] == [0, 64, 128]
-        assert len(late) == 202 - 128
+        assert seen[:3] == [0, 256, 512]
+        assert len(late) == 702 - 512
         assert all(bench.row(room_key(unit)) is None for unit in late)
 
 

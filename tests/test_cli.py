@@ -237,10 +237,21 @@ def test_an_owner_can_be_given_for_a_space_that_has_none(md: Md, bench: Bench) -
 
 def test_a_chat_id_can_be_given(md: Md, bench: Bench) -> None:
     bench.world.chat("!new", "!bob", "Holiday", owner=BOB)
-    assert md("apply", "!new", "--chat-id", "nine").code == 2
     assert md("apply", "!new", "--chat-id", "C9").code == 0
     assert bench.row(room_key("!new"))["chat_id"] == "C9"
     assert bench.row(user_key(BOB))["next_chat_index"] == 10
+
+
+@pytest.mark.parametrize("chat_id", ["foo", "", "C0", "c4", "C04"])
+def test_an_ill_formed_chat_id_is_wrong_usage_and_a_free_one_is_named(
+    md: Md, bench: Bench, chat_id: str
+) -> None:
+    bench.world.chat("!new", "!bob", "Holiday", owner=BOB)
+    done = md("apply", "!new", "--chat-id", chat_id)
+    assert (done.code, done.out) == (1, "")
+    assert done.said(f"Error: --chat-id {chat_id!r} is no chat id", "such as C3, which is free")
+    assert not bench.journal.exists()
+    assert md("apply", "!new", "--chat-id", "C3").code == 0
 
 
 def test_a_space_can_be_picked(md: Md, bench: Bench) -> None:
@@ -338,6 +349,17 @@ def test_decisions_may_carry_choices(md: Md, bench: Bench, tmp_path: Path) -> No
     path.write_text('{"version": 1, "decisions": {"!b1": {"choices": {"overwrite": true}}}}')
     assert md("apply", "--decisions", str(path)).code == 0
     assert bench.row(room_key("!b1"))["chat_id"] == "C1"
+
+
+def test_a_decision_with_a_space_that_fits_nothing_is_named(
+    md: Md, bench: Bench, tmp_path: Path
+) -> None:
+    path = tmp_path / "d.json"
+    path.write_text('{"version": 1, "decisions": {"!a1": {"choices": {"space_id": "!other"}}}}')
+    done = md("apply", "--decisions", str(path))
+    assert done.code == 2
+    assert "Not written: !a1: the picked Space !other is not one" in done.out
+    assert bench.row(room_key("!a1")) is None
 
 
 @pytest.mark.parametrize(
@@ -453,7 +475,8 @@ def test_no_option_takes_a_token() -> None:
     commands = toolkit.cli.commands.matrix_drift.commands
     names = {name for command in commands.values() for p in command.params for name in p.opts}
     assert not [name for name in names if "token" in name or "password" in name]
-    assert set(commands) == {"check", "plan", "apply", "history", "undo", "snapshot", "demo"}
+    looking, writing = {"check", "plan", "snapshot"}, {"apply", "history", "undo"}
+    assert set(commands) == looking | writing | {"demo", "notebook"}
 
 
 # errors
@@ -642,15 +665,6 @@ def test_an_old_encoding_is_no_error(tmp_path: Path) -> None:
 
 
 # demo
-
-
-def test_the_demo_without_synapse_says_how_to_get_it(
-    md: Md, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(Synapse, "available", staticmethod(lambda: False))
-    done = md("demo", "--check")
-    assert done.code == 1
-    assert done.said("pip install 'matrix-drift[demo]'")
 
 
 @pytest.mark.synapse

@@ -472,6 +472,95 @@ class TestDecisions:
         report = await full(bench, client, decisions=decisions)
         assert [conflict["code"] for conflict in report["conflicts"]] == ["stale_plan"]
 
+    @pytest.mark.parametrize(
+        ("unit", "where", "words"),
+        [
+            ("!gone", {"room_id": "!gone"}, "no longer in the plan"),
+            ("@gone:hs", {"key": "matrix_user:@gone:hs"}, "no longer in the plan"),
+            ("!lobby", {"room_id": "!lobby"}, "it is skipped (no_space)"),
+        ],
+    )
+    async def test_a_decision_about_no_unit_is_stale(
+        self, bench: Bench, client: nio.AsyncClient, unit: str, where: Any, words: str
+    ) -> None:
+        bench.world.room("!lobby", name="Lobby")
+        bench.fill(lost(A1))
+        report = await full(bench, client, decisions={unit: Decision(), "!a1": Decision()})
+        [conflict] = report["conflicts"]
+        assert words in conflict.pop("detail")
+        assert conflict == {"code": "stale_plan", **where}
+        assert bench.row(A1) == small_rows()[A1]
+
+    async def test_a_decision_about_what_is_in_sync_is_none_that_went_wrong(
+        self, bench: Bench, client: nio.AsyncClient
+    ) -> None:
+        bench.fill(small_rows())
+        chosen = Decision("0", choices=Choices(space_id="!other"))
+        decisions = {"!a1": chosen, ALICE: chosen, "!alice": chosen}
+        assert news(await full(bench, client, decisions=decisions)) == {}
+
+    async def test_a_no_is_never_stale(self, bench: Bench, client: nio.AsyncClient) -> None:
+        bench.fill(lost(A1))
+        no = Decision("0", agreed=False)
+        assert news(await full(bench, client, decisions={"!gone": no, "!a1": no})) == {}
+
+    async def test_a_picked_space_that_fits_nothing_is_stale(
+        self, bench: Bench, client: nio.AsyncClient
+    ) -> None:
+        bench.fill(lost(A1, A2))
+        decisions = {
+            "!a1": Decision(choices=Choices(space_id="!other")),
+            "!a2": Decision(choices=Choices(space_id="!alice")),
+        }
+        report = await full(bench, client, decisions=decisions)
+        assert [(c["code"], c["room_id"]) for c in report["conflicts"]] == [("stale_plan", "!a1")]
+        assert "!other" in report["conflicts"][0]["detail"]
+        assert (bench.row(A1), bench.row(A2)) == (None, small_rows()[A2])
+
+    async def test_a_picked_space_is_compared_with_those_that_a_room_could_be_in(
+        self, bench: Bench, client: nio.AsyncClient
+    ) -> None:
+        bench.world.link("!bob", "!a1")
+        bench.fill(lost(A1))
+        for space_id, code in (("!other", "stale_plan"), (None, "owner_ambiguous")):
+            decisions = {"!a1": Decision(choices=Choices(space_id=space_id))}
+            report = await full(bench, client, decisions=decisions)
+            assert [conflict["code"] for conflict in report["conflicts"]] == [code]
+        report = await full(
+            bench, client, decisions={"!a1": Decision(choices=Choices(space_id="!alice"))}
+        )
+        assert report["restored_room_meta"] == ["!a1"]
+
+    async def test_a_space_that_has_its_owner_by_now_is_decided_under_the_owners_name(
+        self, bench: Bench, client: nio.AsyncClient
+    ) -> None:
+        bench.fill(lost(UB))
+        report = await full(bench, client, decisions={"!bob": Decision("0")})
+        [conflict] = report["conflicts"]
+        assert (conflict["code"], conflict["room_id"]) == ("stale_plan", "!bob")
+        assert f"the user row of {BOB} by now" in conflict["detail"]
+        choice = Decision(choices=Choices(owner=BOB))
+        assert news(await full(bench, client, decisions={"!bob": choice})) == {}
+
+    async def test_of_two_guessed_spaces_of_one_user_the_first_is_written_and_the_second_stale(
+        self, bench: Bench, client: nio.AsyncClient
+    ) -> None:
+        for number, space in enumerate(("!s1", "!s2"), 1):
+            bench.world.space(space)
+            bench.world.chat(f"!r{number}", space, f"Чат {number}")
+            bench.world.member(space, "@eve:hs", "leave")
+        bench.fill(small_rows())
+        units = ("!s1", "!s2", "!r1", "!r2")
+        shown = {unit: Decision(await self.shown(bench, client, unit)) for unit in units}
+        report = await full(bench, client, decisions=shown)
+        stale = [(c["code"], c["room_id"]) for c in report["conflicts"]]
+        assert stale == [("stale_plan", "!r2"), ("stale_plan", "!s2")]
+        assert report["restored_user_meta"] == ["@eve:hs"]
+        assert bench.row(user_key("@eve:hs")) == {"space_id": "!s1", "next_chat_index": 2}
+        made = bench.bytes().keys() - small_rows().keys()
+        chat = chat_key("@eve:hs", "C1")
+        assert made == {user_key("@eve:hs"), room_key("!r1"), chat}
+
     async def test_an_unreadable_row_is_overwritten_if_chosen(
         self, bench: Bench, client: nio.AsyncClient
     ) -> None:
@@ -497,6 +586,14 @@ class TestDecisions:
 
 
 class TestSingleRoom:
+    async def test_decisions_about_other_rooms_are_none_of_its_business(
+        self, bench: Bench, client: nio.AsyncClient
+    ) -> None:
+        bench.fill(lost(A1, B1))
+        decisions = {"!a1": Decision(), "!b1": Decision("0"), "!gone": Decision()}
+        report = await single(bench, client, "!a1", ALICE, decisions=decisions)
+        assert news(report) == {"restored_room_meta": ["!a1"]}
+
     async def test_an_unregistered_room_is_repaired_with_its_user_row_and_no_other(
         self, bench: Bench, client: nio.AsyncClient
     ) -> None:

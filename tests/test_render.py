@@ -164,6 +164,21 @@ def test_history_tells_who_did_what_and_what_was_taken_back(
     assert "Nothing was ever written" in shown(render_history([]), "160", monkeypatch)
 
 
+def test_history_tells_when_only_a_part_was_taken_back(monkeypatch: pytest.MonkeyPatch) -> None:
+    def run(name: str, undoes: str | None = None, **outcomes: str) -> Run:
+        entries = tuple(Entry(u, UnitKind.ROOM, (), "", outcome=o) for u, o in outcomes.items())
+        return Run(name, "2026", "test", entries, undoes=undoes, finished=True)
+
+    def told(*undos: Run) -> str:
+        first = run("run-1", a="applied", b="applied", c="stale")
+        return shown(render_history([first, *undos]), "160", monkeypatch).splitlines()[1]
+
+    part, rest = run("run-2", "run-1", a="applied", b="stale"), run("run-3", "run-1", b="applied")
+    assert told(part).endswith(", partly taken back by run-2")
+    assert told(part, rest).endswith("stale, taken back by run-2, run-3")
+    assert "taken back" not in told(run("run-2", "run-1", a="stale"))
+
+
 def test_an_undo_shows_what_goes_and_what_stays(monkeypatch: pytest.MonkeyPatch) -> None:
     goes = plan_reversal(a_run("run-1"), {user_key(BOB): "{}"})
     assert f"delete user row {user_key(BOB)}" in shown(render_undo(goes), "160", monkeypatch)

@@ -721,6 +721,30 @@ async def test_savepoints_nest_and_only_what_failed_is_undone(
     assert len(stored(path)) == 4
 
 
+async def test_no_row_goes_through_a_temporary_file(store: SQLiteStore) -> None:
+    open_files = Path("/proc/self/fd")
+    if not open_files.is_dir():
+        pytest.skip("only Linux tells which files are open")
+    rows = [RowChange(f"chat:{number}", None, "x" * 1_000) for number in range(500)]
+    async with store.transaction() as transaction:
+        assert await transaction.write(rows)
+        async with transaction.savepoint():
+            again = [RowChange(row.key, row.after, "y" * 1_000) for row in rows]
+            assert await transaction.write(again)
+            names = [os.readlink(link) for link in open_files.iterdir() if link.is_symlink()]
+    assert not [name for name in names if "etilqs" in name]
+
+
+async def test_loaded_rows_belong_to_the_caller_alone(store: SQLiteStore) -> None:
+    rows = await store.load_rows()
+    row = rows.pop()
+    held = sys.getrefcount(row)
+    rows.append(row)
+    del rows
+    # SQLite's thread kept the list until the next call, and with it every row of the database.
+    assert sys.getrefcount(row) == held
+
+
 async def test_a_transaction_inside_another_is_a_savepoint(store: SQLiteStore, path: Path) -> None:
     async with store.transaction() as outer:
         with stopped():

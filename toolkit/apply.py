@@ -32,7 +32,7 @@ from toolkit.records import Raw
 from toolkit.store import Store, Transaction, TransactionalStore, transactional
 from toolkit.table import RowChange
 
-TOGETHER = 64  # units in one savepoint: each crosses into SQLite's thread a few times
+TOGETHER = 256  # units in one savepoint: each crosses into SQLite's thread a few times
 
 
 async def apply_changes(job: Job, store: Store, chat_mgr: Any) -> Result:
@@ -43,10 +43,31 @@ async def apply_changes(job: Job, store: Store, chat_mgr: Any) -> Result:
     if not job.units:
         return Result({})
     order = sorted(job.units, key=lambda unit: (unit.kind is UnitKind.ROOM, unit.id))
-    job = msgspec.structs.replace(job, units=tuple(order))
+    units, second = _one_space_each(order)
+    job = msgspec.structs.replace(job, units=units)
     if transactional(store):
-        return await _Writer(job, store, chat_mgr).write()
-    return await write_plainly(job, store, chat_mgr)
+        result = await _Writer(job, store, chat_mgr).write()
+    else:
+        result = await write_plainly(job, store, chat_mgr)
+    return msgspec.structs.replace(result, outcomes=result.outcomes | second)
+
+
+def _one_space_each(units: Sequence[Unit]) -> tuple[tuple[Unit, ...], dict[str, Outcome]]:
+    """The units without those that put a user into a second Space, and why these are left out.
+
+    Guesses can do that: each was planned as if it were the only one, and the first settles it.
+    """
+    first: dict[str, str | None] = {}
+    kept: list[Unit] = []
+    second: dict[str, Outcome] = {}
+    for unit in units:
+        space = first.setdefault(unit.owner, unit.space_id) if unit.owner else unit.space_id
+        if space == unit.space_id:
+            kept.append(unit)
+        else:
+            why = f"in the same run {unit.owner} was given the Space {space}; look again"
+            second[unit.id] = Outcome("stale", why)
+    return tuple(kept), second
 
 
 class _Moved(Exception):
@@ -97,13 +118,15 @@ class _Writer:
     async def _ready(self, source: TransactionalStore | Transaction) -> list[Unit]:
         """The units that still rest on what they were planned from; the others get an outcome."""
         moved = await self._moved(source)
+        if not (moved.keys or self.outcomes or self.job.late):
+            return list(self.job.units)
         return [unit for unit in self.job.units if not self._refuse(unit, moved)]
 
     async def _moved(self, source: TransactionalStore | Transaction) -> Moved:
         """Compare with the look that was planned from; nothing is read again if nobody wrote."""
         look = self.job.look
         if not self.made and look.token is not None and await source.version() == look.token:
-            return compare_rows({}, {})
+            return _NOTHING_MOVED
         now = dict(await source.load_rows())
         for key, unit_id in self.made.items():
             if not points_at(key, now.get(key), unit_id):
@@ -130,7 +153,10 @@ class _Writer:
         if not self.foreign:
             return
         for unit in await self._ready(self.store):
-            if not (write := chat_insert(unit)) or self._too_late(unit):
+            if not (write := chat_insert(unit)):
+                continue
+            if self.job.late:
+                self.outcomes[unit.id] = LATE
                 continue
             try:
                 await make_chat(self.chat_mgr, write, self.job.until)
@@ -138,11 +164,6 @@ class _Writer:
                 self.outcomes[unit.id] = Outcome("failed", str(error))
             else:
                 self.made[write.key] = unit.id
-
-    def _too_late(self, unit: Unit) -> bool:
-        if self.job.late:
-            self.outcomes[unit.id] = LATE
-        return self.job.late
 
     # -- the transaction --------------------------------------------------------------------------
 
@@ -169,7 +190,10 @@ class _Writer:
             ready = await self._ready(transaction)
             size = TOGETHER if self.alone else 1
             for start in range(0, len(ready), size):
-                if units := [u for u in ready[start : start + size] if not self._too_late(u)]:
+                units = ready[start : start + size]
+                if self.job.late:
+                    self.outcomes.update(dict.fromkeys((unit.id for unit in units), LATE))
+                else:
                     await self._write_units(units, transaction)
                 self.job.report(len(self.outcomes))
         except asyncio.CancelledError as error:
@@ -199,11 +223,11 @@ class _Writer:
         else:
             self.outcomes.update(dict.fromkeys((unit.id for unit in units), APPLIED))
 
-    def _rows(self, unit: Unit) -> list[RowWrite]:
+    def _rows(self, unit: Unit) -> Sequence[RowWrite]:
         """What we write ourselves: all rows, save those that a manager makes."""
-        made = None if self.alone else chat_insert(unit)
         writes = unit.change.writes if unit.change else ()
-        return [write for write in writes if write is not made]
+        made = None if self.alone else chat_insert(unit)
+        return [write for write in writes if write is not made] if made else writes
 
     async def _take_managers_rows(self, units: Sequence[Unit]) -> None:
         """Let a joined manager make its rows; look at them, and complete what any manager left out."""
@@ -227,7 +251,7 @@ class _Writer:
         too if the cancellation came between its last row and our knowing of it."""
         self.texts = {key: rows[key] for key in self.made if key in rows}
         for unit in self.job.units:
-            writes = self._rows(unit) + [w for w in (chat_insert(unit),) if w and not self.alone]
+            writes = [*self._rows(unit), *(w for w in (chat_insert(unit),) if w and not self.alone)]
             if all(rows.get(w.key) == self.texts.get(w.key, w.after) for w in writes):
                 self.outcomes.setdefault(unit.id, APPLIED)
 
@@ -262,4 +286,5 @@ def _concerns_all(error: StoreError) -> bool:
     return isinstance(error.__cause__, sqlite3.OperationalError)
 
 
+_NOTHING_MOVED = compare_rows({}, {})
 _NOT_REACHED = Outcome("not reached", "the run was cancelled before")

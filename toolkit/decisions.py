@@ -10,7 +10,7 @@ from typing import Any
 import msgspec
 
 from toolkit.errors import ToolkitError
-from toolkit.model import Choices, Plan, Unit, UnitKind
+from toolkit.model import Choices, Plan, Reason, Unit, UnitKind
 
 
 class Decision(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -52,14 +52,55 @@ def agreed_units(plan: Plan, decisions: Mapping[str, Decision]) -> list[Unit]:
 
 
 def stale_decisions(plan: Plan, decisions: Mapping[str, Decision]) -> dict[str, str]:
-    """Decisions that were about another change than the plan holds now: unit -> why."""
+    """Agreements that the plan can't follow: unit -> why. What is in sync by now is none of them."""
+    open_ = {unit_id for unit_id, decision in decisions.items() if decision.agreed}
     found: dict[str, str] = {}
     for unit in plan.units:
-        decision = decisions.get(unit.id)
-        if decision is None or decision.change is None or not decision.agreed:
+        if unit.id in open_:
+            open_.remove(unit.id)
+            if why := _why_unfit(plan, unit, decisions[unit.id]):
+                found[unit.id] = why
+    return found | _why_gone(plan, {unit_id: decisions[unit_id] for unit_id in sorted(open_)})
+
+
+def _why_unfit(plan: Plan, unit: Unit, decision: Decision) -> str | None:
+    change, picked = decision.change, decision.choices.space_id
+    if change is not None and (unit.change is None or unit.change.fingerprint != change):
+        return "the change is no longer the one that was agreed to; look again"
+    if picked is not None and not _could_be(plan, unit, picked):
+        return f"the picked Space {picked} is not one that it could belong to; look again"
+    return None
+
+
+def _could_be(plan: Plan, unit: Unit, space_id: str) -> bool:
+    """Whether the planner could follow the pick of this Space."""
+    if unit.change:
+        return space_id == unit.space_id or space_id in plan.spaces.get(unit.space_id or "", ())
+    spaces = [candidate for candidate in unit.candidates if candidate.startswith("!")]
+    return space_id in spaces or not spaces  # without any, something else is in the way
+
+
+def _why_gone(plan: Plan, decisions: Mapping[str, Decision]) -> dict[str, str]:
+    """Why units that the plan doesn't hold were decided in vain."""
+    if not decisions:
+        return {}
+    in_sync = {*plan.in_sync_rooms, *plan.in_sync_users}
+    skipped = {skip.room_id: skip.reason for skip in plan.skipped}
+    unit_of = {room_id: unit.id for unit in plan.units for room_id in unit.room_ids}
+    found: dict[str, str] = {}
+    for unit_id, decision in decisions.items():
+        reason = skipped.get(unit_id)
+        if unit_id in in_sync:
             continue
-        if unit.change is None or unit.change.fingerprint != decision.change:
-            found[unit.id] = "the change is no longer the one that was agreed to; look again"
+        if reason is Reason.SPACE:
+            # The unit of a Space is called by its owner once that one is known, also by a choice,
+            # which stays behind under the Space's id. Without any unit the user row is in sync.
+            if decision.change is not None and unit_id in unit_of:
+                found[unit_id] = f"it is the user row of {unit_of[unit_id]} by now; look again"
+        elif reason is not None:
+            found[unit_id] = f"it is skipped ({reason.value}): it is no chat; look again"
+        else:
+            found[unit_id] = "it is no longer in the plan; look again"
     return found
 
 

@@ -6,7 +6,7 @@ Only values, and what every run begins with; the writing is in `apply`.
 import asyncio
 import secrets
 import time
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from datetime import datetime
 from pathlib import Path
@@ -17,10 +17,9 @@ import msgspec
 from toolkit.errors import StoreError
 from toolkit.matrix import within
 from toolkit.model import Plan, Unit
+from toolkit.progress import Progress, watcher
 from toolkit.records import FAMILIES, Raw, encode_row
 from toolkit.store import Store, transactional
-
-Progress = Callable[[int, int, str], None]
 
 
 class Look(msgspec.Struct, frozen=True):
@@ -110,7 +109,7 @@ def new_job(
         until=until,
         undoes=undoes,
         backup_dir=backup_dir,
-        progress=progress,
+        progress=progress or watcher(),
     )
 
 

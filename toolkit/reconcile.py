@@ -24,7 +24,7 @@ from toolkit.decisions import (
 from toolkit.errors import HomeserverError, ToolkitError
 from toolkit.job import APPLIED, Job, Look, Result, load_look, new_job, one_at_a_time
 from toolkit.matrix import within
-from toolkit.model import Plan, RemoteState, Unit
+from toolkit.model import Plan, RemoteState, Status, Unit, UnitKind
 from toolkit.plan import plan_repairs
 from toolkit.records import load_records
 from toolkit.remote import load_unsettled
@@ -50,8 +50,9 @@ async def reconcile_matrix_state(
     """Bring back and repair the local rows of all rooms that the bot is joined to.
 
     Call it at start-up, before the first message is handled. Without `decisions` it writes what is
-    certain; with them (unit -> `Decision`) only those units. `dry_run` writes nothing and reports
-    what would be. `deadline` is in seconds for the whole call. Returns the report of domain.md 5.
+    certain; with them (unit -> `Decision`) only those units, and one that fits nothing any more is
+    the conflict `stale_plan`. `dry_run` writes nothing and reports what would be. `deadline` is in
+    seconds for the whole call. Returns the report of domain.md 5.
 
     Raises `HomeserverError`, `RemoteIncomplete` or `StoreError`, each before anything is written.
     """
@@ -157,12 +158,22 @@ class _Call:
             result = await apply_changes(self._job(plan, wanted), self.store, self.chat_mgr)
         if result.warning:
             _log.warning(result.warning)
-        stale = stale_decisions(plan, self.decisions or {})
+        stale = stale_decisions(plan, self._told(plan))
         outcomes = {
             unit: None if outcome.applied else outcome.detail
             for unit, outcome in result.outcomes.items()
         }
-        return build_report(plan, stale | outcomes)
+        held = {unit.id for unit in plan.units}
+        gone = tuple(_gone(unit_id) for unit_id in stale if unit_id not in held)
+        return build_report(replace(plan, units=(*plan.units, *gone)), stale | outcomes)
+
+    def _told(self, plan: Plan) -> dict[str, Decision]:
+        """The decisions that the report is about: one about a single room tells of no others."""
+        decisions = self.decisions or {}
+        if self.only is None:
+            return decisions
+        about = {self.only, *(unit.id for unit in plan.units)}
+        return {unit: decision for unit, decision in decisions.items() if unit in about}
 
     def _wanted(self, plan: Plan) -> list[Unit]:
         """Units to write: those that need no human, or those that one agreed to."""
@@ -174,3 +185,15 @@ class _Call:
         by = approvers(wanted, self.decisions or {})
         now = datetime.now(UTC)
         return new_job(plan, wanted, self.rows, self.action, now, by=by, until=self.until)
+
+
+def _gone(unit_id: str) -> Unit:
+    """A unit that was decided and isn't planned, for the report."""
+    is_user = unit_id.startswith("@")
+    return Unit(
+        id=unit_id,
+        kind=UnitKind.USER if is_user else UnitKind.ROOM,
+        status=Status.CONFLICT,
+        findings=(),
+        owner=unit_id if is_user else None,
+    )

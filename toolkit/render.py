@@ -271,16 +271,17 @@ def render_history(runs: Sequence[Run]) -> Iterator[RenderableType]:
     if not runs:
         yield _line("Nothing was ever written to this database by matrix-drift.")
         return
-    undone = {run.undoes: run.id for run in runs}
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
     for name in ("RUN", "WHEN (UTC)", "WHAT"):
         table.add_column(name, no_wrap=name != "WHAT", overflow="fold")
     for run in runs:
-        table.add_row(Text(visible(run.id)), Text(visible(run.time[:19])), _run(run, undone))
+        back = [undo for undo in runs if undo.undoes == run.id and undo.applied]
+        table.add_row(Text(visible(run.id)), Text(visible(run.time[:19])), _run(run, back))
     yield table
 
 
-def _run(run: Run, undone: Mapping[str | None, str]) -> Text:
+def _run(run: Run, back: Sequence[Run]) -> Text:
+    """What a run was; `back` are the runs that took something of it back."""
     outcomes = Counter(entry.outcome for entry in run.entries)
     units = ", ".join(f"{count} {visible(name)}" for name, count in sorted(outcomes.items()))
     text = Text(f"{visible(run.action)}: {units or 'nothing'}")
@@ -288,8 +289,10 @@ def _run(run: Run, undone: Mapping[str | None, str]) -> Text:
         text.append(f", by {', '.join(map(visible, people))}")
     if run.undoes:
         text.append(f", takes back {visible(run.undoes)}")
-    if run.id in undone:
-        text.append(f", taken back by {visible(undone[run.id])}")
+    if back:
+        left = {e.unit for e in run.applied} - {e.unit for undo in back for e in undo.applied}
+        names = ", ".join(visible(undo.id) for undo in back)
+        text.append(f", {'partly ' if left else ''}taken back by {names}")
     if not run.finished:
         text.append(" (interrupted)", "red")
     return text

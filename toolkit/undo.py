@@ -10,9 +10,10 @@ from pathlib import Path
 
 from toolkit.apply import apply_changes
 from toolkit.errors import StoreError
-from toolkit.job import Progress, Result, load_look, new_job, one_at_a_time
+from toolkit.job import Result, load_look, new_job, one_at_a_time
 from toolkit.journal import Entry, Journal, Run
 from toolkit.model import Change, Code, Finding, Plan, RowWrite, Status, Unit
+from toolkit.progress import Progress
 from toolkit.records import Raw
 from toolkit.store import TransactionalStore
 

@@ -67,8 +67,9 @@ def agree_to_units(
         elif unit.change is None:
             refused[unit.id] = f"{_why(unit).rstrip('.')}. Next: {action(unit)}"
         else:
-            # With its owner chosen, a Space's unit is called by the owner: the choice stays behind.
-            decisions[unit_id] = Decision(choices=choices, by=user_name())
+            if choices != NO_CHOICES:
+                # With its owner chosen, a Space's unit is called by the owner: the choice stays behind.
+                decisions[unit_id] = Decision(choices=choices, by=user_name())
             decisions[unit.id] = _decide(unit, lower, choices if unit.id == unit_id else NO_CHOICES)
     found = _bind(plan, decisions, lower)
     found.refused, found.settled = refused, settled
@@ -81,10 +82,8 @@ def agree_to_file(plan: Plan, decisions: Mapping[str, Decision]) -> Agreement:
     found.refused = stale_decisions(plan, decisions)
     for unit_id in sorted(decisions.keys() - found.refused.keys()):
         unit = _find(plan, unit_id)
-        if unit is None and _known(plan, unit_id):
+        if unit is None:
             found.settled.append(unit_id)
-        elif unit is None:
-            found.refused[unit_id] = "it is no longer in the plan; look again"
         elif unit.change is None:
             found.refused[unit_id] = f"nothing can be written: {_why(unit)}"
     return found

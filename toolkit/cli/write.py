@@ -24,12 +24,14 @@ from toolkit.cli.look import DRIFT, IN_SYNC, look
 from toolkit.cli.results import show, show_json
 from toolkit.cli.where import Where
 from toolkit.cli.words import Cancelled, agree, progress, say, someone_there
+from toolkit.convention import chat_number
 from toolkit.decisions import Decision
 from toolkit.errors import ToolkitError
-from toolkit.job import Result
+from toolkit.job import Result, load_look
 from toolkit.journal import Journal, Run
 from toolkit.model import Choices, Plan
 from toolkit.reconcile import reconcile_matrix_state
+from toolkit.records import load_records
 from toolkit.render import (
     history_json,
     render_aftermath,
@@ -78,6 +80,7 @@ def apply(where: Where, wanted: Wanted, *, as_json: bool) -> int:
             "Nobody is there to be asked: name units, or give --approve-certain or --decisions; "
             "nothing was written."
         )
+    asyncio.run(_check_chat_id(where, wanted.choices.chat_id))
     where = where.with_token()
     plan, agreed = _agree(where, wanted)
     if not as_json:
@@ -94,6 +97,22 @@ def apply(where: Where, wanted: Wanted, *, as_json: bool) -> int:
     elif report is not None:
         _show_outcome(report, agreed, run)
     return _exit_code(plan, agreed, wanted, report)
+
+
+async def _check_chat_id(where: Where, chat_id: str | None) -> None:
+    """Raise `ToolkitError` if that can't be one, with one that no row has as an example."""
+    if chat_id is None or chat_number(chat_id):
+        return
+    async with where.open_store(read_only=True) as store:
+        local = load_records((await load_look(store)).rows.items())
+    numbers = [chat_number(taken) or 0 for _, taken in local.chats]
+    numbers += [chat_number(row.chat_id) or 0 for row in local.rooms.values()]
+    numbers += [row.next_chat_index - 1 for row in local.users.values()]
+    free = 1 + max(numbers, default=0)
+    raise ToolkitError(
+        f"--chat-id {chat_id!r} is no chat id: it must be C and a number, such as C{free}, which is "
+        "free; nothing was written."
+    )
 
 
 def _agree(where: Where, wanted: Wanted) -> tuple[Plan, Agreement]:
