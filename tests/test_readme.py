@@ -52,5 +52,5 @@ def test_a_name_that_is_not_public_is_an_attribute_error() -> None:
 def test_the_two_commands_of_the_readme_install_and_run_the_extras_that_exist() -> None:
     commands = [line for block in blocks("console") for line in block.splitlines() if "pip" in line]
     assert [re.findall(r"\.\[(\w+)\]", line) for line in commands] == [["demo"], ["dev"]]
-    assert commands[0].endswith(".venv/bin/matrix-drift demo --check")
+    assert commands[0].endswith(".venv/bin/matrix-drift demo")
     assert commands[1].endswith(".venv/bin/pytest")
