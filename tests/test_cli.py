@@ -278,7 +278,7 @@ def test_an_unknown_or_skipped_unit_is_an_error_and_nothing_is_written(
 ) -> None:
     bench.world.room("!foreign", creator="@x:hs")
     assert md("apply", "!a1", "!nope").said("Error: The plan has no unit !nope")
-    assert md("apply", "!foreign").said("Error: !foreign is skipped (not_created_by_bot)")
+    assert md("apply", "!foreign").said("Error: !foreign: it is skipped (not_created_by_bot)")
     assert not bench.journal.exists()
 
 

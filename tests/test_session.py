@@ -431,11 +431,14 @@ class TestApplying:
         other = await look(bench, server)
         session.approve("!a1")
         other.approve("!a2")
+        done = asyncio.Event()
+        server.fault(Fault("/joined_rooms$", Hook(done.wait), times=1))
         first = asyncio.create_task(session.apply())
-        await asyncio.sleep(0.01)
+        await asyncio.sleep(0)
         for again in (session, other):
             with pytest.raises(ToolkitError, match="already writing"):
                 await again.apply()
+        done.set()
         await first
         await other.reload()
         assert (await other.apply()).rows == 1

@@ -72,15 +72,25 @@ class Ledger(msgspec.Struct, frozen=True):
         """Units whose vote was about another change than the plan holds now."""
         return {unit.id for unit in plan.units if unit.id in self.votes and not self._fits(unit)}
 
-    def binding(self, plan: Plan) -> dict[str, Decision]:
-        """What the bot's function is given: each approval that holds, and what goes along with it.
-
-        Anything else that was decided is a no, so that no room takes its user row along.
-        """
-        moved = self.moved(plan)
-        given = {
-            unit: decision if vote is Vote.APPROVED and unit not in moved else _NO
+    @property
+    def decisions(self) -> dict[str, Decision]:
+        """Every vote as the bot's function takes it. What is no yes is a no, also to going along."""
+        return {
+            unit: decision if vote is Vote.APPROVED else _NO
             for unit, (vote, decision) in self.votes.items()
+        }
+
+    def binding(self, plan: Plan) -> dict[str, Decision]:
+        """What to hand to the bot's function: each approval that holds, and what goes along with it.
+
+        Approvals of what the plan no longer holds are left out; picks under the id of a Space that
+        is called by its owner since then still count.
+        """
+        moved, there = self.moved(plan), {unit.id for unit in plan.units}
+        given = {
+            unit: _NO if unit in moved else decision
+            for unit, decision in self.decisions.items()
+            if unit in there or decision.change is None
         }
         along = (unit for unit in agreed_units(plan, given) if unit.id not in given)
         return given | as_shown(along)

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from toolkit.agreement import user_name
 from toolkit.chat import ChatManager
 from toolkit.cli.agreement import (
     NO_CHOICES,
@@ -17,8 +18,6 @@ from toolkit.cli.agreement import (
     agree_to_certain,
     agree_to_file,
     agree_to_units,
-    load_decisions,
-    user_name,
 )
 from toolkit.cli.look import DRIFT, IN_SYNC, look
 from toolkit.cli.results import show, show_json
@@ -29,6 +28,7 @@ from toolkit.decisions import Decision
 from toolkit.errors import ToolkitError
 from toolkit.job import Result, load_look
 from toolkit.journal import Journal, Run
+from toolkit.ledger import load_ledger
 from toolkit.model import Choices, Plan
 from toolkit.reconcile import reconcile_matrix_state
 from toolkit.records import load_records
@@ -118,7 +118,7 @@ async def _check_chat_id(where: Where, chat_id: str | None) -> None:
 def _agree(where: Where, wanted: Wanted) -> tuple[Plan, Agreement]:
     """Look once, with everything that was picked, and find what may be written."""
     if wanted.decisions is not None:
-        decisions = load_decisions(wanted.decisions)
+        decisions = load_ledger(wanted.decisions).decisions
         picked = {unit_id: decision.choices for unit_id, decision in decisions.items()}
         plan = look(where.without_lowering(), picked)
         return plan, agree_to_file(plan, decisions)
