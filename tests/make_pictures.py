@@ -1,0 +1,40 @@
+"""Makes the README's pictures: `python -m tests.make_pictures`, from the lessons in a real JupyterLab.
+
+The world is the recorded one, so the pictures change only with the product.
+"""
+
+from __future__ import annotations
+
+import shutil
+import sys
+import tempfile
+from pathlib import Path
+
+from tests.browser import NotebookPage, find_chromium, launch_chromium
+from tests.lab import Lab
+
+NOTEBOOKS = Path(__file__).parent.parent / "notebooks"
+PICTURES = NOTEBOOKS / "pictures"
+
+
+def make() -> None:
+    """Run the second lesson and take the picture of its review list."""
+    executable = find_chromium()
+    if executable is None:
+        sys.exit("There is no Chromium here: apt-get install chromium")
+    with tempfile.TemporaryDirectory() as files:
+        root = Path(files) / "lessons"
+        shutil.copytree(NOTEBOOKS, root, ignore=shutil.ignore_patterns("pictures", ".*"))
+        with (
+            launch_chromium(executable) as browser,
+            Lab.start(Path(files) / "lab", root=root) as lab,
+            NotebookPage(browser, lab) as page,
+        ):
+            page.page.set_viewport_size({"width": 1400, "height": 1300})  # the list at once
+            page.open("2-approve-and-apply.ipynb").run_all()
+            review = page.page.locator(".jp-OutputArea-output", has=page.page.get_by_role("button"))
+            page.screenshot(PICTURES / "review.png", of=review.first)
+
+
+if __name__ == "__main__":
+    make()
