@@ -29,6 +29,13 @@ _REQUIRE_ALL = "MATRIX_DRIFT_REQUIRE_ALL"
 _MARKER_OF_FIXTURE = {"synapse": "synapse", "chromium": "browser"}
 
 
+def pytest_configure(config: pytest.Config) -> None:
+    """Let nbval's kernels be: it would measure them too, and takes a bare `--cov` for a folder."""
+    config.option.cov_source = None
+    for name in ("MATRIX_HOMESERVER", "MATRIX_ACCESS_TOKEN", "MATRIX_ACCESS_TOKEN_FILE"):
+        os.environ.pop(name, None)  # the tests are about no bot of the developer's
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Mark what uses Synapse or a browser, so that `-m 'not synapse'` needs nobody's care."""
     for item in items:

@@ -236,6 +236,14 @@ class TestDeciding:
         done = await session.apply()
         assert bench.row(A1) == small_rows()[A1] and bench.row(UA) is None and not done.stale
 
+    async def test_what_goes_along_with_a_room_is_said(
+        self, bench: Bench, server: FakeHomeserver
+    ) -> None:
+        bench.put({UA: None})
+        decided = (await look(bench, server)).approve("!a1")
+        assert [unit.id for unit in decided.along] == [ALICE]
+        assert "Goes along: 1 row." in repr(decided)
+
     async def test_a_choice_settles_a_conflict(self, bench: Bench, server: FakeHomeserver) -> None:
         bench.world.chat("!a9", "!alice", "Разговор", owner=ALICE)
         session = await look(bench, server)
@@ -483,8 +491,10 @@ class TestLookingBack:
         assert session.history().index.tolist() == [done.run]
         shown = session.plan_undo()
         assert {k: row["after"] for k, row in shown.rows("!a1").items()} == {A1: None, C1: None}
+        assert "would write 2 rows of 1 unit" in repr(shown) and "<pre" in shown._repr_html_()
         undone = await session.undo()
         assert bench.bytes() == before and undone.rows == 2
+        assert "takes this back" in repr(done) and "takes this back" not in repr(undone)
         assert session.history()["undoes"].dropna().tolist() == [done.run]
         assert votes(session) == PENDING
 

@@ -30,7 +30,7 @@ from toolkit.records import Raw, load_records
 from toolkit.render import stale_units
 from toolkit.report import Report, build_report
 from toolkit.selection import select
-from toolkit.shown import Applied, Decided, ShownPlan
+from toolkit.shown import Applied, Decided, ShownPlan, ShownUndo
 from toolkit.sides import Sides, find_sides
 from toolkit.store import Store, transactional
 from toolkit.undo import plan_reversal
@@ -314,7 +314,14 @@ class Session:
             for unit, old in before.items()
             if old is Vote.APPROVED and after.get(unit) is Vote.PENDING and unit not in decided
         ]
-        return Decided(vote, tuple(units), reopened=tuple(sorted(reopened)))
+        along = [
+            unit
+            for unit in self._plan.units
+            if after[unit.id] is Vote.APPROVED
+            and before.get(unit.id) is not Vote.APPROVED
+            and unit.id not in decided
+        ]
+        return Decided(vote, tuple(units), tuple(along), reopened=tuple(sorted(reopened)))
 
     def _keep(self, ledger: Ledger) -> None:
         plan = self._replan(ledger)
@@ -387,9 +394,9 @@ class Session:
 
     # -- looking back, taking back ----------------------------------------------------------------
 
-    def plan_undo(self, run: str | None = None) -> ShownPlan:
+    def plan_undo(self, run: str | None = None) -> ShownUndo:
         """What taking back a run would write, by default the last that wasn't taken back."""
-        return ShownPlan(plan_reversal(self._find_run(run), self._local.rows))
+        return ShownUndo(plan_reversal(self._find_run(run), self._local.rows))
 
     async def undo(self, run: str | None = None, progress: Progress | None = None) -> Applied:
         """Take back a run, by default the last, as far as nobody has written its rows since.

@@ -4,8 +4,9 @@ Each shows itself as plain text and, where it is worth it, as static HTML; none 
 Paths, run names and times stay out of these texts, so that a notebook's outputs are the same again.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from html import escape
 from pathlib import Path
 from typing import Any
 
@@ -68,25 +69,51 @@ class ShownPlan:
         return plan_html(summary, self.value, self.votes)
 
 
+class ShownUndo(ShownPlan):
+    """What taking back a run would write, and what it would leave as it is."""
+
+    def __repr__(self) -> str:
+        units = [unit for unit in self.value.units if unit.change]
+        rows = sum(len(unit.change.writes) for unit in units if unit.change)
+        lines = [
+            f"Taking it back would write {_number(rows, 'row')} of {_number(len(units), 'unit')};"
+            " await session.undo() does."
+        ]
+        lines += [f"  {visible(unit.id)}" for unit in units[:_SHOWN]] + _more(len(units))
+        stays = [finding for unit in self.value.units for finding in unit.findings]
+        lines += [
+            f"Stays: {visible(finding.key, 500)}: {visible(finding.cause, 500)}"
+            for finding in stays[:_SHOWN]
+        ]
+        return "\n".join(lines + _more(len(stays)))
+
+    def _repr_html_(self) -> str:
+        return f'<pre class="mathjax_ignore">{escape(repr(self))}</pre>'
+
+
 @dataclass(frozen=True, repr=False)
 class Decided:
     """What a call of `approve`, `reject`, `defer` or `withdraw` did.
 
-    `units` were decided, `refused` says of which others why not, and `reopened` names approvals
-    that are pending again, since settling this one changed what they were about.
+    `units` were decided, user rows in `along` will be written with their rooms. `refused` says of
+    which units why not, and `reopened` names approvals that are pending again, since settling this
+    one changed what they were about.
     """
 
     vote: Vote
     units: tuple[Unit, ...] = ()
+    along: tuple[Unit, ...] = ()
     refused: Mapping[str, str] = field(default_factory=dict)
     reopened: tuple[str, ...] = ()
 
     def __repr__(self) -> str:
-        rows = sum(len(u.change.writes) for u in self.units if u.change)
-        told = f", {_number(rows, 'row')} to write" if self.vote is Vote.APPROVED else ""
+        told = f", {_rows_of(self.units)} to write" if self.vote is Vote.APPROVED else ""
         lines = [f"{self.vote.value.capitalize()}: {_number(len(self.units), 'unit')}{told}."]
         lines += [f"  {_named(unit)}" for unit in self.units[:_SHOWN]]
         lines += _more(len(self.units))
+        if self.along:
+            lines.append(f"Goes along: {_rows_of(self.along)}.")
+            lines += [f"  {_named(unit)}" for unit in self.along[:_SHOWN]] + _more(len(self.along))
         if self.refused:
             lines.append(f"Not {self.vote.value}: {_number(len(self.refused), 'unit')}.")
             refused = list(self.refused.items())
@@ -114,6 +141,7 @@ class Applied(dict[str, Any]):
         cancelled: bool = False,
     ) -> None:
         super().__init__(report)
+        self._undo = bool(run and run.undoes)
         self.run = run.id if run else None
         self.backup = Path(run.backup) if run and run.backup else None
         self.rows = sum(len(report.get(key, ())) for key in _WRITTEN)
@@ -129,7 +157,7 @@ class Applied(dict[str, Any]):
         for unit, why in list(self.stale.items())[:_SHOWN]:
             lines.append(f"Left alone: {visible(unit)}: {visible(why, 500)}")
         lines += _more(len(self.stale))
-        if self.run and self.rows:
+        if self.rows and self.run and not self._undo:
             lines.append("A backup was made before; await session.undo() takes this back.")
         if self.rows:
             lines.append(
@@ -150,6 +178,10 @@ def _row(raw: Raw) -> Any:
 def _named(unit: Unit) -> str:
     name = unit_name(unit)
     return visible(unit.id) + (f"  {visible(name)}" if name else "")
+
+
+def _rows_of(units: Sequence[Unit]) -> str:
+    return _number(sum(len(unit.change.writes) for unit in units if unit.change), "row")
 
 
 def _more(count: int) -> list[str]:
