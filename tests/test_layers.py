@@ -14,14 +14,15 @@ PACKAGE = ROOT / "toolkit"
 
 LAYERS = (
     {"cli", "board"},
-    {"session", "shown"},
-    {"reconcile", "undo", "frames", "render", "html", "plots", "shadow", "sides"},
+    {"session", "shadow", "shown"},
+    {"reconcile", "undo", "frames", "render", "html", "plots", "sides"},
     # What is said and agreed to about a plan: pure.
     {"report", "decisions", "single", "advice", "agreement", "ledger", "selection", "summary"},
-    {"apply", "plain", "managers", "guard", "job", "journal"},
+    {"apply", "plain", "managers", "guard", "job", "journal", "anonymise", "pseudonyms"},
     {
         "matrix",
         "patience",
+        "readonly",
         "remote",
         "memory",
         "store",
@@ -35,7 +36,8 @@ LAYERS = (
     {"model"},
     {"records", "convention"},
     {"settings"},
-    {"errors", "visible", "progress"},
+    {"refused"},
+    {"errors", "visible", "progress", "files"},
 )
 """From the top down. A module imports from its own layer and from those below it, never in a circle."""
 

@@ -19,8 +19,10 @@ if TYPE_CHECKING:
     from toolkit.convention import Convention
     from toolkit.decisions import Decision
     from toolkit.errors import HomeserverError, RemoteIncomplete, StoreError, ToolkitError
+    from toolkit.readonly import ReadOnlyClient
     from toolkit.reconcile import reconcile_matrix_state, reconcile_single_room
     from toolkit.session import Session
+    from toolkit.shadow import ShadowRun, shadow_run
     from toolkit.store import InMemoryStore, SQLiteStore
 
 __version__ = "0.1.0"
@@ -32,9 +34,11 @@ _HOME = {
     "Decision": "decisions",
     "HomeserverError": "errors",
     "InMemoryStore": "store",
+    "ReadOnlyClient": "readonly",
     "RemoteIncomplete": "errors",
     "SQLiteStore": "store",
     "Session": "session",
+    "ShadowRun": "shadow",
     "StoreError": "errors",
     "ToolkitError": "errors",
     "get_room_meta": "chat",
@@ -44,6 +48,7 @@ _HOME = {
     "review": "board",
     "set_room_meta": "chat",
     "set_user_meta": "chat",
+    "shadow_run": "shadow",
 }
 
 __all__ = [
@@ -53,9 +58,11 @@ __all__ = [
     "Decision",
     "HomeserverError",
     "InMemoryStore",
+    "ReadOnlyClient",
     "RemoteIncomplete",
     "SQLiteStore",
     "Session",
+    "ShadowRun",
     "StoreError",
     "ToolkitError",
     "get_room_meta",
@@ -65,6 +72,7 @@ __all__ = [
     "review",
     "set_room_meta",
     "set_user_meta",
+    "shadow_run",
 ]
 
 

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 from toolkit.model import Code, Finding, Plan, RowWrite, Unit, UnitKind
-from toolkit.records import CHAT, ROOM, Raw, decode_object
+from toolkit.records import CHAT, ROOM, USER, Raw, decode_object
 
 
 class Speech(NamedTuple):
@@ -69,7 +69,9 @@ def row_name(key: str) -> str:
     """
     if key.startswith(CHAT):
         return "chat row"
-    return "room row" if key.startswith(ROOM) else "user row"
+    if key.startswith(ROOM):
+        return "room row"
+    return "user row" if key.startswith(USER) or not key else "row"
 
 
 def unit_name(unit: Unit) -> str:

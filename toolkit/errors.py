@@ -5,7 +5,8 @@
     ├── RemoteIncomplete     it can, but not enough of the rooms
     ├── StoreError           the database can't be read or written
     ├── SnapshotError        a snapshot or decisions file can't be used
-    └── ConventionError      a setting makes no sense
+    ├── ConventionError      a setting makes no sense
+    └── RefusedCall          something that may only read was asked to write
 
 A message says what was being done, what happened and what to try. None ever carries a token.
 """
@@ -33,3 +34,7 @@ class SnapshotError(ToolkitError):
 
 class ConventionError(ToolkitError, ValueError):
     """A convention or option has a value that can't work."""
+
+
+class RefusedCall(ToolkitError):
+    """A guarded client or store was asked for something else than a read."""

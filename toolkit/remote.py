@@ -19,6 +19,7 @@ from toolkit.matrix import Homeserver, RoomRefused, read_each
 from toolkit.memory import knows_create_event, remembered_rooms, user_id_of
 from toolkit.model import Plan, Reason, RemoteState, RoomState
 from toolkit.progress import Progress, watcher
+from toolkit.readonly import is_nio, read_only
 from toolkit.state import UnreadableState, decode_room
 
 PlanOf = Callable[[RemoteState], Plan]
@@ -35,10 +36,11 @@ class Source:
         seen: Callable[[str, bytes], None] | None = None,
     ) -> None:
         progress = progress or watcher()
+        client = read_only(client)
         self._client, self._event_type = client, convention.state_event_type
         self._seen = seen or (lambda room_id, body: None)
         self._progress = progress or (lambda done, rooms, word: None)
-        self._server = Homeserver(client, progress) if _is_nio(client) else None
+        self._server = Homeserver(client, progress) if is_nio(client) else None
         self.light = not self._server and not hasattr(client, "room_get_state")
 
     async def account(self) -> str:
@@ -300,17 +302,6 @@ def _neighbours(remote: RemoteState, plan: Plan) -> dict[str, set[str]]:
         for room_id in rooms:
             connect(space, room_id)
     return near
-
-
-def _is_nio(client: Any) -> bool:
-    """A mock has every attribute; only a real client's class has a coroutine function `send`.
-
-    A real one whose reading methods a test has replaced is taken by those.
-    """
-    sends = inspect.iscoroutinefunction(getattr(type(client), "send", None))
-    patched = {"joined_rooms", "room_get_state"} & getattr(client, "__dict__", {}).keys()
-    texts = (getattr(client, name, None) for name in ("homeserver", "access_token", "user_id"))
-    return sends and not patched and all(isinstance(text, str) for text in texts)
 
 
 def _said(answer: Any) -> str:

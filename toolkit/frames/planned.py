@@ -40,7 +40,8 @@ def drift_frame(plan: Plan) -> Frame:
 
 
 def _unit_lines(unit: Unit) -> Iterator[_Line]:
-    room_id = unit.id if unit.kind is UnitKind.ROOM else None
+    is_room = unit.kind is UnitKind.ROOM and unit.id.startswith("!")  # not a row by its key
+    room_id = unit.id if is_room else None
     about = (unit.id, room_id, unit.owner, unit.chat_id, unit.status)
     next_, approvable = action(unit, NOTEBOOK), unit.change is not None
     return (_line(finding, about, next_, approvable) for finding in unit.findings)

@@ -1,0 +1,133 @@
+"""Running a function on the shadow: what it is given, and what is refused before it runs."""
+
+import contextlib
+import copy
+import functools
+import inspect
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from types import MethodType
+from typing import Any
+
+from toolkit.errors import ToolkitError
+from toolkit.job import Look, load_look
+from toolkit.managers import works_on
+from toolkit.memory import user_id_of
+from toolkit.readonly import ReadOnlyClient
+from toolkit.refused import hide
+from toolkit.shadow.overlay import ShadowStore
+from toolkit.shadow.plan import plan_writes
+from toolkit.shadow.result import ShadowRun
+from toolkit.store import Store, transactional
+
+
+async def shadow_run(
+    fn: Callable[[Any, Any, Any], Any], client: Any, store: Store, chat_mgr: Any = None
+) -> ShadowRun:
+    """Run `fn(client, store, chat_mgr)` so that nothing is written, and see what would have been.
+
+    The function gets a client that only reads, a copy-on-write view of the store, and a copy of the
+    chat manager on that view. What it reaches by other ways (a global variable, a path) isn't
+    guarded. It may raise: that hides nothing of what came before.
+
+    Raises `StoreError` if the rows can't be read, `ToolkitError` for a function or a chat manager
+    that holds the real objects and would use them.
+    """
+    name = _name(fn)
+    _refuse_shortcut(fn, name, (client, store, chat_mgr))
+    refused: list[str] = []
+    look = await load_look(store)
+    shadow = ShadowStore(store, look, refused)
+    guarded = None if client is None else ReadOnlyClient(client, refused)
+    manager = _on_shadow(chat_mgr, {id(store): shadow, id(client): guarded}, shadow)
+    token = getattr(client, "access_token", None)
+    secret = token if isinstance(token, str) else ""
+    returned, raised = None, None
+    try:
+        answer = fn(guarded, shadow, manager)
+        returned = await answer if inspect.isawaitable(answer) else answer
+    except (Exception, SystemExit) as error:  # the bot's own code may raise anything: it is shown
+        raised = hide(f"{type(error).__name__}: {error}", secret)
+    return ShadowRun(
+        function=name,
+        value=plan_writes(shadow.changes(), look.rows, user_id_of(client), name),
+        refused=tuple(refused),
+        raised=raised,
+        returned=hide(_said(returned), secret),
+        rewritten=shadow.rewritten(),
+        warning=await _moved(store, look),
+        look=look,
+        store=store,
+    )
+
+
+def _name(fn: Any) -> str:
+    while isinstance(fn, functools.partial):
+        fn = fn.func
+    return str(getattr(fn, "__name__", type(fn).__name__))
+
+
+def _refuse_shortcut(fn: Any, name: str, real: Sequence[Any]) -> None:
+    """A function that brings the real objects along wouldn't meet the shadow."""
+    if not callable(fn):
+        raise ToolkitError(
+            f"{name} can't be called: give a function of client, store and chat_mgr."
+        )
+    if any(own is each for own in _brought(fn) for each in real if each is not None):
+        raise ToolkitError(
+            f"{name} holds the real client, store or chat manager itself: give a plain function that "
+            "uses only its three arguments."
+        )
+
+
+def _brought(fn: Any) -> Iterator[Any]:
+    """What a method's object, a partial's arguments or a closure hold."""
+    if isinstance(fn, functools.partial):
+        yield from fn.args
+        yield from fn.keywords.values()
+        yield from _brought(fn.func)
+    elif isinstance(fn, MethodType):
+        yield fn.__self__
+        yield from getattr(fn.__self__, "__dict__", {}).values()
+    for cell in getattr(fn, "__closure__", None) or ():
+        with contextlib.suppress(ValueError):  # a name that is not bound yet
+            yield cell.cell_contents
+
+
+def _on_shadow(chat_mgr: Any, real: Mapping[int, Any], shadow: ShadowStore) -> Any:
+    """A copy of the chat manager that knows the shadow wherever the original knows the store."""
+    if chat_mgr is None:
+        return None
+    kind = type(chat_mgr).__name__
+    try:
+        manager = copy.deepcopy(chat_mgr, dict(real))
+    except Exception as error:  # what it holds is the bot's own, and may refuse in any way
+        raise ToolkitError(
+            f"The chat manager ({kind}) can't be put on a shadow, since it holds what can't be "
+            f"copied ({type(error).__name__}), such as a connection of its own: pass a manager that "
+            "works on the store, or None."
+        ) from error
+    if not works_on(manager, shadow):
+        raise ToolkitError(
+            f"The chat manager ({kind}) doesn't work on this store, so it can't be kept from "
+            "writing: pass one that holds the store as an attribute, or None."
+        )
+    return manager
+
+
+async def _moved(store: Store, look: Look) -> str:
+    """Whether the rows are other ones now: the bot may have written, or the function past us."""
+    if transactional(store) and await store.version() == look.token:
+        return ""
+    if (await load_look(store)).rows == look.rows:
+        return ""
+    return (
+        "The rows changed while the function ran: a running bot wrote them, or the function did, "
+        "past its arguments. Look again before you trust this."
+    )
+
+
+def _said(value: Any) -> str:
+    try:
+        return repr(value)
+    except Exception as error:  # the bot's own __repr__
+        return f"a {type(value).__name__} whose repr raised {type(error).__name__}"

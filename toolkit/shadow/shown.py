@@ -1,0 +1,80 @@
+"""A shadow run in a notebook: its plan with frames, and itself as static HTML.
+
+The only part of the shadow that needs what notebooks need.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from html import escape
+from itertools import islice
+
+from toolkit.advice import changed_fields, verb
+from toolkit.html import untypeset
+from toolkit.job import Result
+from toolkit.journal import Journal
+from toolkit.model import Unit
+from toolkit.shadow.result import ShadowRun
+from toolkit.shown import Applied, ShownPlan
+from toolkit.store import Store, transactional
+from toolkit.visible import visible
+
+SHOWN = 50
+"""Fields in a notebook's output; `run.plan.changes()` has them all."""
+
+_LONG = 300
+_LEFT = ' style="text-align: left"'
+_HEADS = ("Unit", "Row", "", "Field", "Before", "After")
+
+
+@dataclass(frozen=True, repr=False)
+class ShadowPlan(ShownPlan):
+    """A shadow run's plan: the frames of any plan, and the run's own words."""
+
+    run: ShadowRun | None = None
+
+    def __repr__(self) -> str:
+        return repr(self.run)
+
+    def _repr_html_(self) -> str:
+        return self.run._repr_html_() if self.run else super()._repr_html_()
+
+
+def run_html(run: ShadowRun) -> str:
+    """What it would have written field by field, then what was refused and how it ended."""
+    heads = "".join(f"<th{_LEFT}>{head}</th>" for head in _HEADS)
+    lines = list(islice(_lines(run.value.units), SHOWN + 1))
+    rows = "".join(map(_row, lines[:SHOWN]))
+    parts = [f"<p><strong>{_safe(run.headline())}</strong></p>"]
+    if rows:
+        parts.append(f"<table><thead><tr>{heads}</tr></thead><tbody>{rows}</tbody></table>")
+    if len(lines) > SHOWN:
+        parts.append("<p>… and more: <code>run.plan.changes()</code> has them all.</p>")
+    parts += [f"<p>{_safe(line)}</p>" for line in run.asides()]
+    markup = untypeset("\n".join(parts))
+    return f'<div class="tex2jax_ignore mathjax_ignore">\n{markup}\n</div>'
+
+
+def _lines(units: Sequence[Unit]) -> Iterator[tuple[str, ...]]:
+    for unit in units:
+        for write in unit.change.writes if unit.change else ():
+            for field in changed_fields(write):
+                yield (unit.id, write.key, verb(write), *field)
+
+
+def _row(cells: Sequence[str]) -> str:
+    return f"<tr>{''.join(f'<td{_LEFT}>{_safe(cell)}</td>' for cell in cells)}</tr>"
+
+
+def _safe(text: str) -> str:
+    return escape(visible(text, _LONG))
+
+
+def applied_of(units: Sequence[Unit], result: Result, store: Store) -> Applied:
+    """What came of applying some units, as a session tells it."""
+    left = {unit: out.detail for unit, out in result.outcomes.items() if not out.applied}
+    runs = Journal(store.path).runs() if result.run and transactional(store) else []
+    applied = Applied({}, next((run for run in runs if run.id == result.run), None), left)
+    if not applied.run:  # a plain store has no journal
+        written = [unit for unit in units if unit.change and unit.id not in left]
+        applied.rows = sum(len(unit.change.writes) for unit in written if unit.change)
+    return applied
