@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import ast
 import asyncio
+import inspect
 import json
 import logging
 import os
@@ -38,12 +39,13 @@ from tests.make_notebooks import (
 from toolkit import ChatManager, Session, SQLiteStore
 from toolkit.records import chat_key, room_key, user_key
 from toolkit.snapshot import Snapshot
+from toolkit.testing import hasty
 from toolkit.testing.demo import DemoWorld
 from toolkit.testing.recorded import Recorded, Served, serve_recorded
 
 ROOT = Path(__file__).parent.parent
 NAMES = [path.stem for path in find_notebooks()]
-INSPECT, APPROVE, ONE_ROOM, WIRE = NAMES
+INSPECT, APPROVE, ONE_ROOM, WIRE, SHADOW = NAMES
 OTHER = "@helper:example.org"
 
 each_notebook = pytest.mark.parametrize("path", find_notebooks(), ids=NAMES)
@@ -134,7 +136,7 @@ def test_a_lesson_says_how_to_run_it_on_a_bot_and_leads_to_what_exists(path: Pat
     text = words(read_notebook(path))
     for variable in ("MATRIX_HOMESERVER", "MATRIX_ACCESS_TOKEN", "BOT_DATABASE"):
         assert f"`{variable}`" in text
-    assert ("MATRIX_DRIFT_PRACTICE" in text) == (path.stem != INSPECT)
+    assert ("MATRIX_DRIFT_PRACTICE" in text) == (path.stem not in (INSPECT, SHADOW))
     for target in re.findall(r"\]\(([^)]+)\)", text):
         assert (path.parent / target).is_file()
 
@@ -325,9 +327,10 @@ def others(rows: Mapping[str, str], *keys: str) -> dict[str, str]:
 
 
 @pytest.mark.slow
-def test_lesson_1_writes_nothing(bot: Bot, tmp_path: Path) -> None:
+@pytest.mark.parametrize("name", [INSPECT, SHADOW])
+def test_lessons_1_and_5_write_nothing(bot: Bot, name: str, tmp_path: Path) -> None:
     before = bot.files()
-    practise(bot, INSPECT, tmp_path)
+    practise(bot, name, tmp_path)
     assert bot.files() == before
 
 
@@ -456,3 +459,12 @@ async def test_the_bots_code_of_lesson_4_starts_without_a_homeserver(
     said = [record.message for record in caplog.records if record.name == "bot"]
     assert said[0].startswith("starting with the rows as they are: Can't list the joined rooms")
     assert "can't look at !room now" in said[1]
+
+
+def test_the_function_that_lesson_5_shows_is_the_one_that_it_runs() -> None:
+    [shown] = re.findall(r"```python\n(.*?)```", words(lesson(SHADOW)), re.DOTALL)
+    code = ast.parse(inspect.getsource(hasty.recreate_rooms)).body[0]
+    assert isinstance(code, ast.AsyncFunctionDef)
+    [told] = ast.parse(shown).body
+    assert isinstance(told, ast.AsyncFunctionDef)
+    assert list(map(ast.unparse, code.body[1:])) == list(map(ast.unparse, told.body))

@@ -113,13 +113,16 @@ def split_chat_key(key: str) -> tuple[str, str]:
 
     >>> split_chat_key("chat:C4"), split_chat_key("chat::C4")
     (('', 'C4'), ('', ':C4'))
+    >>> split_chat_key("chat:unregistered:!old")
+    ('unregistered', '!old')
     """
-    if _PLACEHOLDER in key:
-        user_id, _, room_id = key[len(CHAT) :].partition(_PLACEHOLDER)
+    rest = key[len(CHAT) :]
+    if _PLACEHOLDER in rest:
+        user_id, _, room_id = rest.partition(_PLACEHOLDER)
         chat_id = f"{UNREGISTERED}!{room_id}"
     else:
-        user_id, _, chat_id = key[len(CHAT) :].rpartition(":")
-    return (user_id, chat_id) if user_id else ("", key[len(CHAT) :])
+        user_id, _, chat_id = rest.rpartition(":")
+    return (user_id, chat_id) if user_id else ("", rest)
 
 
 def load_records(rows: Iterable[tuple[str, Raw]]) -> LocalState:

@@ -3,12 +3,8 @@
 from typing import Any
 
 
-async def recreate_rooms(client: Any, store: Any, chat_mgr: Any) -> int:
-    """Make a new room for every chat whose room row is gone. The bug: the old room is still there.
-
-    Takes what any such function takes, and returns how many rooms it made.
-    """
-    made = 0
+async def recreate_rooms(client: Any, store: Any, chat_mgr: Any) -> None:
+    """Make a new room for every chat whose room row is gone. The bug: the old room is still there."""
     for key in await store.keys("chat:"):
         chat = await store.get(key)
         if await store.get(f"matrix_room:{chat['surface_ref']}"):
@@ -16,5 +12,3 @@ async def recreate_rooms(client: Any, store: Any, chat_mgr: Any) -> int:
         await store.set(key, chat | {"surface_ref": None})
         room = await client.room_create(name=chat["name"], invite=[chat["user_id"]])
         await store.set(key, chat | {"surface_ref": room.room_id})
-        made += 1
-    return made
