@@ -17,7 +17,7 @@ LAYERS = (
     {"session", "shadow", "shown"},
     {"reconcile", "undo", "frames", "render", "html", "plots", "sides"},
     # What is said and agreed to about a plan: pure.
-    {"report", "decisions", "single", "advice", "agreement", "ledger", "selection", "summary"},
+    {"report", "decisions", "single", "advice", "agreement", "ledger", "selection", "summary", "surprise"},
     {"apply", "plain", "managers", "guard", "job", "journal", "anonymise", "pseudonyms"},
     {
         "matrix",

@@ -5,6 +5,7 @@ from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 
+from toolkit.anonymise import anonymise
 from toolkit.cli.agreement import save_decisions
 from toolkit.cli.results import show, show_json, shown_units
 from toolkit.cli.where import Where
@@ -18,6 +19,7 @@ from toolkit.records import Raw, load_records
 from toolkit.remote import load_remote
 from toolkit.render import plan_json, render_check, render_plan
 from toolkit.snapshot import Snapshot, load_snapshot, save_snapshot
+from toolkit.surprise import check_belonging
 
 IN_SYNC, DRIFT = 0, 2
 
@@ -45,14 +47,12 @@ def plan(where: Where, *, as_json: bool, out: Path | None) -> int:
     return exit_code(found, strict=False)
 
 
-def snapshot(where: Where, file: Path) -> int:
-    """Write both sides into one file."""
+def snapshot(where: Where, file: Path, *, anonymous: bool) -> int:
+    """Write both sides into one file; of an anonymous one the original never touches the disk."""
     found = asyncio.run(_take(where.with_token()))
-    save_snapshot(file, found, datetime.now(UTC))
-    say(
-        f"{len(found.rooms)} rooms and {len(found.rows)} rows are in {file}, readable by you alone: "
-        "it holds names and ids of people."
-    )
+    save_snapshot(file, anonymise(found) if anonymous else found, datetime.now(UTC))
+    what = _ANONYMOUS if anonymous else "readable by you alone: it holds names and ids of people."
+    say(f"{len(found.rooms)} rooms and {len(found.rows)} rows are in {file}, {what}")
     return IN_SYNC
 
 
@@ -93,6 +93,8 @@ async def _read(
                     progress=tell,
                     seen=seen,
                 )
+    if not where.allow_empty:
+        check_belonging(load_records(rows.items()), remote)
     return remote, rows
 
 
@@ -102,3 +104,10 @@ async def _take(where: Where) -> Snapshot:
     read = {room_id: bodies[room_id] for room_id in remote.rooms}
     settings = dict(where.settings)
     return Snapshot(remote.account, read, remote.unreadable, dict(rows), settings=settings)
+
+
+_ANONYMOUS = (
+    "anonymised: ids, names, servers, texts and unknown values are replaced, and what is left is the "
+    "shape, which is chat numbers, who is in which room, which room is older (by other times), what "
+    "is damaged, and when you looked."
+)
