@@ -126,7 +126,7 @@ def _causes_list(summary: Summary) -> str:
 def _units_table(plan: Plan, decided: Mapping[str, str]) -> str:
     if not plan.units:
         return ""
-    heads = ("Status", "Unit", "Owner", "Chat", "Cause", "Next")
+    heads = ("Status", "Unit", "Cause, and what next")
     rows = [_unit_row(unit, decided) for unit in urgent_units(plan.units)[:SHOWN]]
     table = _table("".join(f"<th{_LEFT}>{head}</th>" for head in heads), rows)
     more = _more(plan)
@@ -134,21 +134,14 @@ def _units_table(plan: Plan, decided: Mapping[str, str]) -> str:
 
 
 def _unit_row(unit: Unit, decided: Mapping[str, str]) -> str:
+    """Long ids and sentences stand below each other, so that the table fits beside a notebook's files."""
     colour = f' style="text-align: left; color: {_COLOURS.get(unit.status, "inherit")}"'
-    cells = [
-        f"<td{colour}>{_status(unit, decided)}</td>",
-        *(
-            f"<td{_LEFT}>{_safe(text)}</td>"
-            for text in (
-                unit.id,
-                unit.owner or "",
-                unit.chat_id or "",
-                _cause(unit),
-                action(unit, NOTEBOOK),
-            )
-        ),
-    ]
-    return f"<tr>{''.join(cells)}</tr>"
+    name, id_ = unit_name(unit), f"<code>{_safe(unit.id)}</code>"
+    who = f"{_safe(name)}<br>{id_}" if name else id_
+    return (
+        f"<tr><td{colour}>{_status(unit, decided)}</td><td{_LEFT}>{who}</td>"
+        f"<td{_LEFT}>{_safe(_cause(unit))}<br>→ {_safe(action(unit, NOTEBOOK))}</td></tr>"
+    )
 
 
 def _unit_lines(unit: Unit, decided: Mapping[str, str]) -> Iterator[str]:
