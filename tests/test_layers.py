@@ -17,7 +17,17 @@ LAYERS = (
     {"session", "shadow", "shown"},
     {"reconcile", "undo", "frames", "render", "html", "plots", "sides"},
     # What is said and agreed to about a plan: pure.
-    {"report", "decisions", "single", "advice", "agreement", "ledger", "selection", "summary", "surprise"},
+    {
+        "report",
+        "decisions",
+        "single",
+        "advice",
+        "agreement",
+        "ledger",
+        "selection",
+        "summary",
+        "surprise",
+    },
     {"apply", "plain", "managers", "guard", "job", "journal", "anonymise", "pseudonyms"},
     {
         "matrix",

@@ -616,7 +616,7 @@ def counted(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     sizes: list[int] = []
     read = matrix._body
 
-    async def count(response: Any, limit: int | None) -> bytes:
+    async def count(response: Any, limit: int) -> bytes:
         body = await read(response, limit)
         sizes.append(len(body))
         return body

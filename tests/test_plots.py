@@ -323,9 +323,9 @@ def test_text_stays_readable_in_every_style(style: str) -> None:
 )
 def test_a_notebook_s_own_settings_change_nothing(settings: Any) -> None:
     users, counts = crowd(3, troubled=2), {"$x$": 1}
-    expected = draw_map(users, counts)._repr_png_()  # type: ignore[attr-defined]
+    expected = draw_map(users, counts)._repr_png_()
     with matplotlib.rc_context(settings):
-        assert draw_map(users, counts)._repr_png_() == expected  # type: ignore[attr-defined]
+        assert draw_map(users, counts)._repr_png_() == expected
 
 
 def test_the_description_says_what_the_picture_shows() -> None:
@@ -397,7 +397,7 @@ def test_a_figure_shows_itself_sharply_and_with_a_description(inline: bool) -> N
 
 
 def test_equal_values_make_equal_pictures() -> None:
-    one, other = (draw_map(crowd(40, troubled=4), {"a": 1})._repr_png_() for _ in range(2))  # type: ignore[attr-defined]
+    one, other = (draw_map(crowd(40, troubled=4), {"a": 1})._repr_png_() for _ in range(2))
     assert one == other
 
 

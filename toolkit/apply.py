@@ -13,6 +13,7 @@ from typing import Any
 import msgspec
 
 from toolkit.chat import standard_chat_manager
+from toolkit.database import waiting_until
 from toolkit.errors import StoreError
 from toolkit.guard import Moved, compare_rows, why_stale
 from toolkit.job import APPLIED, LATE, Job, Outcome, Result
@@ -172,7 +173,7 @@ class _Writer:
         cancelled: asyncio.CancelledError | None = None
         ended = False
         try:
-            async with self.store.transaction() as transaction:
+            async with waiting_until(self.job.until), self.store.transaction() as transaction:
                 cancelled = await self._write_all(transaction)
                 if cancelled or self.made:
                     self._take_stock(dict(await transaction.load_rows()))

@@ -5,21 +5,25 @@ running bot is torn, and no integrity check can see it. Here is everything aroun
 """
 
 import contextlib
+import hashlib
 import os
 import re
 import shutil
 import sqlite3
-import stat
 from collections.abc import Iterator
 from pathlib import Path
 
 from toolkit.errors import StoreError
+from toolkit.files import share_like
 
 _RUN = r"[0-9]{8}T[0-9]{6}Z-[0-9a-f]+"
 
 
 def backup_path(database: Path, directory: Path | None, name: str) -> Path:
-    """Where the backup of this run goes: `{database}.{name}.backup`, beside it or in `directory`.
+    """Where the backup of this run goes: `{database}.{name}.backup` beside it, or into `directory`.
+
+    There the database's place is told as well, in six digits (`bot.db-3f2a1b.….backup`): two bots may
+    put backups into one folder, and most databases are called bot.db.
 
     `name` is the run's, such as `20261122T220345Z-3f2a`; another form is a ValueError, because
     `remove_older` wouldn't know the file again. StoreError if there is no such folder, or there is
@@ -30,10 +34,19 @@ def backup_path(database: Path, directory: Path | None, name: str) -> Path:
     folder = database.parent if directory is None else directory
     if not folder.is_dir():
         raise StoreError(f"Can't back up {database}: there is no folder {folder}; create it first.")
-    target = folder / f"{database.name}.{name}.backup"
+    target = folder / f"{_stem(database, folder)}.{name}.backup"
     if target.exists():
         raise StoreError(f"Can't back up {database}: {target} is there already; try again.")
     return target
+
+
+def _stem(database: Path, folder: Path) -> str:
+    """How this database's backups in a folder begin, and no other's."""
+    home = database.resolve()
+    if folder.resolve() == home.parent:
+        return home.name
+    place = hashlib.sha256(os.fsencode(home)).hexdigest()[:6]
+    return f"{home.name}-{place}"
 
 
 def check_space(database: Path, target: Path, needed: int) -> None:
@@ -57,9 +70,12 @@ def new_backup(database: Path, target: Path) -> Iterator[sqlite3.Connection]:
     is whole it is called `….partial`: not even a crash leaves half a file that looks like a backup.
     """
     partial = target.with_name(f"{target.name}.partial")
-    mode = stat.S_IMODE(database.stat().st_mode) & 0o600
-    os.close(os.open(partial, os.O_CREAT | os.O_EXCL | os.O_WRONLY, mode))
+    handle = os.open(partial, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600)
     try:
+        try:
+            share_like(handle, database, 0o600)
+        finally:
+            os.close(handle)
         with contextlib.closing(_connect(partial)) as connection:
             yield connection
         partial.replace(target)
@@ -81,7 +97,8 @@ def remove_older(database: Path, newest: Path, keep: int) -> None:
 
     The age is the one in the name. One that can't be removed stays: the new backup is what matters.
     """
-    pattern = re.compile(rf"{re.escape(database.name)}\.{_RUN}\.backup")
+    stem = _stem(database, newest.parent)
+    pattern = re.compile(rf"{re.escape(stem)}\.{_RUN}\.backup")
     found = (path for path in newest.parent.iterdir() if pattern.fullmatch(path.name))
     for path in sorted((path for path in found if path != newest), reverse=True)[keep - 1 :]:
         with contextlib.suppress(OSError):

@@ -7,7 +7,9 @@ being done, what happened and what to try.
 import asyncio
 import contextlib
 import sqlite3
-from collections.abc import Coroutine, Iterator, Sequence
+import time
+from collections.abc import AsyncIterator, Coroutine, Iterator, Sequence
+from contextvars import ContextVar
 from itertools import chain
 from pathlib import Path
 from typing import Any, TypeVar, cast
@@ -19,6 +21,8 @@ from toolkit.records import FAMILIES, Raw
 from toolkit.table import Table, decode, key_range
 
 T = TypeVar("T")
+
+_lock_until: ContextVar[float | None] = ContextVar("lock_until", default=None)
 
 
 class Database:
@@ -83,6 +87,19 @@ class Database:
         sql = "SELECT data_version, total_changes() FROM pragma_data_version"
         [(others, own)] = await self.fetch(sql)
         return others, own + self._rollbacks
+
+    async def begin(self) -> None:
+        """Take the lock for writing, which is waited for no longer than `waiting_until` allows."""
+        if (until := _lock_until.get()) is None:
+            await self.run("BEGIN IMMEDIATE")
+            return
+        [(usual,)] = await self.fetch("PRAGMA busy_timeout")
+        left = max(0, int((until - time.monotonic()) * 1000))
+        await self._fetch(f"PRAGMA busy_timeout = {min(left, int(usual))}", ())
+        try:
+            await self.run("BEGIN IMMEDIATE")
+        finally:
+            await self._fetch(f"PRAGMA busy_timeout = {int(usual)}", ())
 
     async def roll_back(self) -> None:
         self._rollbacks += 1
@@ -156,6 +173,16 @@ class Database:
     async def close(self) -> None:
         with explained(self.path, "close"):
             await self._connection.close()
+
+
+@contextlib.asynccontextmanager
+async def waiting_until(until: float | None) -> AsyncIterator[None]:
+    """No lock for writing is waited for past this `time.monotonic()`; None is the usual patience."""
+    token = _lock_until.set(until)
+    try:
+        yield
+    finally:
+        _lock_until.reset(token)
 
 
 async def connect(path: Path, mode: str, table: Table, busy_timeout: float) -> Database:

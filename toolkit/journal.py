@@ -14,6 +14,7 @@ from typing import Any, TypeVar
 import msgspec
 
 from toolkit.errors import StoreError
+from toolkit.files import share_like
 from toolkit.model import RowWrite, Unit, UnitKind
 from toolkit.records import Raw
 
@@ -92,10 +93,11 @@ class Journal:
     def _append(self, value: object) -> None:
         line = json.dumps(value, separators=(",", ":")) + "\n"  # ASCII: holds what isn't UTF-8
         try:
-            mode = os.stat(self._database).st_mode & 0o666
             is_new = not self.path.exists()
-            handle = os.open(self.path, os.O_RDWR | os.O_APPEND | os.O_CREAT, mode)
+            handle = os.open(self.path, os.O_RDWR | os.O_APPEND | os.O_CREAT, 0o600)
             try:
+                if is_new:
+                    share_like(handle, self._database)
                 _write(handle, (_mend(handle) + line).encode("ascii"))
                 os.fsync(handle)
             finally:

@@ -9,7 +9,6 @@ import json
 import os
 import re
 import secrets
-import stat
 from collections.abc import Iterable, Mapping
 from enum import StrEnum
 from pathlib import Path
@@ -21,6 +20,7 @@ from toolkit.advice import action
 from toolkit.agreement import user_name
 from toolkit.decisions import Decision, agreed_units, read_decisions
 from toolkit.errors import SnapshotError, ToolkitError
+from toolkit.files import share_like
 from toolkit.model import Choices, Plan, Unit
 
 VERSION = 1
@@ -154,11 +154,12 @@ def save_ledger(path: Path, ledger: Ledger, plan: Plan, like: Path | None = None
 
     Raises `SnapshotError`.
     """
-    mode = 0o600 if like is None else stat.S_IMODE(like.stat().st_mode) & 0o666
     partial = path.with_name(f".{path.name}.{secrets.token_hex(4)}.partial")
     try:
-        handle = os.open(partial, os.O_CREAT | os.O_EXCL | os.O_WRONLY, mode)
+        handle = os.open(partial, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600)
         try:
+            if like is not None:
+                share_like(handle, like)
             with open(handle, "w", encoding="ascii") as file:
                 file.write(dump_ledger(ledger, plan))
             partial.replace(path)

@@ -8,10 +8,11 @@ events of room version 12. nio also returns some errors as successes; here every
 import asyncio
 import json
 import logging
+import re
 import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
-from typing import Any, Protocol, TypeVar
+from typing import Any, Protocol, TypeGuard, TypeVar
 from urllib.parse import quote
 
 import aiohttp
@@ -26,6 +27,8 @@ AT_ONCE = 8  # more gain nothing: a Synapse process works on one core
 REQUEST_SECONDS = 30.0
 SILENT_ROOMS = 8  # so many rooms without any answer in between: it is the server, not the rooms
 BIG_ROOM_BYTES = 4 * 1024 * 1024  # some 8,000 members; such a room is rarely a chat of ours
+WHOLE_ROOM_BYTES = 128 * 1024 * 1024  # some 300,000 members; what is longer is never kept
+ANSWER_BYTES = 64 * 1024 * 1024  # a list of a million rooms; one event has at most 64 KB (spec)
 
 T = TypeVar("T")
 
@@ -125,6 +128,8 @@ class Homeserver:
                 return await self._get(path, lambda body: decode(room_id, body), BIG_ROOM_BYTES)
             except _TooBig:
                 return await self._read_big(room_id, path, decode)
+        except _TooBig:
+            raise RoomRefused("the homeserver sent more than a room can hold") from None
         except _Refused as error:
             if error.status == 401:
                 raise RemoteIncomplete(
@@ -150,12 +155,12 @@ class Homeserver:
         creator = getattr(head, "creator", None)
         others = {getattr(head, "predecessor", None), getattr(head, "replacement", None)}
         if head is None or creator in (None, self.account) or others & self._joined:
-            return await self._get(path, lambda body: decode(room_id, body))
+            return await self._get(path, lambda body: decode(room_id, body), WHOLE_ROOM_BYTES)
         return head
 
     async def _read_event(self, path: str, kind: str) -> dict[str, Any] | None:
         try:
-            return await self._get(f"{path}/{kind}/?format=event", _json_object)
+            return await self._get(f"{path}/{kind}/?format=event", _json_object, ANSWER_BYTES)
         except _Refused as error:
             if error.status == 404:
                 return None
@@ -163,7 +168,9 @@ class Homeserver:
 
     async def _ask(self, path: str, doing: str) -> dict[str, Any]:
         try:
-            return await self._get(path, _json_object)
+            return await self._get(path, _json_object, ANSWER_BYTES)
+        except _TooBig:
+            raise self._foreign() from None
         except _Refused as error:
             if error.status == 401 or (error.status == 403 and error.errcode):
                 raise HomeserverError(
@@ -191,7 +198,7 @@ class Homeserver:
             "https://matrix.example.org."
         )
 
-    async def _get(self, path: str, read: Callable[[bytes], T], limit: int | None = None) -> T:
+    async def _get(self, path: str, read: Callable[[bytes], T], limit: int) -> T:
         """GET with retries; the body is read (decoded) within, so that a broken one is asked again."""
 
         async def once() -> T:
@@ -199,7 +206,7 @@ class Homeserver:
 
         return await persist(once, self._tell_wait)
 
-    async def _once(self, path: str, read: Callable[[bytes], T], limit: int | None) -> T:
+    async def _once(self, path: str, read: Callable[[bytes], T], limit: int) -> T:
         status, headers, body = await self._fetch(path, limit)
         if status == 200:
             try:
@@ -213,7 +220,7 @@ class Homeserver:
             raise Again(f"answered {status}", asked_to_wait(body, headers))
         raise _Refused(status, _errcode(body))
 
-    async def _fetch(self, path: str, limit: int | None) -> tuple[int, Any, bytes]:
+    async def _fetch(self, path: str, limit: int) -> tuple[int, Any, bytes]:
         try:
             response = await self._client.send(
                 "GET",
@@ -313,13 +320,13 @@ def open_client(homeserver: str, access_token: str) -> Any:
     return client
 
 
-async def _body(response: aiohttp.ClientResponse, limit: int | None) -> bytes:
+async def _body(response: aiohttp.ClientResponse, limit: int) -> bytes:
     parts: list[bytes] = []
     size = 0
     async for part in response.content.iter_chunked(1 << 16):
         parts.append(part)
         size += len(part)
-        if limit is not None and size > limit:
+        if size > limit:
             response.close()
             raise _TooBig
     return b"".join(parts)
@@ -341,7 +348,12 @@ def _errcode(body: bytes) -> str:
         errcode = _json_object(body).get("errcode")
     except UnreadableState:
         return ""
-    return errcode if isinstance(errcode, str) and errcode.isascii() and len(errcode) < 60 else ""
+    return errcode if is_errcode(errcode) else ""
+
+
+def is_errcode(value: Any) -> TypeGuard[str]:
+    """Whether it looks like one (`M_FORBIDDEN`, `ORG.EXAMPLE_X`); what doesn't may quote a secret."""
+    return isinstance(value, str) and _ERRCODE.fullmatch(value) is not None
 
 
 def _shown(address: str) -> str:
@@ -354,6 +366,8 @@ def _shown(address: str) -> str:
 def _unseen(done: int, rooms: int, word: str) -> None:
     """Nobody looks."""
 
+
+_ERRCODE = re.compile(r"[A-Z][A-Z0-9_.]{0,59}")
 
 # What tells whether a room can be a chat of the account, and what to call it if it can't.
 _HEAD = ("m.room.create", "m.room.tombstone", "m.room.name")

@@ -31,6 +31,7 @@ from toolkit.remote import load_unsettled
 from toolkit.report import Report, build_report
 from toolkit.single import narrow_plan
 from toolkit.store import Store
+from toolkit.surprise import check_belonging, check_size
 
 _log = logging.getLogger(__name__)
 
@@ -46,19 +47,22 @@ async def reconcile_matrix_state(
     lower_counters: bool = True,
     dry_run: bool = False,
     deadline: float | None = None,
+    max_changes: int | None = None,
 ) -> Report:
     """Bring back and repair the local rows of all rooms that the bot is joined to.
 
     Call it at start-up, before the first message is handled. Without `decisions` it writes what is
     certain; with them (unit -> `Decision`) only those units, and one that fits nothing any more is
     the conflict `stale_plan`. `dry_run` writes nothing and reports what would be. `deadline` is in
-    seconds for the whole call. Returns the report of domain.md 5.
+    seconds for the whole call. With `max_changes`, more rows than that are refused as a whole, with a
+    `ToolkitError`. Returns the report of domain.md 5.
 
     Raises `HomeserverError`, `RemoteIncomplete` or `StoreError`, each before anything is written.
     """
     call = _Call(client, store, chat_mgr, convention, decisions, dry_run, deadline)
     call.allow_empty = allow_empty
     call.lower = lower_counters and decisions is None
+    call.max_changes = max_changes
     async with one_at_a_time(store, deadline):
         action = "start-up" if decisions is None else "approved"
         return await call.carry_out(await call.look(action))
@@ -119,6 +123,7 @@ class _Call:
         self.until = None if deadline is None else time.monotonic() + deadline
         self.allow_empty, self.lower = False, False
         self.only: str | None = None
+        self.max_changes: int | None = None
         self.action = ""
         self.rows = Look({})
         self.local = load_records([])
@@ -142,6 +147,8 @@ class _Call:
                 allow_empty=self.allow_empty,
                 only=self.only,
             )
+        if self.only is None and not self.allow_empty:
+            check_belonging(self.local, remote)
         return self._plan(remote)
 
     def _plan(self, remote: RemoteState) -> Plan:
@@ -155,6 +162,7 @@ class _Call:
         wanted = self._wanted(plan)
         result = Result(dict.fromkeys((unit.id for unit in wanted), APPLIED))
         if not self.dry_run:
+            check_size(wanted, self.max_changes)
             result = await apply_changes(self._job(plan, wanted), self.store, self.chat_mgr)
         if result.warning:
             _log.warning(result.warning)

@@ -15,7 +15,7 @@ import msgspec
 from toolkit import matrix
 from toolkit.convention import Convention
 from toolkit.errors import HomeserverError, RemoteIncomplete, ToolkitError
-from toolkit.matrix import Homeserver, RoomRefused, read_each
+from toolkit.matrix import Homeserver, RoomRefused, is_errcode, read_each
 from toolkit.memory import knows_create_event, remembered_rooms, user_id_of
 from toolkit.model import Plan, Reason, RemoteState, RoomState
 from toolkit.progress import Progress, watcher
@@ -106,6 +106,8 @@ class Source:
         room = decode_room(room_id, body, self._event_type)
         if room.creator is None:  # every room has one: this is not all of its state
             raise UnreadableState("state without the room's create event")
+        if self._server:
+            _check_membership(room, self._server.account)
         self._seen(room_id, body)
         return room
 
@@ -204,6 +206,17 @@ class _Look:
 
     def state(self, account: str) -> RemoteState:
         return RemoteState(account, self.rooms, self.refused)
+
+
+def _check_membership(room: RoomState, account: str) -> None:
+    """Homeservers also give the state of a room that was left, as of then; and a list of members may
+    be cut short. Only a stranger's crowded room, of which just the head was asked for, has none at all.
+    """
+    own = next((m.membership for m in room.members if m.user_id == account), None)
+    if own is None and (room.members or room.creator == account):
+        raise UnreadableState("state without the account's own membership")
+    if own not in (None, "join"):
+        raise RoomRefused("the account isn't in the room any more, by the room's own state")
 
 
 def _to_prove(remote: RemoteState, plan_of: PlanOf, only: str | None) -> set[str]:
@@ -307,6 +320,6 @@ def _neighbours(remote: RemoteState, plan: Plan) -> dict[str, set[str]]:
 def _said(answer: Any) -> str:
     """What an error response says; never its repr or message, which may quote the request."""
     errcode = getattr(answer, "status_code", None)
-    if isinstance(errcode, str) and errcode.isascii() and len(errcode) < 60:
+    if is_errcode(errcode):
         return f"the homeserver answered {errcode}"
     return f"the client gave a {type(answer).__name__} without the promised list"

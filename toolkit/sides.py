@@ -18,7 +18,7 @@ from toolkit.job import load_look
 from toolkit.matrix import open_client, within
 from toolkit.model import RemoteState
 from toolkit.progress import Progress
-from toolkit.records import Raw
+from toolkit.records import Raw, load_records
 from toolkit.remote import load_remote
 from toolkit.settings import (
     CONVENTION,
@@ -30,7 +30,8 @@ from toolkit.settings import (
     read_token,
 )
 from toolkit.snapshot import load_snapshot
-from toolkit.store import SQLiteStore, Store, transactional
+from toolkit.store import SQLiteStore, Store, check_there, transactional
+from toolkit.surprise import check_belonging
 
 OFFLINE = (
     "This session looks at a snapshot, and there is nothing to write to: where the database is, run "
@@ -80,6 +81,8 @@ class Sides:
                     allow_empty=self.allow_empty,
                     progress=progress,
                 )
+        if not self.allow_empty:
+            check_belonging(load_records(rows.items()), remote)
         return remote, rows
 
     async def load_rows(self) -> dict[str, Raw]:
@@ -100,6 +103,8 @@ class Sides:
             yield self.store
             return
         assert self.database
+        if not read_only:
+            check_there(self.database)
         async with SQLiteStore(
             self.database, read_only=read_only, backup_dir=self.backup_dir, **self.table
         ) as store:

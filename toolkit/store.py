@@ -54,6 +54,18 @@ class TransactionalStore(Store, Protocol):
     async def backup(self, directory: Path | None = None, *, keep: int = 5, name: str) -> Path: ...
 
 
+def check_there(path: str | os.PathLike[str]) -> None:
+    """Raise StoreError if there is no such database.
+
+    For writing, the bot's own store makes one; a repair of one that is gone would make a bot forget
+    everything else.
+    """
+    if not os.path.exists(path):
+        raise StoreError(
+            f"Can't open the database {os.fspath(path)}: there is no such file; check it."
+        )
+
+
 def transactional(store: Store) -> TypeGuard[TransactionalStore]:
     """Whether a store has transactions; a mock, which has every method, has no real path."""
     return isinstance(store, TransactionalStore) and isinstance(store.path, Path)
@@ -90,6 +102,7 @@ class SQLiteStore:
         self._backup_dir = backup_dir
         self._database: Database | None = None
         self._found_wal = False
+        self._file: tuple[int, int] | None = None
         self._lock = asyncio.Lock()
 
     @property
@@ -114,6 +127,7 @@ class SQLiteStore:
             if self._database is None:
                 self._found_wal = os.path.exists(f"{self._path}-wal")
                 self._database = await self._connect()
+                self._file = _identity(self._path)
 
     async def close(self) -> None:
         """Disconnect, after the other tasks' transactions; nothing if it is closed already."""
@@ -184,6 +198,7 @@ class SQLiteStore:
             try:
                 await transaction.begin()
                 yield transaction
+                self._opened()  # it may have been replaced meanwhile
                 await transaction.commit()
             except BaseException:
                 await transaction.roll_back()
@@ -233,6 +248,13 @@ class SQLiteStore:
     def _opened(self) -> "Database":
         if self._database is None:
             raise StoreError(f"The database {self._path} isn't open: `async with` or `open()` it.")
+        if _identity(self._path) != self._file:
+            # SQLite goes on with the old file, in WAL mode without a word: what is written there,
+            # nobody reads again.
+            raise StoreError(
+                f"The database {self._path} was moved, replaced or deleted since it was opened: "
+                "open the store again. Nothing was written."
+            )
         return self._database
 
     async def _connect(self) -> "Database":
@@ -326,7 +348,7 @@ class Transaction:
 
     async def begin(self) -> None:
         """Take the right to write now: taken later, it can be refused because of what was read."""
-        await self._database.run("BEGIN IMMEDIATE")
+        await self._database.begin()
 
     async def commit(self) -> None:
         """Make everything last, even if we are cancelled meanwhile."""
@@ -365,6 +387,15 @@ class InMemoryStore:
     async def keys(self, prefix: str) -> list[str]:
         """All keys that begin with exactly this text, sorted."""
         return sorted(key for key in self._rows if key.startswith(prefix))
+
+
+def _identity(path: Path) -> tuple[int, int] | None:
+    """Which file this is, whatever it is called; None if there is none."""
+    try:
+        found = os.stat(path)
+    except OSError:
+        return None
+    return found.st_dev, found.st_ino
 
 
 def _left_empty_wal(path: Path) -> bool:

@@ -36,7 +36,11 @@ _remote = _options(
         envvar="MATRIX_HOMESERVER",
         help="Its address, such as https://matrix.example.org [MATRIX_HOMESERVER].",
     ),
-    click.option("--allow-empty", is_flag=True, help="Believe a homeserver that lists no room."),
+    click.option(
+        "--allow-empty",
+        is_flag=True,
+        help="Believe a homeserver that lists no room, or hardly one that the rows name.",
+    ),
     click.option(
         "--deadline",
         type=click.FloatRange(min=0, min_open=True),
@@ -70,6 +74,12 @@ _lower = click.option(
 )
 _backup = click.option("--backup-dir", help="Where backups go; beside the database.")
 _json = click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
+_max_changes = click.option(
+    "--max-changes",
+    type=click.IntRange(min=0),
+    metavar="N",
+    help="Write nothing if that would be more than N rows.",
+)
 _yes = click.option("--yes", is_flag=True, help="Don't ask.")
 _debug = click.option(
     "--debug", is_flag=True, expose_value=False, help="Show a traceback with an error."
@@ -125,9 +135,22 @@ def check(as_json: bool, strict: bool, **options: Any) -> int:
 @click.option(
     "--out", type=PATH, help="Write what can be agreed to into a file for apply --decisions."
 )
+@click.option(
+    "--shadow",
+    metavar="MODULE:FUNCTION",
+    help="Instead, run the bot's own function where it can write nothing, and show what it would.",
+)
 @_debug
-def plan(as_json: bool, out: Path | None, **options: Any) -> int:
+def plan(as_json: bool, out: Path | None, shadow: str | None, **options: Any) -> int:
     """Show what would be written, field by field. Writes nothing to the database."""
+    if shadow is not None:
+        if out or _given("snapshot"):
+            raise click.UsageError(
+                "--shadow runs on the two sides: leave out --snapshot and --out."
+            )
+        from toolkit.cli import shadowed
+
+        return shadowed.plan_shadow(_where(options), shadow, as_json=as_json)
     from toolkit.cli import look
 
     return look.plan(_where(options), as_json=as_json, out=out)
@@ -141,6 +164,7 @@ def plan(as_json: bool, out: Path | None, **options: Any) -> int:
 @click.option("--space", "space_id", help="For one UNIT: which of several Spaces counts.")
 @click.option("--chat-id", help="For one UNIT: the chat that the room is, such as C4.")
 @click.option("--overwrite", is_flag=True, help="For one UNIT: replace a row that can't be read.")
+@_max_changes
 @_yes
 @_remote
 @_local
@@ -166,6 +190,7 @@ def apply(**options: Any) -> int:
         decisions=options.pop("decisions"),
         certain=options.pop("approve_certain"),
         yes=options.pop("yes"),
+        max_changes=options.pop("max_changes"),
     )
     if sum(map(bool, (wanted.unit_ids, wanted.decisions, wanted.certain))) > 1:
         raise click.UsageError("Give units, --approve-certain or --decisions, only one of them.")
@@ -207,25 +232,48 @@ def undo(run: str, yes: bool, as_json: bool, **options: Any) -> int:
 @_remote
 @_local
 @_convention
+@click.option(
+    "--anonymise", is_flag=True, help="For a bug report: the same drift, and nobody's data in it."
+)
 @_debug
-def snapshot(file: Path, **options: Any) -> int:
+def snapshot(file: Path, anonymise: bool, **options: Any) -> int:
     """Save both sides into FILE, on which check and plan can run offline.
 
-    It holds ids, names and rows of people as they are.
+    It holds ids, names and rows of people as they are, unless they are anonymised.
     """
     from toolkit.cli import look
 
-    return look.snapshot(_where(options), file)
+    return look.snapshot(_where(options), file, anonymous=anonymise)
 
 
 @matrix_drift.command()
 @click.option("--check", "only_check", is_flag=True, help="Print the drift and end.")
 @_debug
 def demo(only_check: bool) -> int:
-    """Show the drift of a small bot on a throw-away Synapse. Leaves nothing behind."""
+    """Show the drift of a small bot on a throw-away Synapse, and the lessons in JupyterLab.
+
+    Ctrl+C ends it and leaves nothing behind.
+    """
     from toolkit.cli import demo as show
 
     return show.demo(only_check=only_check)
+
+
+@matrix_drift.command()
+@click.argument(
+    "directory", required=False, type=click.Path(path_type=Path, file_okay=False), metavar="[DIR]"
+)
+@click.option("--no-open", is_flag=True, help="Don't start JupyterLab; print how to.")
+@_debug
+def notebook(directory: Path | None, no_open: bool) -> int:
+    """Put the lessons into DIR (matrix-drift-notebooks) and open them in JupyterLab.
+
+    A notebook that you have changed stays as it is. The lessons are about a recorded world, or about
+    your bot if MATRIX_HOMESERVER or matrix-drift.toml names it.
+    """
+    from toolkit.cli import notebook as lessons
+
+    return lessons.notebook(directory, start=not no_open)
 
 
 def _where(options: dict[str, Any]) -> Where:

@@ -57,8 +57,10 @@ class Where:
 
     def open_store(self, *, read_only: bool) -> "SQLiteStore":
         """The bot's database, not opened yet."""
-        from toolkit.store import SQLiteStore
+        from toolkit.store import SQLiteStore, check_there
 
+        if not read_only:
+            check_there(self.named_database())
         return SQLiteStore(
             self.named_database(),
             read_only=read_only,

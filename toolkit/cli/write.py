@@ -45,6 +45,7 @@ from toolkit.render import (
     stale_units,
 )
 from toolkit.report import Report
+from toolkit.surprise import check_size
 from toolkit.undo import history as load_history
 from toolkit.undo import plan_undo
 from toolkit.undo import undo as carry_out_undo
@@ -61,6 +62,7 @@ class Wanted:
     decisions: Path | None = None
     certain: bool = False
     yes: bool = False
+    max_changes: int | None = None
 
     @property
     def named(self) -> bool:
@@ -83,6 +85,7 @@ def apply(where: Where, wanted: Wanted, *, as_json: bool) -> int:
     asyncio.run(_check_chat_id(where, wanted.choices.chat_id))
     where = where.with_token()
     plan, agreed = _agree(where, wanted)
+    check_size(agreed.units, wanted.max_changes)
     if not as_json:
         _show_agreement(plan, agreed, wanted)
     if agreed.units and not wanted.agreed:
@@ -91,7 +94,7 @@ def apply(where: Where, wanted: Wanted, *, as_json: bool) -> int:
             raise Cancelled("nothing was written.")
     report, run = None, None
     if agreed.units:
-        report, run = _write(where, agreed.decisions)
+        report, run = _write(where, agreed.decisions, wanted.max_changes)
     if as_json:
         show_json(_apply_json(agreed, report, run))
     elif report is not None:
@@ -130,14 +133,18 @@ def _agree(where: Where, wanted: Wanted) -> tuple[Plan, Agreement]:
     return plan, agree_to_certain(plan, lower=lower)
 
 
-def _write(where: Where, decisions: dict[str, Decision]) -> tuple[Report, Run | None]:
+def _write(
+    where: Where, decisions: dict[str, Decision], max_changes: int | None
+) -> tuple[Report, Run | None]:
     try:
-        return asyncio.run(_reconcile(where, decisions))
+        return asyncio.run(_reconcile(where, decisions, max_changes))
     except KeyboardInterrupt:
         raise Cancelled(_HALFWAY) from None
 
 
-async def _reconcile(where: Where, decisions: dict[str, Decision]) -> tuple[Report, Run | None]:
+async def _reconcile(
+    where: Where, decisions: dict[str, Decision], max_changes: int | None
+) -> tuple[Report, Run | None]:
     """The bot's own function, with the decisions; and the run that it left in the journal."""
     async with where.open_store(read_only=False) as store, where.open_homeserver() as client:
         journal = Journal(store.path)
@@ -151,6 +158,7 @@ async def _reconcile(where: Where, decisions: dict[str, Decision]) -> tuple[Repo
                 decisions=decisions,
                 allow_empty=where.allow_empty,
                 deadline=where.deadline,
+                max_changes=max_changes,
             )
         runs = journal.runs()
     return report, runs[-1] if runs and runs[-1].id not in known else None
