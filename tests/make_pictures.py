@@ -5,6 +5,7 @@ The world is the recorded one, so the pictures change only with the product.
 
 from __future__ import annotations
 
+import re
 import shutil
 import sys
 import tempfile
@@ -18,7 +19,7 @@ PICTURES = NOTEBOOKS / "pictures"
 
 
 def make() -> None:
-    """Run the second lesson and take the picture of its review list."""
+    """Run the second lesson and take the picture of its review table."""
     executable = find_chromium()
     if executable is None:
         sys.exit("There is no Chromium here: apt-get install chromium")
@@ -30,10 +31,14 @@ def make() -> None:
             Lab.start(Path(files) / "lab", root=root) as lab,
             NotebookPage(browser, lab) as page,
         ):
-            page.page.set_viewport_size({"width": 1400, "height": 1300})  # the list at once
+            page.page.set_viewport_size({"width": 1400, "height": 1300})  # the table at once
             page.open("2-approve-and-apply.ipynb").run_all()
-            review = page.page.locator(".jp-OutputArea-output", has=page.page.get_by_role("button"))
-            page.screenshot(PICTURES / "review.png", of=review.first)
+            review = page.page.locator(".md-board")
+            review.get_by_role("button", name=re.compile("^Settle")).first.click()
+            review.locator(".md-choices").wait_for()
+            review.get_by_role("button", name=re.compile("^chat id C")).first.click()
+            review.locator(".md-rowtable").first.wait_for()
+            page.screenshot(PICTURES / "review.png", of=review)
 
 
 if __name__ == "__main__":

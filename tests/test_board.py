@@ -1,6 +1,5 @@
 """The review's model: what a view is told, what is refused whoever asks, and one apply at a time."""
 
-import ast
 import asyncio
 import threading
 from collections.abc import AsyncIterator
@@ -9,7 +8,6 @@ from typing import Any
 
 import pytest
 
-import toolkit.board
 from tests.bench import ALICE, BOB, BOT, Bench, small_rows
 from tests.scenario import Scenario, load_scenarios
 from toolkit.agreement import find_unit
@@ -358,7 +356,7 @@ class TestApplying:
         task = model.start_apply()
         with pytest.raises(RuntimeError):
             await task
-        assert model.message == "The apply failed: RuntimeError: no \\u{1b}[2J luck"
+        assert model.message == "The run failed: RuntimeError: no \\u{1b}[2J luck"
         assert model.failed and not model.running and Event.MESSAGE in events
 
     async def test_a_homeserver_that_is_gone_is_one_sentence(self, bench: Bench) -> None:
@@ -472,23 +470,6 @@ def test_what_is_offered_settles_what_it_is_offered_for(scenario: Scenario) -> N
                 assert not why, option.label
             elif picked.chat_id in free:  # another room may still want this one's row
                 assert "chosen" not in why, option.label
-
-
-def test_only_the_view_knows_the_widgets() -> None:
-    folder = Path(toolkit.board.__file__).parent
-    for path in folder.glob("*.py"):
-        tree = ast.parse(path.read_text("utf-8"))
-        names = {
-            name.split(".")[0]
-            for node in ast.walk(tree)
-            if isinstance(node, ast.Import | ast.ImportFrom)
-            for name in (
-                [node.module or ""]
-                if isinstance(node, ast.ImportFrom)
-                else [alias.name for alias in node.names]
-            )
-        }
-        assert ("ipywidgets" in names) == (path.name == "paged.py")
 
 
 async def test_progress_is_told_while_it_applies(model: ReviewModel) -> None:

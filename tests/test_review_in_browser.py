@@ -1,4 +1,4 @@
-"""The lessons and the review list as a person uses them: JupyterLab, Chromium, the demo's real Synapse."""
+"""The lessons and the review table as a person uses them: JupyterLab, Chromium, the demo's real Synapse."""
 
 from __future__ import annotations
 

@@ -7,6 +7,7 @@ types: a reader can trust the first and argue with the second. The words are tho
 import hashlib
 import json
 from enum import StrEnum
+from functools import cached_property
 from typing import Any
 
 import msgspec
@@ -205,13 +206,13 @@ class RowWrite(msgspec.Struct, frozen=True):
     after: Raw
 
 
-class Change(msgspec.Struct, frozen=True):
+class Change(msgspec.Struct, frozen=True, dict=True):
     """What would be written for a unit, all or nothing, and which further rows that rests on."""
 
     writes: tuple[RowWrite, ...]
     relies_on: tuple[str, ...] = ()
 
-    @property
+    @cached_property
     def fingerprint(self) -> str:
         """An approval names this: it fits no other change of the same unit."""
         return _digest([[w.key, _text(w.before), _text(w.after)] for w in self.writes])[:16]

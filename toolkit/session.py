@@ -41,6 +41,7 @@ if TYPE_CHECKING:
 
 NO_CHOICES = Choices()
 T = TypeVar("T")
+_PLANS = 4
 _running: WeakValueDictionary[object, asyncio.Task[Any]] = WeakValueDictionary()
 """The run on each database of this process, whatever cell or click has started it."""
 
@@ -59,8 +60,10 @@ class Session:
         self._remote = RemoteState("", {})
         self._local = load_records([])
         self._plan = Plan(account="", joined=())
-        self._planned: tuple[dict[str, Choices], Plan] | None = None
+        self._planned: list[tuple[dict[str, Choices], Plan]] = []
         self._ledger = Ledger()
+        self._file: tuple[int, int, int] | None = None
+        self._standing: tuple[Ledger, Plan, dict[str, Vote]] | None = None
         self._watchers: list[Callable[[], object]] = []
         self._runs: list[Run] = []
         self._task: asyncio.Task[Any] | None = None
@@ -137,7 +140,7 @@ class Session:
 
     def _settle(self, rows: Mapping[str, Raw]) -> None:
         """Plan anew, with the decisions and the history that are on disk by now."""
-        self._planned = None
+        self._planned = []
         self._read_decisions()
         path = self._sides.path
         journalled = path is not None and self._sides.snapshot is None
@@ -146,17 +149,23 @@ class Session:
 
     def _read_decisions(self) -> None:
         """Others may decide about the same database."""
-        if self.decisions_file is not None and self.decisions_file.exists():
-            self._ledger = load_ledger(self.decisions_file)
+        found = _state_of(self.decisions_file)
+        if self.decisions_file is not None and found and found != self._file:
+            self._ledger, self._file = load_ledger(self.decisions_file), found
         self._plan = self._replan(self._ledger)
 
     def _replan(self, ledger: Ledger) -> Plan:
-        """The plan with what was picked; the same picks on the same sides give the same plan."""
+        """The plan with what was picked; the same picks on the same sides give the same plan.
+
+        The last few are kept: somebody who tries a choice goes to and fro between them.
+        """
         picked = ledger.choices
-        if self._planned is None or self._planned[0] != picked:
-            plan = plan_repairs(self._remote, self._local, self._sides.convention, picked)
-            self._planned = picked, plan
-        return self._planned[1]
+        for tried, plan in self._planned:
+            if tried == picked:
+                return plan
+        plan = plan_repairs(self._remote, self._local, self._sides.convention, picked)
+        self._planned = [(picked, plan), *self._planned[: _PLANS - 1]]
+        return plan
 
     def subscribe(self, watcher: Callable[[], object]) -> Callable[[], None]:
         """Have `watcher` called whenever the session shows something else; returns how to end that."""
@@ -210,7 +219,12 @@ class Session:
         return history_frame(self._runs)
 
     def _votes(self) -> dict[str, Vote]:
-        return self._ledger.standing(self._plan)
+        """Worked out once for the same decisions about the same plan; not to be changed."""
+        ledger, plan = self._ledger, self._plan
+        known = self._standing
+        if known is None or known[0] is not ledger or known[1] is not plan:
+            known = self._standing = ledger, plan, ledger.standing(plan)
+        return known[2]
 
     def __repr__(self) -> str:
         return repr(self.plan)
@@ -327,20 +341,24 @@ class Session:
         plan = self._replan(ledger)
         if self.decisions_file is not None:
             save_ledger(self.decisions_file, ledger, plan, like=self._sides.path)
+            self._file = _state_of(self.decisions_file)
         self._ledger, self._plan = ledger, plan
         self._tell()
 
     # -- writing ----------------------------------------------------------------------------------
 
-    async def apply(self, progress: Progress | None = None) -> Applied:
+    async def apply(
+        self, progress: Progress | None = None, *, max_changes: int | None = None
+    ) -> Applied:
         """Write what is approved, through `reconcile_matrix_state`; returns its report.
 
-        What moved since it was shown is left alone, and pending again. Raises `HomeserverError`,
-        `RemoteIncomplete` or `StoreError`, each before anything is written.
+        What moved since it was shown is left alone, and pending again. More rows than `max_changes`
+        are refused as a whole. Raises `HomeserverError`, `RemoteIncomplete`, `StoreError` or another
+        `ToolkitError`, each before anything is written.
         """
         plan, known = self._plan, {run.id for run in self._runs}
         decisions = self._ledger.binding(plan)
-        report = await self._alone(self._reconcile(decisions, progress))
+        report = await self._alone(self._reconcile(decisions, progress, max_changes))
         await self._reload_rows()
         run = next((run for run in reversed(self._runs) if run.id not in known), None)
         if cancelled := report is None:
@@ -353,7 +371,9 @@ class Session:
             await self.reload()
         return Applied(report, run, stale, cancelled=cancelled)
 
-    async def _reconcile(self, decisions: dict[str, Decision], progress: Progress | None) -> Report:
+    async def _reconcile(
+        self, decisions: dict[str, Decision], progress: Progress | None, max_changes: int | None
+    ) -> Report:
         sides = self._sides
         async with sides.open_store(read_only=False) as store, sides.open_client() as client:
             with watched_by(progress):
@@ -365,6 +385,7 @@ class Session:
                     decisions=decisions,
                     allow_empty=sides.allow_empty,
                     deadline=sides.deadline,
+                    max_changes=max_changes,
                 )
 
     async def _alone(self, work: Coroutine[Any, Any, T]) -> T | None:
@@ -433,6 +454,15 @@ def _outcomes(run: Run | None) -> dict[str, str | None]:
     """What became of the units of a run, as the report wants it."""
     entries = run.entries if run else ()
     return {e.unit: None if e.outcome == "applied" else e.detail for e in entries}
+
+
+def _state_of(path: Path | None) -> tuple[int, int, int] | None:
+    """What tells that a file is another one; it is always replaced whole. None if there is none."""
+    try:
+        found = path.stat() if path else None
+    except FileNotFoundError:
+        return None
+    return found and (found.st_mtime_ns, found.st_size, found.st_ino)
 
 
 def _beside(path: Path | None) -> Path | None:

@@ -10,14 +10,14 @@ from toolkit.board.model import ReviewModel
 from toolkit.session import Session
 
 if TYPE_CHECKING:
-    from toolkit.board.paged import PagedReview
+    from toolkit.board.table import ReviewTable
 
 __all__ = ["ReviewModel", "find_model", "review"]
 
 _models: WeakValueDictionary[int, ReviewModel] = WeakValueDictionary()
 """By the id of their session, which they keep alive: an id can't come to name another meanwhile."""
 
-_views: "WeakValueDictionary[tuple[int, int], PagedReview]" = WeakValueDictionary()
+_tables: "WeakValueDictionary[int, ReviewTable]" = WeakValueDictionary()
 
 
 def find_model(session: Session) -> ReviewModel:
@@ -28,16 +28,15 @@ def find_model(session: Session) -> ReviewModel:
     return model
 
 
-def review(session: Session, page: int = 20) -> "PagedReview":
-    """A list of what isn't in sync, `page` units at a time, to approve and apply with the mouse.
+def review(session: Session) -> "ReviewTable":
+    """A table of what isn't in sync, to look at, decide, apply and take back with mouse or keys.
 
     Show it as often as you like: it is a view of the session, and decisions made in cells show in it.
     """
-    from toolkit.board.paged import PagedReview
+    from toolkit.board.table import ReviewTable
 
     model = find_model(session)
-    view = _views.get((id(model), page))
-    if view is None:
-        view = _views[id(model), page] = PagedReview(model, page)
-    view.refresh()
-    return view
+    table = _tables.get(id(model))
+    if table is None:
+        table = _tables[id(model)] = ReviewTable(model)
+    return table

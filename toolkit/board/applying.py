@@ -1,16 +1,18 @@
-"""The apply of a review: one at a time on a database, with progress, and a result per unit.
+"""The apply and the undo of a review: one at a time on a database, with progress, and a result per unit.
 
 The session writes; here is a task around it, whose end is always told and never lost.
 """
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable, Mapping
 from typing import NamedTuple
 from weakref import WeakValueDictionary
 
 from toolkit.board.items import LONG, Answer, Result, refused
 from toolkit.board.listeners import Event, Home
+from toolkit.board.moved import Seen
 from toolkit.errors import ToolkitError
+from toolkit.progress import Progress
 from toolkit.session import Session
 from toolkit.shown import Applied
 from toolkit.visible import visible
@@ -18,9 +20,10 @@ from toolkit.visible import visible
 _tasks: WeakValueDictionary[object, asyncio.Task[Applied]] = WeakValueDictionary()
 """The apply of each database in this process, whichever view of whichever session has started it."""
 
-BUSY = (
-    "An apply is already running on this database; wait for it, or cancel it where it was started."
-)
+BUSY = "An apply or undo is already running on this database; wait for it, or cancel it there."
+
+
+Work = Callable[[Progress], Awaitable[Applied]]
 
 
 class HowFar(NamedTuple):
@@ -44,13 +47,14 @@ class Applying:
         self.task: asyncio.Task[Applied] | None = None
         self.progress = HowFar()
         self.results: dict[str, Result] = {}
+        self.seen: Mapping[str, Seen] = {}
         self.running = False
         self._session, self._home = session, home
         self._tell, self._notify = tell, notify
         self._cancel_wanted = False
 
-    def start(self, approved: list[str]) -> "asyncio.Task[Applied]":
-        """Apply in a task of its own, or return the one that is running on this database."""
+    def start(self, work: Work, seen: Mapping[str, Seen], words: str) -> "asyncio.Task[Applied]":
+        """Do it in a task of its own, or return the one that is running on this database."""
         key = self._database()
         if (task := _tasks.get(key)) and not task.done():
             if task is not self.task:
@@ -60,10 +64,10 @@ class Applying:
         if loop is None:
             raise ToolkitError("Applying needs a running event loop: use `await session.apply()`.")
         self._cancel_wanted = False
-        self.progress, self.results, self.running = HowFar(), {}, True
-        self.task = _tasks[key] = loop.create_task(self._apply(approved))
+        self.progress, self.results, self.seen, self.running = HowFar(), {}, seen, True
+        self.task = _tasks[key] = loop.create_task(self._carry_out(work))
         self.task.add_done_callback(_look_at)
-        self._tell(Answer("Applying…"))
+        self._tell(Answer(words))
         return self.task
 
     def cancel(self) -> Answer:
@@ -75,9 +79,9 @@ class Applying:
         self._session.cancel()
         return Answer("Cancelling: what is finished stays written.")
 
-    async def _apply(self, approved: list[str]) -> Applied:
+    async def _carry_out(self, work: Work) -> Applied:
         try:
-            applied = await self._session.apply(self._advance)
+            applied = await work(self._advance)
         except asyncio.CancelledError:
             self._end(refused(_INTERRUPTED))
             raise
@@ -85,9 +89,9 @@ class Applying:
             self._end(refused(visible(str(error), LONG)))
             raise
         except Exception as error:
-            self._end(refused(visible(f"The apply failed: {type(error).__name__}: {error}", LONG)))
+            self._end(refused(visible(f"The run failed: {type(error).__name__}: {error}", LONG)))
             raise
-        self.results = self._outcomes(applied, approved)
+        self.results = self._outcomes(applied)
         self._end(Answer(repr(applied), accepted=not applied.stale and not applied.cancelled))
         return applied
 
@@ -104,14 +108,14 @@ class Applying:
         if _percent(before) != _percent(self.progress) or before.word != self.progress.word:
             self._notify(Event.PROGRESS)
 
-    def _outcomes(self, applied: Applied, approved: list[str]) -> dict[str, Result]:
+    def _outcomes(self, applied: Applied) -> dict[str, Result]:
         """By the journal; where there is none, what didn't go stale was written."""
         run = next((run for run in self._session._runs if run.id == applied.run), None)
         found = {unit: Result("stale", visible(why, LONG)) for unit, why in applied.stale.items()}
         for entry in run.entries if run else ():
             found.setdefault(entry.unit, Result(entry.outcome, visible(entry.detail, LONG)))
         rest = Result("not applied" if run or applied.cancelled else "applied")
-        return dict.fromkeys(approved, rest) | found
+        return dict.fromkeys(self.seen, rest) | found
 
     def _database(self) -> object:
         sides = self._session._sides

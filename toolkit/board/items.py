@@ -4,8 +4,10 @@ Every text is made visible here, so that a view has only to show it as text. `un
 `choices` are as the homeserver has them: a view hands them back, and never shows them.
 """
 
+import hashlib
+import json
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from toolkit.advice import changed_fields, unit_name, verb, what
@@ -19,7 +21,8 @@ from toolkit.board.offers import (
     say_choices,
 )
 from toolkit.ledger import Vote
-from toolkit.model import Choices, Finding, Plan, RemoteState, Status, Unit, UnitKind
+from toolkit.model import Choices, Finding, Plan, RemoteState, RowWrite, Status, Unit, UnitKind
+from toolkit.records import Raw, decode_object
 from toolkit.visible import visible
 
 LONG = 500
@@ -56,7 +59,8 @@ class Item:
     """One line to decide about. `change` names what would be written; "" is nothing yet.
 
     `label` says which unit it is, differently for each. `options` are the choices that would settle
-    it, and `picked` says in words what was chosen so far.
+    it, and `picked` says in words what was chosen so far. `again` is a decision that no longer holds,
+    since it was about another change.
     """
 
     unit: str
@@ -77,6 +81,7 @@ class Item:
     options: tuple[Option, ...] = ()
     choices: Choices = NO_CHOICES
     picked: str = ""
+    again: str = ""
     result: Result | None = None
 
     @property
@@ -97,11 +102,12 @@ class FieldDiff:
     name: str
     before: str
     after: str
+    changed: bool = True
 
 
 @dataclass(frozen=True, slots=True)
 class RowDiff:
-    """What would happen to one row, field by field."""
+    """What would happen to one row, field by field; what stays the same is told as well."""
 
     key: str
     verb: str
@@ -120,6 +126,15 @@ class Fact:
 
 
 @dataclass(frozen=True, slots=True)
+class Moved:
+    """Of a unit that went stale: rows as they were agreed to and as they are, and what was and would be written."""
+
+    why: str
+    rows: tuple[RowDiff, ...] = ()
+    plan: tuple[RowDiff, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class Details:
     """A unit opened: its line, its facts, the rows before and after, and the room's versions."""
 
@@ -129,6 +144,7 @@ class Details:
     relies_on: tuple[str, ...] = ()
     room_ids: tuple[str, ...] = ()
     space_id: str = ""
+    moved: Moved | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,32 +158,35 @@ class Counts:
     approved_rows: int = 0
 
 
-def list_items(
-    plan: Plan,
-    votes: Mapping[str, Vote],
-    offering: Offering,
-    remote: RemoteState,
-    results: Mapping[str, Result],
-) -> list[Item]:
-    """A line per unit of the plan, in its order, each with a label of its own."""
-    items = [
-        make_item(unit, votes.get(unit.id, Vote.PENDING), offering, remote, results.get(unit.id))
-        for unit in plan.units
-    ]
-    return _tell_apart(_tell_apart(items, _SHORT_ID), LONG)
+class Lines:
+    """A line per unit of a plan; those of units that another plan holds as well are made once."""
+
+    def __init__(self, remote: RemoteState) -> None:
+        self.remote = remote
+        self._made: dict[str, tuple[Unit, Item]] = {}
+
+    def list(self, plan: Plan, offering: Offering) -> list[Item]:
+        """In the plan's order, undecided, each with a label of its own."""
+        self._made = {unit.id: (unit, self._line(unit, offering)) for unit in plan.units}
+        items = [item for _, item in self._made.values()]
+        return _tell_apart(_tell_apart(items, _SHORT_ID), LONG)
+
+    def _line(self, unit: Unit, offering: Offering) -> Item:
+        known, item = self._made.get(unit.id, (None, None))
+        offers = offering.offers(unit)
+        if item is not None and known == unit and item.offers == offers:
+            return item
+        return make_item(unit, offers, self.remote)
 
 
-def make_item(
-    unit: Unit, vote: Vote, offering: Offering, remote: RemoteState, result: Result | None = None
-) -> Item:
-    """One line."""
-    offers = offering.offers(unit)
+def make_item(unit: Unit, offers: Offers, remote: RemoteState) -> Item:
+    """One line that nobody has decided about."""
     name = _room_name(unit, remote)
     return Item(
         unit=unit.id,
         kind=unit.kind,
         status=unit.status,
-        vote=vote,
+        vote=Vote.PENDING,
         label=visible(_label(unit, name)),
         id=visible(unit.id),
         owner=visible(unit.owner or ""),
@@ -182,7 +201,6 @@ def make_item(
         options=list_options(offers),
         choices=unit.choices,
         picked=say_choices(unit.choices),
-        result=result,
     )
 
 
@@ -192,17 +210,18 @@ def make_details(item: Item, unit: Unit) -> Details:
     return Details(
         item,
         tuple(map(_fact, unit.findings)),
-        tuple(
-            RowDiff(
-                visible(write.key, LONG),
-                verb(write),
-                tuple(_diff(*f) for f in changed_fields(write)),
-            )
-            for write in (change.writes if change else ())
-        ),
+        diff_rows(change.writes if change else ()),
         tuple(visible(key, LONG) for key in (change.relies_on if change else ())),
         tuple(map(visible, unit.room_ids)),
         visible(unit.space_id or ""),
+    )
+
+
+def diff_rows(writes: Iterable[RowWrite]) -> tuple[RowDiff, ...]:
+    """Rows before and after, field by field."""
+    return tuple(
+        RowDiff(visible(write.key, LONG), verb(write), tuple(_diff_fields(write)))
+        for write in writes
     )
 
 
@@ -271,5 +290,25 @@ def _fact(finding: Finding) -> Fact:
     )
 
 
-def _diff(name: str, before: str, after: str) -> FieldDiff:
-    return FieldDiff(visible(name), visible(before, LONG), visible(after, LONG))
+def _diff_fields(write: RowWrite) -> Iterator[FieldDiff]:
+    """What changes, and between it what stays, in the order of the row as it will be."""
+    changed = {name: (before, after) for name, before, after in changed_fields(write)}
+    stays = {} if "" in changed else _texts(write.after)
+    for name in dict.fromkeys([*stays, *changed]):
+        before, after = changed.get(name, (stays.get(name, ""),) * 2)
+        values = visible(before, LONG), visible(after, LONG)
+        yield FieldDiff(visible(name), *values, name in changed)
+
+
+def _texts(raw: Raw) -> dict[str, str]:
+    try:
+        row = decode_object(raw) or {}
+    except ValueError:
+        return {}
+    return {name: json.dumps(value, ensure_ascii=False) for name, value in row.items()}
+
+
+def fingerprint_of(changes: Mapping[str, str]) -> str:
+    """Names exactly these changes of these units, for somebody who agrees to them together."""
+    text = json.dumps(sorted(changes.items()))
+    return hashlib.sha256(text.encode()).hexdigest()[:16]

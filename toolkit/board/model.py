@@ -5,8 +5,10 @@ keeps the decisions and applies them. Whatever a view sends is checked here, who
 """
 
 import asyncio
+from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import replace
+from operator import is_
 from typing import Any, NamedTuple
 
 import msgspec
@@ -20,9 +22,11 @@ from toolkit.board.items import (
     Counts,
     Details,
     Item,
+    Lines,
+    Moved,
     Result,
     count_items,
-    list_items,
+    fingerprint_of,
     make_details,
     make_item,
     number,
@@ -30,11 +34,14 @@ from toolkit.board.items import (
     say_causes,
 )
 from toolkit.board.listeners import Event, Home, Listener, Listeners
+from toolkit.board.moved import find_moved, finished_item, see
 from toolkit.board.offers import Offering, join_choices, say_choices, why_unfit
+from toolkit.board.past import Opened, Past, list_past, open_run, open_undo
+from toolkit.board.quiet import Quiet, list_quiet
 from toolkit.decisions import Decision
 from toolkit.errors import ToolkitError
 from toolkit.ledger import Vote
-from toolkit.model import Choices, Plan, Status, Unit
+from toolkit.model import Choices, Status, Unit
 from toolkit.session import Session
 from toolkit.shown import Applied, Decided
 from toolkit.visible import visible
@@ -53,11 +60,12 @@ _DONE = {
 
 
 class Batch(NamedTuple):
-    """What approving a whole filter would mean; `changes` names what was counted."""
+    """What approving a whole filter would mean; `changes` names what was counted, `what` says it in words."""
 
     units: int
     rows: int
     changes: Mapping[str, str]
+    what: Mapping[str, int]
 
 
 class Refused(Exception):
@@ -81,6 +89,11 @@ class ReviewModel:
         self._drafts: dict[str, Choices] = {}
         self._shown: tuple[Any, ...] = ()
         self._items: dict[str, Item] = {}
+        self._lines = Lines(session._remote)
+        self._listed: tuple[tuple[Any, ...], list[Item]] = ((), [])
+        self._tried: dict[tuple[str, Choices], tuple[Unit | None, Item | None]] = {}
+        self._acting = False
+        session.subscribe(self._on_session)
 
     # -- looking ----------------------------------------------------------------------------------
 
@@ -119,10 +132,16 @@ class ReviewModel:
             picked = self._drafts.get(unit, NO_CHOICES) if choices is None else _read(choices)
         except Refused as error:
             raise ToolkitError(str(error)) from None
-        plan, found = self._try(unit, picked)
-        if found is None:
-            return Details(known)
-        return make_details(self._make(plan, found, picked, known), found)
+        found, made = self._try(unit, picked)
+        details = make_details(self._make(made, picked, known), found) if found else Details(known)
+        return replace(details, moved=self._moved(known))
+
+    def _moved(self, known: Item) -> Moved | None:
+        """Of a unit that the last apply left alone, what has moved since it was approved."""
+        seen, result, session = self._apply.seen.get(known.unit), known.result, self.session
+        if seen is None or result is None or result.state != "stale":
+            return None
+        return find_moved(seen, result.why, session._plan.unit(known.unit), session._local.rows)
 
     def _known(self, unit: str) -> Item:
         item = self._all().get(unit) if isinstance(unit, str) else None
@@ -134,31 +153,42 @@ class ReviewModel:
     def _all(self) -> dict[str, Item]:
         """The lines, made anew when anything has moved, whoever has moved it."""
         session = self.session
-        plan, local = session._plan, session._local
-        shown = (plan, local, session._ledger, self.results, self._drafts)
-        if len(shown) == len(self._shown) and all(map(_is, shown, self._shown)):
+        shown = (session._plan, session._local, session._ledger, self.results, self._drafts)
+        if _same(shown, self._shown):
             return self._items
-        known = {unit.id for unit in plan.units}
+        plain = self._list()
+        known = {item.unit for item in plain}
         self._drafts = {unit: picked for unit, picked in self._drafts.items() if unit in known}
-        offering = Offering(plan, local)
-        items = list_items(plan, session.plan.votes, offering, session._remote, self.results)
-        self._items = {item.unit: self._with_draft(item) for item in items}
+        votes, moved = session._votes(), session._ledger.moved(session._plan)
+        self._items = {item.unit: self._decided(item, votes, moved) for item in plain}
         self._shown = (*shown[:-1], self._drafts)
         return self._items
 
-    def _with_draft(self, item: Item) -> Item:
-        picked = self._drafts.get(item.unit)
-        if picked is None:
-            return item
-        plan, unit = self._try(item.unit, picked)
-        return item if unit is None else self._make(plan, unit, picked, item)
+    def _list(self) -> list[Item]:
+        """The lines without decisions, which are the same for the same plan."""
+        session = self.session
+        about = (session._plan, session._local, session._remote)
+        if not _same(about, self._listed[0]):
+            if self._lines.remote is not session._remote:
+                self._lines = Lines(session._remote)
+            offering = Offering(session._plan, session._local)
+            self._listed, self._tried = (about, self._lines.list(session._plan, offering)), {}
+        return self._listed[1]
 
-    def _make(self, plan: Plan, unit: Unit, picked: Choices, known: Item) -> Item:
+    def _decided(self, item: Item, votes: Mapping[str, Vote], moved: set[str]) -> Item:
+        vote, result = votes.get(item.unit, Vote.PENDING), self.results.get(item.unit)
+        again = ""
+        if item.unit in moved and vote is Vote.PENDING:
+            again = self.session._ledger.votes[item.unit][0].value
+        if vote is not item.vote or result or again:
+            item = replace(item, vote=vote, again=again, result=result)
+        picked = self._drafts.get(item.unit)
+        return item if picked is None else self._make(self._try(item.unit, picked)[1], picked, item)
+
+    def _make(self, made: Item | None, picked: Choices, known: Item) -> Item:
         """The line as it would be with these picks; what it is called and counted as stays."""
-        if picked == NO_CHOICES:
+        if made is None or picked == NO_CHOICES:
             return known
-        offering = Offering(plan, self.session._local)
-        made = make_item(unit, known.vote, offering, self.session._remote, known.result)
         options = (*known.options, *(o for o in made.options if o not in known.options))
         return replace(
             made,
@@ -166,19 +196,35 @@ class ReviewModel:
             id=known.id,
             label=known.label,
             status=known.status,
+            vote=known.vote,
+            again=known.again,
+            result=known.result,
             options=options,
             choices=picked,
             picked=say_choices(picked),
         )
 
-    def _try(self, unit: str, picked: Choices | None) -> tuple[Plan, Unit | None]:
-        """The plan, and the unit in it, if these choices were made; nothing is kept."""
+    def _try(self, unit: str, picked: Choices) -> tuple[Unit | None, Item | None]:
+        """The unit, and its line, if these choices were made; nothing is kept."""
         session = self.session
-        if not picked or picked == NO_CHOICES:
-            return session._plan, session._plan.unit(unit)
-        ledger = session._ledger.decide(Vote.APPROVED, {unit: Decision(choices=picked)})
-        plan = session._replan(ledger)
-        return plan, find_unit(plan, unit)
+        if picked == NO_CHOICES:
+            return session._plan.unit(unit), None
+        self._list()  # forgets what was tried on another plan
+        if (unit, picked) not in self._tried:
+            ledger = session._ledger.decide(Vote.APPROVED, {unit: Decision(choices=picked)})
+            plan = session._replan(ledger)
+            found = find_unit(plan, unit)
+            offers = Offering(plan, session._local).offers(found) if found else None
+            made = (
+                make_item(found, offers, session._remote) if found and offers is not None else None
+            )
+            self._tried[unit, picked] = found, made
+        return self._tried[unit, picked]
+
+    def _on_session(self) -> None:
+        """Somebody else, a cell say, has decided, looked again or applied."""
+        if not self._acting and not self.running:
+            self._home.soon(lambda: self._notify(Event.ITEMS))
 
     # -- deciding ---------------------------------------------------------------------------------
 
@@ -196,7 +242,7 @@ class ReviewModel:
             return Answer(f"Nothing is picked for {known.label}.")
         new = _read(choices)
         picked = join_choices(self._drafts.get(unit, NO_CHOICES), new)
-        _, found = self._try(unit, picked)
+        found, _ = self._try(unit, picked)
         if found is not None and (why := why_unfit(found, new)):
             raise Refused(f"Not for {known.label}: {visible(why, LONG)}.")
         self._drafts = self._drafts | {unit: picked}
@@ -227,8 +273,8 @@ class ReviewModel:
         known = self._known(unit)
         draft = self._drafts.get(unit, NO_CHOICES)
         picked = draft if choices is None else _read(choices)
-        plan, found = self._try(unit, picked)
-        made = known if found is None else self._make(plan, found, picked, known)
+        found, tried = self._try(unit, picked)
+        made = self._make(tried, picked, known)
         if change is not None and change not in (known.change, made.change):
             raise Refused(f"{known.label} has changed since it was shown; look at it again.")
         if vote is not Vote.APPROVED:
@@ -255,7 +301,8 @@ class ReviewModel:
         """What `approve_all` with the same filter is about: pending units that need nobody's eye."""
         ready = self._ready(status, text)
         changes = {item.unit: item.change for item in ready}
-        return Batch(len(ready), sum(item.rows for item in ready), changes)
+        what = Counter(item.action for item in ready)
+        return Batch(len(ready), sum(item.rows for item in ready), changes, what)
 
     def approve_all(
         self,
@@ -313,7 +360,30 @@ class ReviewModel:
         What goes wrong is told in `message` and raised by the task. Raises `ToolkitError` where no
         event loop runs.
         """
-        return self._apply.start([item.unit for item in self.items(vote=Vote.APPROVED)])
+        session = self.session
+        units = {unit.id: unit for unit in session._plan.units}
+        rows = session._local.rows
+        approved = self.items(vote=Vote.APPROVED)
+        seen = {item.unit: see(item, units[item.unit], rows) for item in approved}
+        return self._apply.start(session.apply, seen, "Applying…")
+
+    def approved(self) -> str:
+        """Names what Apply would write now, for a view to send back with the click."""
+        return fingerprint_of({i.unit: i.change for i in self.items(vote=Vote.APPROVED)})
+
+    def start_undo(self, run: str, plan: str | None = None) -> "asyncio.Task[Applied]":
+        """Take a run back, in a task like that of `start_apply`.
+
+        `plan` is what `plan_undo` named; if taking it back means something else by now, it is refused.
+        """
+        if plan is not None and plan != self.plan_undo(run).plan:
+            raise ToolkitError(
+                "What taking that run back would write has changed; look at it again."
+            )
+        session = self.session
+        return self._apply.start(
+            lambda progress: session.undo(run, progress), {}, "Taking a run back…"
+        )
 
     def cancel(self) -> Answer:
         """End a running apply after the units that are finished; those stay written."""
@@ -321,6 +391,34 @@ class ReviewModel:
 
     def _tell_of_apply(self, answer: Answer) -> None:
         self._tell(answer, Event.ITEMS, Event.PROGRESS)
+
+    def finished(self) -> list[Item]:
+        """Units of the last apply that the plan no longer holds, most of them since they were written."""
+        there = self._all()
+        seen = self._apply.seen
+        return [
+            finished_item(seen[unit], result)
+            for unit, result in self.results.items()
+            if unit not in there and unit in seen
+        ]
+
+    # -- looking around ---------------------------------------------------------------------------
+
+    def quiet(self) -> list[Quiet]:
+        """Rooms and user rows in sync, and rooms that are skipped: nothing to decide."""
+        return list_quiet(self.session._plan, self.session._local, self.session._remote)
+
+    def history(self) -> list[Past]:
+        """The runs that wrote to this database, the latest first."""
+        return list_past(self.session._runs)
+
+    def open_run(self, run: str) -> Opened:
+        """What a run wrote. Raises `ToolkitError` for an unknown one."""
+        return open_run(self.session._find_run(run))
+
+    def plan_undo(self, run: str) -> Opened:
+        """What taking a run back would write. Raises `ToolkitError` for an unknown one."""
+        return open_undo(run, self.session.plan_undo(run).value)
 
     # -- views ------------------------------------------------------------------------------------
 
@@ -347,12 +445,15 @@ class ReviewModel:
             raise
 
     def _answer(self, action: Callable[[], Answer]) -> Answer:
+        self._acting = True
         try:
             answer = action()
         except Refused as error:
             answer = refused(str(error))
         except ToolkitError as error:
             answer = refused(visible(str(error), LONG))
+        finally:
+            self._acting = False
         return self._tell(answer, Event.ITEMS)
 
     def _tell(self, answer: Answer, *events: Event) -> Answer:
@@ -393,5 +494,5 @@ def _read_vote(vote: Vote | str) -> Vote:
         raise Refused(f"There is no decision {visible(str(vote))}; there are {names}.") from None
 
 
-def _is(one: object, other: object) -> bool:
-    return one is other
+def _same(these: tuple[object, ...], those: tuple[object, ...]) -> bool:
+    return len(these) == len(those) and all(map(is_, these, those))

@@ -1,0 +1,82 @@
+"""Worlds for tests of the review in a browser: a kernel makes one, looks at it, and shows it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from tests.bench import ALICE, BOT, Bench, small_rows
+from tests.scenario import right_rows
+from toolkit.records import chat_key, room_key, user_key
+from toolkit.session import Session
+from toolkit.testing import FakeHomeserver, World
+
+TOKEN = "fake-token"
+HOSTILE = "<img src=x onerror=\"window.__hacked='name'\"><script>window.__hacked='s'</script> $x^2$ \u202e"
+RTL = "חדר של אליס עם שם ארוך مرحبا 12"
+
+
+def small(path: Path) -> Bench:
+    """Missing rows, a wrong field, a chat whose id nobody knows; Bob's user row is gone."""
+    bench = Bench(path)
+    bench.world.chat("!a9", "!alice", "Разговор", owner=ALICE)
+    gone = (room_key("!a1"), chat_key(ALICE, "C1"), user_key("@bob:hs"))
+    rows = {key: row for key, row in small_rows().items() if key not in gone}
+    rows[room_key("!a2")] |= {"space_id": "!elsewhere"}
+    bench.fill(rows)
+    return bench
+
+
+def none(path: Path) -> Bench:
+    """All in sync."""
+    bench = Bench(path)
+    bench.fill(small_rows())
+    return bench
+
+
+def one(path: Path) -> Bench:
+    """One room without its row."""
+    bench = Bench(path)
+    bench.fill({key: row for key, row in small_rows().items() if key != room_key("!a1")})
+    return bench
+
+
+def hostile(path: Path) -> Bench:
+    """Names that are markup, formulas, very long, from right to left."""
+    bench = small(path)
+    names = [HOSTILE, "W" * 400, "я" * 400, RTL, "\u0627" * 400, "   ", "a\x1b[2Jb\r\n<b>c</b>"]
+    for number, name in enumerate(names):
+        bench.world.chat(f"!h{number}<b>", "!alice", name, owner=ALICE)
+    bench.world.chat("!far", "!alice", "Чат 7", owner=ALICE)
+    return bench
+
+
+def many(path: Path, rooms: int = 5000) -> Bench:
+    """So many rooms without rows, ten a user; every tenth user's are in sync."""
+    world, rows = World(BOT), {}
+    for user in range(-(-rooms // 10)):
+        owner, space = f"@u{user}:hs", f"!s{user}"
+        world.space(space, owner=owner)
+        chats = range(1, min(10, rooms - 10 * user) + 1)
+        for chat in chats:
+            world.chat(f"!r{user}x{chat}", space, f"Чат {chat}", owner=owner)
+    extra = "@quiet:hs"
+    world.space("!quiet", owner=extra)
+    world.chat("!q1", "!quiet", "Чат 1", owner=extra)
+    rows = right_rows(extra, "!quiet", {"C1": "!q1"})
+    bench = Bench(path, world)
+    bench.fill(rows)
+    return bench
+
+
+WORLDS = {"small": small, "none": none, "one": one, "hostile": hostile, "many": many}
+
+
+async def show(world: str, path: Path) -> tuple[FakeHomeserver, Session]:
+    """The homeserver, which must be kept, and a session; the database is made if it isn't there."""
+    again = path.exists()
+    bench = WORLDS[world](path.with_name(f"{path.name}.again") if again else path)
+    if again:
+        bench.path.unlink()
+    server = await FakeHomeserver(bench.world.rooms, BOT, TOKEN).__aenter__()
+    session = await Session.open(homeserver=server.url, access_token=TOKEN, database=path)
+    return server, session

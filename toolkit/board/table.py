@@ -1,0 +1,175 @@
+"""The review as one table in a notebook, and the only module that imports anywidget.
+
+The browser shows and asks; the model knows and decides. What is shown goes there by messages and not as
+the widget's state, which would be saved with the notebook: all lines once, for each view that says
+it is there, and then only those that have changed.
+"""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import anywidget
+
+from toolkit.board import messages, wire
+from toolkit.board.items import Answer, Item, fingerprint_of, refused
+from toolkit.board.listeners import Event
+from toolkit.board.model import ReviewModel
+from toolkit.errors import ToolkitError
+
+_HERE = Path(__file__).parent
+SCRIPTS = ("table.js", "counts.js", "opened.js")
+"""Parts of one module: without a build step a widget has no other way to be in several files."""
+
+
+class _Table(anywidget.AnyWidget):
+    _esm = "\n".join((_HERE / name).read_text("utf-8") for name in SCRIPTS)
+    _css = (_HERE / "table.css").read_text("utf-8")
+
+
+class ReviewTable:
+    """The table; show it in a cell by naming it, as often as you like.
+
+    `model` is what it shows, `task` the running or last apply, which a cell may await, and `widget`
+    the table for a layout of your own.
+    """
+
+    def __init__(self, model: ReviewModel) -> None:
+        self.model = model
+        self.widget = _Table()
+        self._sent: dict[str, Item] | None = None
+        self._finished: list[Item] = []
+        self.widget.on_msg(self._on_message)
+        model.subscribe(self._on_event)
+
+    @property
+    def task(self) -> Any:
+        """The running or last apply; None before the first."""
+        return self.model.task
+
+    def refresh(self) -> None:
+        """Show what is so now, also after a cell has decided something."""
+        self.model.refresh()
+
+    def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict[str, Any]:
+        """The widget, and what stands in its place where no JavaScript runs."""
+        self.refresh()
+        session = self.model.session
+        found = self.widget._repr_mimebundle_()
+        view = found[0] if isinstance(found, tuple) else found or {}
+        return {**view, "text/html": session._repr_html_(), "text/plain": repr(session)}
+
+    def __repr__(self) -> str:
+        return repr(self.model.session)
+
+    # -- to the browser ---------------------------------------------------------------------------
+
+    def _send(self, content: Mapping[str, Any], to: str = "") -> None:
+        self.widget.send({**content, "to": to})
+
+    def _on_event(self, event: Event) -> None:
+        """Before a view is there, nobody listens; then it asks for everything itself."""
+        if self._sent is None:
+            return
+        if event is Event.ITEMS:
+            self._send_changes()
+            self._send(wire.state(self.model))
+        elif event is Event.PROGRESS:
+            self._send(wire.progress(self.model))
+        else:
+            self._send(wire.message(self.model))
+
+    def _send_changes(self) -> None:
+        items, finished = self.model.items(), self.model.finished()
+        changed = wire.changed_lines(self._sent, items)
+        if changed is None or finished != self._finished:
+            self._send_all()
+        elif changed:
+            self._sent = {item.unit: item for item in items}
+            self._send({"kind": "lines", "lines": [wire.line(item) for item in changed]})
+
+    def _send_all(self, to: str = "") -> None:
+        """Of all lines each view gets a first message of its own: the others have them."""
+        items, self._finished = self.model.items(), self.model.finished()
+        self._sent = {item.unit: item for item in items}
+        lines = [wire.line(item) for item in items]
+        lines += [wire.line(item, finished=True) for item in self._finished]
+        self._send({"kind": "lines", "whole": True, "lines": lines}, to)
+
+    # -- from the browser -------------------------------------------------------------------------
+
+    def _on_message(self, _: Any, content: Any, __: Any) -> None:
+        """It may arrive on another thread than the session's."""
+        self.model.soon(lambda: self._take(content))
+
+    def _take(self, content: Any) -> None:
+        """Whatever was asked, something is answered: who waits in vain thinks that the kernel is gone."""
+        known = content if isinstance(content, dict) else {}
+        to, unit, about = (_text(known.get(name)) for name in ("view", "unit", "do"))
+        try:
+            answer = self._answer(messages.read_message(content))
+        except ToolkitError as error:
+            answer = refused(str(error))
+        told = {"words": str(answer), "accepted": answer.accepted} if answer is not None else {}
+        self._send({"kind": "answer", "unit": unit, "about": about, **told}, to)
+
+    def _answer(self, ask: messages.Message) -> Answer | None:
+        model = self.model
+        match ask:
+            case messages.Ready():
+                self._send_all(ask.view)
+                self._send(wire.state(model), ask.view)
+            case messages.Quiet():
+                self._send(wire.quiet(model.quiet()), ask.view)
+            case messages.Details():
+                self._send(wire.details(model.details(ask.unit)), ask.view)
+            case messages.Decide():
+                return model.decide(ask.unit, ask.vote, change=ask.change)
+            case messages.Pick():
+                return model.pick(ask.unit, ask.choices)
+            case messages.Count():
+                batch = model.would_approve(ask.status, ask.text)
+                self._send(wire.question(batch, ask.status, ask.text), ask.view)
+            case messages.ApproveAll():
+                return self._approve_all(ask)
+            case messages.Apply():
+                return self._apply(ask)
+            case messages.Cancel():
+                return model.cancel()
+            case _:
+                return self._look_back(ask)
+        return None
+
+    def _look_back(self, ask: messages.Message) -> Answer | None:
+        model = self.model
+        match ask:
+            case messages.History():
+                self._send(wire.history(model.history()), ask.view)
+            case messages.OpenRun():
+                self._send(wire.opened("run", model.open_run(ask.run)), ask.view)
+            case messages.PlanUndo():
+                self._send(wire.opened("undo", model.plan_undo(ask.run)), ask.view)
+            case messages.Undo():
+                model.start_undo(ask.run, ask.plan)
+        return None
+
+    def _approve_all(self, ask: messages.ApproveAll) -> Answer:
+        batch = self.model.would_approve(ask.status, ask.text)
+        if fingerprint_of(batch.changes) != ask.plan:
+            return refused("The list has changed since it was counted; look again.")
+        return self.model.approve_all(ask.status, ask.text, changes=batch.changes)
+
+    def _apply(self, ask: messages.Apply) -> Answer | None:
+        """The click is about what the button said; a second one finds the run that is going on."""
+        model = self.model
+        if not model.running:
+            if not model.counts().approved_units:
+                return refused("Nothing is approved.")
+            if model.approved() != ask.plan:
+                return refused("What is approved has changed since the click; look again.")
+        model.start_apply()
+        return None
+
+
+def _text(value: Any) -> str:
+    return value if isinstance(value, str) else ""
