@@ -34,7 +34,7 @@ def make() -> None:
             page.page.set_viewport_size({"width": 1400, "height": 1300})  # the table at once
             page.open("2-approve-and-apply.ipynb").run_all()
             review = page.page.locator(".md-board")
-            review.get_by_role("button", name=re.compile("^Settle")).first.click()
+            review.get_by_role("button", name=re.compile("^Settle C2 of")).first.click()
             review.locator(".md-choices").wait_for()
             review.get_by_role("button", name=re.compile("^chat id C")).first.click()
             review.locator(".md-rowtable").first.wait_for()

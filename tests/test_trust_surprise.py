@@ -232,3 +232,9 @@ async def test_the_demos_world_is_surprising_to_nobody(tmp_path: Path) -> None:
             homeserver=served.url, access_token=served.token, database=served.database
         )
     assert len(session.plan.to_frame())
+
+
+def test_what_is_no_id_of_a_room_counts_for_nothing() -> None:
+    rows = {user_key(f"@u{n}:hs"): {"space_id": "none", "next_chat_index": 1} for n in range(FEW)}
+    local = load_records((key, encode_row(row)) for key, row in rows.items())
+    check_belonging(local, RemoteState(BOT, {"!lobby": RoomState(room_id="!lobby")}))

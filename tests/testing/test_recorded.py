@@ -43,7 +43,8 @@ def reader(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[pytest.M
     """Somebody who has set nothing yet."""
     monkeypatch.chdir(tmp_path)
     for name in (*VARIABLES, "MATRIX_ACCESS_TOKEN_FILE", "MATRIX_DRIFT_DEMO"):
-        monkeypatch.delenv(name, raising=False)
+        monkeypatch.setenv(name, "")  # or it would not remember that there was none
+        monkeypatch.delenv(name)
     yield monkeypatch
     practice._leave()
 
