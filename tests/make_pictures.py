@@ -19,7 +19,7 @@ PICTURES = NOTEBOOKS / "pictures"
 
 
 def make() -> None:
-    """Run the second lesson and take the picture of its review table."""
+    """Run the second lesson, and take pictures of one repair in its review table."""
     executable = find_chromium()
     if executable is None:
         sys.exit("There is no Chromium here: apt-get install chromium")
@@ -36,9 +36,15 @@ def make() -> None:
             review = page.page.locator(".md-board")
             review.get_by_role("button", name=re.compile("^Settle C2 of")).first.click()
             review.locator(".md-choices").wait_for()
-            review.get_by_role("button", name=re.compile("^chat id C")).first.click()
+            review.get_by_role("button", name=re.compile("^chat id C9")).first.click()
             review.locator(".md-rowtable").first.wait_for()
             page.screenshot(PICTURES / "review.png", of=review)
+            review.get_by_role("button", name=re.compile("^Approve with chat id")).click()
+            review.get_by_role("button", name=re.compile("^Apply 1")).wait_for()
+            page.screenshot(PICTURES / "review-approved.png", of=review)
+            review.get_by_role("button", name=re.compile("^Apply 1")).click()
+            page.wait_for_text(re.compile("Written: \\d row"))
+            page.screenshot(PICTURES / "review-applied.png", of=review)
 
 
 if __name__ == "__main__":
