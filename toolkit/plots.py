@@ -27,6 +27,7 @@ from matplotlib.transforms import Affine2D
 from toolkit.convention import chat_number
 from toolkit.model import Plan, Status, UnitKind
 from toolkit.records import LocalState
+from toolkit.summary import count_of
 from toolkit.visible import visible
 
 NOBODY = "nobody yet"
@@ -137,8 +138,8 @@ def _by_number(chat: ChatMark) -> tuple[int, str]:
 
 def _summary(users: Sequence[UserLine]) -> str:
     counts = Counter(chat.status for user in users for chat in user.chats)
-    people = _number(sum(user.name != NOBODY for user in users), "user")
-    chats = _number(counts.total(), "chat")
+    people = count_of(sum(user.name != NOBODY for user in users), "user")
+    chats = count_of(counts.total(), "chat")
     if not users:
         return "No users and no chats."
     if all(user.worst is _CALM for user in users):
@@ -158,10 +159,6 @@ def _most(causes: Mapping[str, int], limit: int) -> list[tuple[str, int]]:
 
 def _word(status: Status) -> str:
     return "in conflict" if status is Status.CONFLICT else status.replace("_", " ")
-
-
-def _number(count: int, noun: str) -> str:
-    return f"{count:,} {noun}" if count == 1 else f"{count:,} {noun}s"
 
 
 # Where it is drawn; all lengths are inches, from the upper left corner
@@ -309,9 +306,9 @@ def _place(density: _Density, shown: Sequence[UserLine], users: Sequence[UserLin
 def _below(server: str, shown: Sequence[UserLine], users: Sequence[UserLine]) -> str:
     """What the map leaves out."""
     calm = sum(user.worst is _CALM for user in users) if len(shown) < len(users) else 0
-    missing = [f"{_number(calm, 'user')} in sync"] if calm else []
+    missing = [f"{count_of(calm, 'user')} in sync"] if calm else []
     if left := len(users) - calm - len(shown):
-        missing.append(f"{_number(left, 'more user')} not in sync")
+        missing.append(f"{count_of(left, 'more user')} not in sync")
     parts = [f"Not drawn: {', '.join(missing)}."] if missing else []
     if server:
         parts.append(f"All users are on {_fit(server, 3, 9)}.")

@@ -20,6 +20,7 @@ from toolkit.journal import Run
 from toolkit.model import Code, Finding, Plan, RowWrite, Rung, Status, Unit, UnitKind
 from toolkit.records import USER, Raw
 from toolkit.report import Report
+from toolkit.summary import count_of
 from toolkit.visible import visible
 
 LONG = 1_000
@@ -58,7 +59,7 @@ def _counts(plan: Plan) -> Text:
     of[UnitKind.USER][Status.IN_SYNC] = len(plan.in_sync_users)
     text = Text()
     if plan.account:
-        joined = _number(len(plan.joined), "room")
+        joined = count_of(len(plan.joined), "room")
         text.append(f"{visible(plan.account)} is in {joined}.\n")
     for kind, name in ((UnitKind.ROOM, "Chats"), (UnitKind.USER, "User rows")):
         counts = [(status, of[kind][status]) for status in Status if of[kind][status]]
@@ -67,8 +68,8 @@ def _counts(plan: Plan) -> Text:
             text.append(", " if index else "")
             text.append(f"{count} {_word(status)}", _STYLES.get(status, ""))
         text.append("none\n" if not counts else "\n")
-    text.append(f"{'Besides:':<12}{_number(len(plan.skipped), 'room')} skipped, ")
-    text.append(f"{_number(len(plan.orphans), 'row')} orphaned")
+    text.append(f"{'Besides:':<12}{count_of(len(plan.skipped), 'room')} skipped, ")
+    text.append(f"{count_of(len(plan.orphans), 'row')} orphaned")
     return text
 
 
@@ -125,7 +126,7 @@ def _verdict(plan: Plan) -> Text:
     words = []
     if ready:
         words.append(
-            f"{_number(ready, 'unit')} can be repaired: `matrix-drift plan` shows the rows, "
+            f"{count_of(ready, 'unit')} can be repaired: `matrix-drift plan` shows the rows, "
             "`matrix-drift apply` writes them."
         )
     words += map(str, render_open(plan))
@@ -137,7 +138,7 @@ def render_open(plan: Plan) -> Iterator[Text]:
     if count := sum(1 for unit in plan.units if unit.needs_human or not unit.change):
         one = "needs" if count == 1 else "need"
         yield _line(
-            f"{_number(count, 'unit')} {one} a decision, one at a time: `matrix-drift apply 'UNIT'` "
+            f"{count_of(count, 'unit')} {one} a decision, one at a time: `matrix-drift apply 'UNIT'` "
             "with what its arrow says."
         )
 
@@ -150,10 +151,10 @@ def render_plan(plan: Plan, limit: int | None = None) -> Iterator[RenderableType
     ready = [unit for unit in plan.units if unit.change and not unit.needs_human]
     open_ = [unit for unit in plan.units if unit.needs_human or not unit.change]
     if ready:
-        yield _line(f"Ready to be written: {_number(len(ready), 'unit')}", "bold")
+        yield _line(f"Ready to be written: {count_of(len(ready), 'unit')}", "bold")
         yield from render_changes(ready[:limit])
     if open_:
-        yield _line(f"For a person to decide: {_number(len(open_), 'unit')}", "bold")
+        yield _line(f"For a person to decide: {count_of(len(open_), 'unit')}", "bold")
         for unit in open_[:limit]:
             yield ""
             yield _unit_head(unit)
@@ -232,7 +233,7 @@ def stale_units(report: Report, units: Iterable[str]) -> dict[str, str]:
 def render_result(result: Result) -> Iterator[RenderableType]:
     """What an undo wrote back."""
     done = [unit for unit, outcome in result.outcomes.items() if outcome.applied]
-    yield _line(f"Written back: {_number(len(done), 'unit')}.")
+    yield _line(f"Written back: {count_of(len(done), 'unit')}.")
     refused = {u: outcome.detail for u, outcome in result.outcomes.items() if not outcome.applied}
     yield from render_refusals(refused)
     if result.warning:
@@ -255,7 +256,7 @@ _ROWS = {"user_meta": "user row", "room_meta": "room row", "chat_rows": "chat ro
 
 def _written(report: Report) -> str:
     words = [
-        f"{_number(len(rows), name)} {did}"
+        f"{count_of(len(rows), name)} {did}"
         for did in ("restored", "repaired")
         for family, name in _ROWS.items()
         if (rows := report[f"{did}_{family}"])
@@ -391,7 +392,3 @@ def _listed(texts: Sequence[str]) -> RenderableType:
 
 def _word(status: Status) -> str:
     return status.value.replace("_", " ")
-
-
-def _number(count: int, noun: str) -> str:
-    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"

@@ -19,7 +19,7 @@ from toolkit.ledger import Vote
 from toolkit.model import Plan, Unit
 from toolkit.records import Raw, decode_object
 from toolkit.report import Report
-from toolkit.summary import summarise
+from toolkit.summary import count_of, summarise
 from toolkit.visible import visible
 
 _SHOWN = 10
@@ -76,7 +76,7 @@ class ShownUndo(ShownPlan):
         units = [unit for unit in self.value.units if unit.change]
         rows = sum(len(unit.change.writes) for unit in units if unit.change)
         lines = [
-            f"Taking it back would write {_number(rows, 'row')} of {_number(len(units), 'unit')};"
+            f"Taking it back would write {count_of(rows, 'row')} of {count_of(len(units), 'unit')};"
             " await session.undo() does."
         ]
         lines += [f"  {visible(unit.id)}" for unit in units[:_SHOWN]] + _more(len(units))
@@ -108,14 +108,14 @@ class Decided:
 
     def __repr__(self) -> str:
         told = f", {_rows_of(self.units)} to write" if self.vote is Vote.APPROVED else ""
-        lines = [f"{self.vote.value.capitalize()}: {_number(len(self.units), 'unit')}{told}."]
+        lines = [f"{self.vote.value.capitalize()}: {count_of(len(self.units), 'unit')}{told}."]
         lines += [f"  {_named(unit)}" for unit in self.units[:_SHOWN]]
         lines += _more(len(self.units))
         if self.along:
             lines.append(f"Goes along: {_rows_of(self.along)}.")
             lines += [f"  {_named(unit)}" for unit in self.along[:_SHOWN]] + _more(len(self.along))
         if self.refused:
-            lines.append(f"Not {self.vote.value}: {_number(len(self.refused), 'unit')}.")
+            lines.append(f"Not {self.vote.value}: {count_of(len(self.refused), 'unit')}.")
             refused = list(self.refused.items())
             lines += [f"  {visible(unit)}: {visible(why, 500)}" for unit, why in refused[:_SHOWN]]
             lines += _more(len(refused))
@@ -151,7 +151,7 @@ class Applied(dict[str, Any]):
         self.cancelled = cancelled
 
     def __repr__(self) -> str:
-        lines = [f"Written: {_number(self.rows, 'row')}."]
+        lines = [f"Written: {count_of(self.rows, 'row')}."]
         if self.cancelled:
             lines[0] = f"Cancelled. {lines[0]}"
         for unit, why in list(self.stale.items())[:_SHOWN]:
@@ -181,12 +181,8 @@ def _named(unit: Unit) -> str:
 
 
 def _rows_of(units: Sequence[Unit]) -> str:
-    return _number(sum(len(unit.change.writes) for unit in units if unit.change), "row")
+    return count_of(sum(len(unit.change.writes) for unit in units if unit.change), "row")
 
 
 def _more(count: int) -> list[str]:
     return [f"  … and {count - _SHOWN} more"] if count > _SHOWN else []
-
-
-def _number(count: int, noun: str) -> str:
-    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"

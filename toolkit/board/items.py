@@ -244,15 +244,6 @@ def say_causes(unit: Unit) -> str:
     return "; ".join(dict.fromkeys(causes))
 
 
-def number(count: int, noun: str) -> str:
-    """A count with its noun.
-
-    >>> number(1, "row"), number(2000, "row")
-    ('1 row', '2,000 rows')
-    """
-    return f"{count:,} {noun}" if count == 1 else f"{count:,} {noun}s"
-
-
 def _label(unit: Unit, name: str) -> str:
     if unit.kind is UnitKind.USER:
         return f"user row of {unit.owner or 'nobody yet'}"

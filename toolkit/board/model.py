@@ -29,7 +29,6 @@ from toolkit.board.items import (
     fingerprint_of,
     make_details,
     make_item,
-    number,
     refused,
     say_causes,
 )
@@ -44,6 +43,7 @@ from toolkit.ledger import Vote
 from toolkit.model import Choices, Status, Unit
 from toolkit.session import Session
 from toolkit.shown import Applied, Decided
+from toolkit.summary import count_of
 from toolkit.visible import visible
 
 _VERBS = {
@@ -320,9 +320,9 @@ class ReviewModel:
         if not ready:
             raise Refused("There is nothing here that could be approved together.")
         decided = self.session.approve([item.unit for item in ready])
-        words = _say(decided, number(len(decided.units), "unit"))
+        words = _say(decided, count_of(len(decided.units), "unit"))
         if decided.refused:
-            words += f" Not approved: {number(len(decided.refused), 'unit')}."
+            words += f" Not approved: {count_of(len(decided.refused), 'unit')}."
         return Answer(words)
 
     def _ready(self, status: Status | str | None, text: str) -> list[Item]:
@@ -469,7 +469,7 @@ class ReviewModel:
 
 def _say(decided: Decided, label: str) -> str:
     rows = sum(len(unit.change.writes) for unit in decided.units if unit.change)
-    words = f"Approved {label}: {number(rows, 'row')} to write."
+    words = f"Approved {label}: {count_of(rows, 'row')} to write."
     if decided.vote in _DONE:
         words = _DONE[decided.vote].format(label)
     if decided.reopened:

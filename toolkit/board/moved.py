@@ -3,11 +3,12 @@
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 
-from toolkit.board.items import Item, Moved, Result, RowDiff, diff_rows, number
+from toolkit.board.items import Item, Moved, Result, RowDiff, diff_rows
 from toolkit.board.offers import NO_OFFERS
 from toolkit.ledger import Vote
 from toolkit.model import Change, RowWrite, Status, Unit
 from toolkit.records import Raw
+from toolkit.summary import count_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +47,7 @@ def finished_item(seen: Seen, result: Result) -> Item:
         seen.item,
         status=Status.IN_SYNC,
         vote=Vote.PENDING,
-        action=f"{number(seen.item.rows, 'row')} written"
+        action=f"{count_of(seen.item.rows, 'row')} written"
         if written
         else "nothing is left to write",
         change="",

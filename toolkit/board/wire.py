@@ -7,12 +7,13 @@ from typing import Any
 
 import msgspec
 
-from toolkit.board.items import Details, Item, Result, fingerprint_of, number
+from toolkit.board.items import Details, Item, Result, fingerprint_of
 from toolkit.board.model import Batch, ReviewModel
 from toolkit.board.past import Opened, Past
 from toolkit.board.quiet import IN_SYNC, SKIPPED, Quiet
 from toolkit.ledger import Vote
 from toolkit.model import Plan, Status, UnitKind
+from toolkit.summary import count_of
 
 Json = dict[str, Any]
 
@@ -109,7 +110,7 @@ def history(runs: list[Past]) -> Json:
 
 def opened(kind: str, found: Opened) -> Json:
     """What a run wrote, or what taking it back would write."""
-    return {"kind": kind, **asdict(found), "told": number(found.rows, "row")}
+    return {"kind": kind, **asdict(found), "told": count_of(found.rows, "row")}
 
 
 def details(found: Details) -> Json:
@@ -141,8 +142,8 @@ def question(batch: Batch, status: str, text: str) -> Json:
         "kind": "question",
         "status": status,
         "text": text,
-        "units": number(batch.units, "unit"),
-        "rows": number(batch.rows, "row"),
+        "units": count_of(batch.units, "unit"),
+        "rows": count_of(batch.rows, "row"),
         "what": [f"{count:,} × {action}" for action, count in often[:_MOST]]
         + ([f"{rest:,} × something else"] if rest else []),
         "plan": fingerprint_of(batch.changes) if batch.units else "",
@@ -172,13 +173,13 @@ def _say_approved(model: ReviewModel) -> str:
     approved = [item for item in model.items(vote=Vote.APPROVED) if item.approvable]
     rooms = sum(1 for item in approved if item.kind is UnitKind.ROOM)
     counts = {"room": rooms, "user": len(approved) - rooms}
-    told = [number(count, noun) for noun, count in counts.items() if count]
-    rows = number(sum(item.rows for item in approved), "row")
+    told = [count_of(count, noun) for noun, count in counts.items() if count]
+    rows = count_of(sum(item.rows for item in approved), "row")
     return f"{' and '.join(told)}, {rows}" if told else ""
 
 
 def _besides(plan: Plan) -> str:
     """What is no unit and so not in the list."""
     counts = {"orphaned row": len(plan.orphans), "unreadable row": len(plan.loose)}
-    told = [number(count, noun) for noun, count in counts.items() if count]
+    told = [count_of(count, noun) for noun, count in counts.items() if count]
     return f"Besides: {', '.join(told)}, see session.drift." if told else ""

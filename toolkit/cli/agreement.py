@@ -4,6 +4,7 @@ The planner decides what a choice leads to; here it is only carried there, and b
 was shown.
 """
 
+import os
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -13,7 +14,7 @@ import msgspec
 from toolkit.agreement import find_unit, user_name, why_no_change, why_no_unit
 from toolkit.decisions import Decision, agreed_units, stale_decisions
 from toolkit.errors import SnapshotError, ToolkitError
-from toolkit.ledger import Ledger, Vote, save_ledger
+from toolkit.ledger import Ledger, Vote, dump_ledger
 from toolkit.model import Choices, Code, Plan, Unit, UnitKind
 
 NO_CHOICES = Choices()
@@ -111,8 +112,13 @@ def _in_sync(plan: Plan, unit_id: str) -> str:
 
 def save_decisions(path: Path, plan: Plan, *, lower: bool) -> int:
     """Write a new file with a line for every unit that can be agreed to; returns how many."""
-    if path.exists():
-        raise SnapshotError(f"{path} is there already and stays; name another file.")
     decisions = {unit.id: _decide(unit, lower) for unit in plan.units if unit.change}
-    save_ledger(path, Ledger().decide(Vote.APPROVED, decisions), plan)
+    try:
+        handle = os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600)
+        with open(handle, "w", encoding="ascii") as file:
+            file.write(dump_ledger(Ledger().decide(Vote.APPROVED, decisions), plan))
+    except FileExistsError:
+        raise SnapshotError(f"{path} is there already and stays; name another file.") from None
+    except OSError as error:
+        raise SnapshotError(f"Can't write the decisions {path}: {error.strerror}.") from None
     return len(decisions)
