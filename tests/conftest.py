@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import signal
 from collections.abc import Generator, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -34,14 +35,21 @@ def pytest_configure(config: pytest.Config) -> None:
     config.option.cov_source = None
     for name in ("MATRIX_HOMESERVER", "MATRIX_ACCESS_TOKEN", "MATRIX_ACCESS_TOKEN_FILE"):
         os.environ.pop(name, None)  # the tests are about no bot of the developer's
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # in the background of a shell's script
+        signal.signal(signal.SIGINT, signal.default_int_handler)  # or no child could be interrupted
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark what uses Synapse or a browser, so that `-m 'not synapse'` needs nobody's care."""
+    """Mark what uses Synapse or a browser, so that `-m 'not synapse'` needs nobody's care.
+
+    Files with a browser come first: they take longest, and would keep one process alone at the end.
+    """
     for item in items:
         for fixture, marker in _MARKER_OF_FIXTURE.items():
             if fixture in getattr(item, "fixturenames", ()):
                 item.add_marker(marker)
+    slow = {item.path for item in items if item.get_closest_marker("browser")}
+    items.sort(key=lambda item: item.path not in slow)
 
 
 @pytest.hookimpl(wrapper=True)

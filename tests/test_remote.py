@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import re
 from collections.abc import Callable, Mapping
 from types import SimpleNamespace
 from typing import Any
@@ -111,6 +112,11 @@ class Bot:
             )
         assert plan.unit(only or "") == truth.unit(only or "")
         return [path.removeprefix("/_matrix/client/v3/") for path in asked], plan
+
+
+def _named(value: object) -> str:
+    """The name of a test's case, the same in each process."""
+    return re.sub(r" (at 0x|id=)\S+?>", ">", str(value))
 
 
 def states(*room_ids: str) -> list[str]:
@@ -396,7 +402,7 @@ async def test_a_wrappers_words_about_progress() -> None:
         SimpleNamespace(events=["not an event"]),
         MagicMock(),
     ],
-    ids=str,
+    ids=_named,
 )
 async def test_an_error_response_is_an_unreadable_room(answer: Any) -> None:
     bot = Bot(ALICE)
@@ -489,7 +495,7 @@ async def test_methods_that_are_not_async_will_do() -> None:
         None,
         MagicMock(),
     ],
-    ids=str,
+    ids=_named,
 )
 async def test_no_list_from_a_wrapper_is_one_sentence(answer: Any) -> None:
     client = SimpleNamespace(user_id=BOT, joined_rooms=lambda: answer, room_get_state=None)

@@ -247,9 +247,9 @@ class TestOnce:
         for name in (0, 1):
             other = board.page.page.locator(".md-board").nth(name)
             other.locator(".md-apply").click(force=True)
-        board.said("Written: 10500 rows")
+        board.said("Written: 10,500 rows")
         assert len(board.runs()) == 1
-        assert "Written: 10500" in board.page.page.locator(".md-board").nth(1).inner_text()
+        assert "Written: 10,500" in board.page.page.locator(".md-board").nth(1).inner_text()
 
     def test_cancel_leaves_whole_units(self, table: Open) -> None:
         board = table("many")

@@ -172,9 +172,25 @@ async def test_your_own_bot_stays_yours(reader: pytest.MonkeyPatch, tmp_path: Pa
 async def test_a_settings_file_is_your_own_bot_too(
     reader: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    (tmp_path / "matrix-drift.toml").write_text("homeserver = 'https://matrix.example.org'\n")
+    (tmp_path / "matrix-drift.toml").write_text(
+        "homeserver = 'https://matrix.example.org'\ndatabase = 'mine.db'\n"
+    )
     assert repr(await use_demo_world()) == "Your bot, as matrix-drift.toml says."
-    assert not set(VARIABLES) & os.environ.keys()
+    assert os.environ["MATRIX_HOMESERVER"] == "https://matrix.example.org"  # as a bot's code asks
+    assert Path(os.environ["BOT_DATABASE"]) == tmp_path / "mine.db"
+    reader.chdir(tmp_path.parent)
+    await use_demo_world(tmp_path)
+    assert "example.org" not in os.environ["MATRIX_HOMESERVER"]  # it was not the reader's word
+
+
+async def test_a_variable_goes_before_the_settings_file(
+    reader: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    (tmp_path / "matrix-drift.toml").write_text("homeserver = 'https://a.org'\ndatabase = 'a.db'\n")
+    reader.setenv("BOT_DATABASE", "mine.db")
+    await use_demo_world()
+    assert os.environ["BOT_DATABASE"] == "mine.db"
+    assert os.environ["MATRIX_HOMESERVER"] == "https://a.org"
 
 
 async def test_who_turns_to_his_own_bot_keeps_nothing_of_the_demos(

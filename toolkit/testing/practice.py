@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from toolkit.convention import Convention
-from toolkit.settings import FILE, TOKEN, find_settings
+from toolkit.settings import FILE, TOKEN, find_settings, read_settings
 from toolkit.testing.recorded import Recorded, Served, serve_recorded
 
 HOMESERVER, DATABASE = "MATRIX_HOMESERVER", "BOT_DATABASE"
@@ -54,7 +54,8 @@ async def use_demo_world(directory: Path | None = None) -> DemoNote:
         )
     if os.environ.get(HOMESERVER):
         return DemoNote(f"Your bot, as {HOMESERVER} says.")
-    if find_settings():
+    if file := find_settings():
+        _set(_own_bot(file))
         return DemoNote(f"Your bot, as {FILE} says.")
     recorded = Recorded.load()
     _enter(_entered.enter_context(serve_recorded(_new_folder(directory), recorded)))
@@ -68,6 +69,15 @@ _entered = ExitStack()
 @atexit.register
 def _leave() -> None:
     _entered.close()
+
+
+def _own_bot(file: Path) -> dict[str, str]:
+    """What a bot's code finds in its environment; there, a variable goes before the file."""
+    known = read_settings(file)
+    found = {HOMESERVER: known.get("homeserver")}
+    if "database" in known:
+        found[DATABASE] = str(file.parent / known["database"])
+    return {name: value for name, value in found.items() if value and not os.environ.get(name)}
 
 
 def _repeat_demo(folder: Path) -> None:
