@@ -9,6 +9,7 @@ import re
 import sqlite3
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
@@ -150,6 +151,23 @@ async def test_a_second_call_starts_afresh(reader: pytest.MonkeyPatch, tmp_path:
     assert read_rows(second["BOT_DATABASE"])
     with pytest.raises(OSError, match="Connect"):
         await asyncio.open_connection("127.0.0.1", int(first["MATRIX_HOMESERVER"].split(":")[2]))
+
+
+def test_a_killed_kernel_leaves_no_folder(reader: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    lesson = (
+        "import asyncio, os, signal, sys\n"
+        "from pathlib import Path\n"
+        "from toolkit.testing.practice import use_demo_world\n"
+        "asyncio.run(use_demo_world(Path(sys.argv[1])))\n"
+        "assert os.listdir(sys.argv[1])\n"
+        "os.kill(os.getpid(), signal.SIGKILL)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", lesson, str(tmp_path)], stderr=subprocess.PIPE)
+    assert done.returncode == -9, done.stderr.decode()
+    end = time.monotonic() + 20
+    while any(tmp_path.iterdir()):
+        assert time.monotonic() < end
+        time.sleep(0.02)
 
 
 async def test_it_is_served_even_while_the_readers_loop_is_blocked(

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import atexit
 import os
+import secrets
 import shutil
 import tempfile
 from contextlib import ExitStack
@@ -16,6 +17,7 @@ from pathlib import Path
 from toolkit.convention import Convention
 from toolkit.settings import FILE, TOKEN, find_settings, read_settings
 from toolkit.testing.recorded import Recorded, Served, serve_recorded
+from toolkit.testing.watchdog import Watchdog
 
 HOMESERVER, DATABASE = "MATRIX_HOMESERVER", "BOT_DATABASE"
 DEMO = "MATRIX_DRIFT_DEMO"
@@ -23,6 +25,7 @@ DEMO = "MATRIX_DRIFT_DEMO"
 
 PRISTINE = "pristine.db"
 _PREFIX = "matrix-drift-lesson-"
+_MARK = "MATRIX_DRIFT_LESSON"
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,10 +91,10 @@ def _repeat_demo(folder: Path) -> None:
 
 
 def _new_folder(directory: Path | None) -> Path:
-    folder = tempfile.mkdtemp(prefix=_PREFIX, dir=directory)
-    # Not a TemporaryDirectory, which complains if Python ends before it was closed.
-    _entered.callback(shutil.rmtree, folder, ignore_errors=True)
-    return Path(folder)
+    """Gone when the lesson is, also if its kernel is killed."""
+    folder = Path(directory or tempfile.gettempdir(), f"{_PREFIX}{secrets.token_hex(8)}")
+    _entered.enter_context(Watchdog.start(folder, f"{_MARK}={folder}"))
+    return folder
 
 
 def _enter(served: Served) -> None:
