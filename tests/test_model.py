@@ -1,8 +1,11 @@
 """Values of the plan: ids that stay, fingerprints that fit one change only."""
 
+import hashlib
+import json
 import string
 
 import msgspec
+import pytest
 
 from tests.scenario import right_rows
 from toolkit.model import Change, Code, Finding, Plan, RemoteState, RowWrite, Status, Unit, UnitKind
@@ -32,6 +35,17 @@ def test_a_finding_keeps_its_id_while_the_same_thing_is_wrong_with_the_same_fiel
     assert len({finding().id, finding(unit="!q").id, finding(field="chat_id").id}) == 3
     assert len(finding().id) == 12
     assert set(finding().id) <= set(string.hexdigits)
+
+
+@pytest.mark.parametrize("unit", ["!p", 'чат"\\\n\x7f', "\udcff"])
+def test_ids_and_fingerprints_are_those_of_the_json_as_ever(unit: str) -> None:
+    found = finding(unit=unit)
+    names = json.dumps([unit, found.code, found.key, found.field])
+    assert found.id == hashlib.sha256(names.encode()).hexdigest()[:12]
+    for before, packed in ((unit, unit), (None, None), (7, 7), (b"\xff", {"blob": "ff"})):
+        names = json.dumps([[unit, packed, "{}"]])
+        fingerprint = Change((RowWrite(unit, before, "{}"),)).fingerprint
+        assert fingerprint == hashlib.sha256(names.encode()).hexdigest()[:16]
 
 
 def test_an_approval_fits_no_other_change() -> None:

@@ -18,6 +18,7 @@ Dtype: TypeAlias = pd.api.extensions.ExtensionDtype | np.dtype[Any]
 
 
 Codes: TypeAlias = np.ndarray[Any, np.dtype[np.int8]]
+Objects: TypeAlias = np.ndarray[Any, np.dtype[np.object_]]
 
 
 class Field(NamedTuple):
@@ -169,8 +170,15 @@ def make_array(values: Any, dtype: Dtype) -> Any:
         return pd.array(_milliseconds(values).view("M8[ms]"), dtype=dtype)
     if isinstance(dtype, np.dtype):
         return pd.RangeIndex(len(values))
+    if isinstance(dtype, pd.StringDtype):
+        values = objects(values, len(values))  # pandas makes the same array of a list, slowly
     array: Any = pd.array  # its stubs know each dtype by itself, none in general
-    return array(values, dtype=dtype)
+    return array(values, dtype=dtype, copy=False)
+
+
+def objects(values: Iterable[Any], length: int) -> Objects:
+    """An array of that many Python values."""
+    return np.fromiter(values, np.dtype(object), length)
 
 
 def places_of(dtype: Dtype) -> dict[str | None, int]:

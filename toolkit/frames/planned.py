@@ -3,14 +3,13 @@
 import hashlib
 import json
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
-from itertools import chain
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, TypeAlias
 
 from toolkit.advice import NOTEBOOK, action, changed_fields, verb
-from toolkit.frames.columns import build_lines
+from toolkit.frames.columns import COLUMNS, build
 from toolkit.frames.display import Frame
-from toolkit.model import Finding, Plan, RowWrite, Status, Unit, UnitKind
+from toolkit.model import Finding, Plan, Status, Unit, UnitKind
 from toolkit.records import CHAT, USER, split_chat_key
 
 _Line: TypeAlias = tuple[Any, ...]
@@ -28,23 +27,44 @@ def drift_frame(plan: Plan) -> Frame:
 
     Units come in the order of the plan, then unreadable rows of no unit, notes, orphaned rows.
     """
-    standing = _standing(plan)
-    units = {unit.id: unit for unit in plan.units}
-    lines = chain(
-        (line for unit in plan.units for line in _unit_lines(unit)),
-        map(_loose_line, plan.loose),
-        (_note_line(note, units.get(note.unit), standing) for note in plan.notes),
-        map(_orphan_line, plan.orphans),
-    )
-    return build_lines("drift", _with_unique_ids(lines))
+    columns = _unit_columns(plan.units)
+    lines = [
+        *map(_loose_line, plan.loose),
+        *_note_lines(plan),
+        *map(_orphan_line, plan.orphans),
+    ]
+    others = zip(*lines, strict=True) if lines else [()] * len(columns)
+    for column, more in zip(columns.values(), others, strict=True):
+        column += more
+    columns["finding_id"] = _with_unique_ids(columns["finding_id"])
+    return build("drift", columns)
 
 
-def _unit_lines(unit: Unit) -> Iterator[_Line]:
-    is_room = unit.kind is UnitKind.ROOM and unit.id.startswith("!")  # not a row by its key
-    room_id = unit.id if is_room else None
-    about = (unit.id, room_id, unit.owner, unit.chat_id, unit.status)
-    next_, approvable = action(unit, NOTEBOOK), unit.change is not None
-    return (_line(finding, about, next_, approvable) for finding in unit.findings)
+def _unit_columns(units: Sequence[Unit]) -> dict[str, list[Any]]:
+    """The findings of units, which may be very many: column by column."""
+    findings = [finding for unit in units for finding in unit.findings]
+    about = [unit for unit in units for _ in unit.findings]
+    room = UnitKind.ROOM  # one without `!` is a row by its key
+    return {
+        "finding_id": [finding.id for finding in findings],
+        "unit": [unit.id for unit in about],
+        "room_id": [
+            unit.id if unit.kind is room and unit.id.startswith("!") else None for unit in about
+        ],
+        "owner": [unit.owner for unit in about],
+        "chat_id": [unit.chat_id for unit in about],
+        "status": [unit.status for unit in about],
+        "code": [finding.code for finding in findings],
+        "key": [finding.key or None for finding in findings],
+        "field": [finding.field or None for finding in findings],
+        "local": [_json(finding.local) for finding in findings],
+        "remote": [_json(finding.remote) for finding in findings],
+        "cause": [finding.cause for finding in findings],
+        "action": [
+            next_ for unit, next_ in zip(units, _actions(units), strict=True) for _ in unit.findings
+        ],
+        "approvable": [unit.change is not None for unit in about],
+    }
 
 
 def _loose_line(finding: Finding) -> _Line:
@@ -52,13 +72,20 @@ def _loose_line(finding: Finding) -> _Line:
     return _line(finding, about, _LOOSE, False)
 
 
-def _note_line(note: Finding, unit: Unit | None, standing: Mapping[str, Status]) -> _Line:
+def _note_lines(plan: Plan) -> Iterator[_Line]:
     """A note is about a room or user that may be in sync or skipped."""
-    owner, chat_id = _names(note.key)
-    room_id = note.unit if note.unit.startswith("!") else None
-    whose = owner or (unit.owner if unit else None)
-    about = (unit.id if unit else None, room_id, whose, chat_id, standing.get(note.unit))
-    return _line(note, about, _NOTE, unit is not None and unit.change is not None)
+    if not plan.notes:
+        return  # spares a walk along all rooms
+    noted = {note.unit for note in plan.notes}
+    units = {unit.id: unit for unit in plan.units if unit.id in noted}
+    standing = _standing(plan, noted)
+    for note in plan.notes:
+        unit = units.get(note.unit)
+        owner, chat_id = _names(note.key)
+        room_id = note.unit if note.unit.startswith("!") else None
+        whose = owner or (unit.owner if unit else None)
+        about = (unit.id if unit else None, room_id, whose, chat_id, standing.get(note.unit))
+        yield _line(note, about, _NOTE, unit is not None and unit.change is not None)
 
 
 def _line(finding: Finding, about: _Line, next_: str, approvable: bool) -> _Line:
@@ -87,18 +114,22 @@ def _orphan_line(key: str) -> _Line:
     )
 
 
-def _with_unique_ids(lines: Iterable[_Line]) -> Iterator[_Line]:
+def _with_unique_ids(ids: list[str]) -> list[str]:
     """A finding that says the same of the same field a second time gets `-2`, as planned."""
+    if len(set(ids)) == len(ids):
+        return ids
     seen: Counter[str] = Counter()
-    for line in lines:
-        id_ = line[0]
+    unique = []
+    for id_ in ids:
         seen[id_] += 1
-        yield line if seen[id_] == 1 else (f"{id_}-{seen[id_]}", *line[1:])
+        unique.append(id_ if seen[id_] == 1 else f"{id_}-{seen[id_]}")
+    return unique
 
 
-def _standing(plan: Plan) -> dict[str, Status]:
-    """Unit or room -> its status."""
-    found = dict.fromkeys([*plan.in_sync_rooms, *plan.in_sync_users], Status.IN_SYNC)
+def _standing(plan: Plan, ids: set[str]) -> dict[str, Status]:
+    """Which of these units and rooms stands how."""
+    found = dict.fromkeys(ids.intersection(plan.in_sync_rooms), Status.IN_SYNC)
+    found |= dict.fromkeys(ids.intersection(plan.in_sync_users), Status.IN_SYNC)
     found |= {skip.room_id: Status.SKIPPED for skip in plan.skipped}
     return found | {unit.id: unit.status for unit in plan.units}
 
@@ -122,47 +153,52 @@ def _json(value: Any) -> str | None:
 
 def plan_frame(plan: Plan, decisions: Mapping[str, str] | None = None) -> Frame:
     """A line per unit: `COLUMNS["plan"]`. `decisions`: unit -> one of `DECISIONS`."""
-    decided = decisions or {}
-    return build_lines("plan", (_unit(u, decided.get(u.id, "pending")) for u in plan.units))
+    units, decided = plan.units, decisions or {}
+    ids = [unit.id for unit in units]
+    changes = [unit.change for unit in units]
+    columns = {
+        "unit": ids,
+        "kind": [unit.kind for unit in units],
+        "status": [unit.status for unit in units],
+        "decision": [decided.get(id_, "pending") for id_ in ids],
+        "owner": [unit.owner for unit in units],
+        "chat_id": [unit.chat_id for unit in units],
+        "space_id": [unit.space_id for unit in units],
+        "codes": [_told(", ", [finding.code for finding in unit.findings]) for unit in units],
+        "cause": [_told("; ", [finding.cause for finding in unit.findings]) for unit in units],
+        "action": _actions(units),
+        "rows": [len(change.writes) if change else 0 for change in changes],
+        "needs_human": [unit.needs_human for unit in units],
+        "approvable": [change is not None for change in changes],
+        "evidence": [unit.evidence.rung for unit in units],
+        "change": [change.fingerprint if change else None for change in changes],
+    }
+    return build("plan", columns)
 
 
-def _unit(unit: Unit, decision: str) -> _Line:
-    return (
-        unit.id,
-        unit.kind,
-        unit.status,
-        decision,
-        unit.owner,
-        unit.chat_id,
-        unit.space_id,
-        ", ".join(dict.fromkeys(finding.code for finding in unit.findings)),
-        "; ".join(dict.fromkeys(finding.cause for finding in unit.findings)),
-        action(unit, NOTEBOOK),
-        len(unit.change.writes) if unit.change else 0,
-        unit.needs_human,
-        unit.change is not None,
-        unit.evidence.rung,
-        unit.change.fingerprint if unit.change else None,
-    )
+def _told(between: str, words: list[str]) -> str:
+    return words[0] if len(words) == 1 else between.join(dict.fromkeys(words))
+
+
+def _actions(units: Iterable[Unit]) -> list[str]:
+    return [action(unit, NOTEBOOK) for unit in units]
 
 
 def changes_frame(plan: Plan) -> Frame:
     """A line per field that would be written: `COLUMNS["changes"]`."""
-    writes = ((unit, write) for unit in plan.units if unit.change for write in unit.change.writes)
-    fields = (line for unit, write in writes for line in _fields(unit, write))
-    return build_lines("changes", ((number, *line) for number, line in enumerate(fields)))
-
-
-def _fields(unit: Unit, write: RowWrite) -> Iterator[_Line]:
-    did = verb(write)
-    for field, before, after in changed_fields(write):
-        whole = not field  # an empty text is a value then
-        yield (
-            unit.id,
-            write.key,
-            did,
-            field or None,
-            before if before or (whole and write.before is not None) else None,
-            after or None,
-            unit.needs_human,
-        )
+    columns: dict[str, list[Any]] = {name: [] for name in COLUMNS["changes"]}
+    lines, units, keys, verbs, fields, befores, afters, humans = columns.values()
+    for unit in plan.units:
+        for write in unit.change.writes if unit.change else ():
+            changed = changed_fields(write)
+            units += [unit.id] * len(changed)
+            keys += [write.key] * len(changed)
+            verbs += [verb(write)] * len(changed)
+            humans += [unit.needs_human] * len(changed)
+            for field, before, after in changed:
+                whole = not field and write.before is not None  # an empty text is a value then
+                fields.append(field or None)
+                befores.append(before if before or whole else None)
+                afters.append(after or None)
+    lines += range(len(units))
+    return build("changes", columns)

@@ -1,8 +1,7 @@
 """The two sides as frames: a line per joined room, a line per local row."""
 
 from bisect import bisect_left
-from collections.abc import Iterable, Iterator, Sequence
-from itertools import pairwise, starmap
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -48,19 +47,21 @@ _KIND, _STATUS, _REASON, _EVIDENCE = (
 _FAMILY = places_of(COLUMNS["rows"]["family"].dtype)
 _NAMED = ("user", "chat_id", "room_id", "space_id", "display_name")
 
+_UNREAD = RoomState(room_id="")
+
 
 def rooms_frame(remote: RemoteState, plan: Plan, local: LocalState) -> Frame:
     """Every joined room, unreadable ones included: `COLUMNS["rooms"]`."""
     skipped = list(_places((skip.room_id for skip in plan.skipped), plan.joined))
     columns = _in_sync_rooms(plan, local, skipped)
     _put_skipped(columns, skipped, plan, local)
-    units = [unit for unit in plan.units if unit.kind is UnitKind.ROOM]
-    for unit, place in zip(units, _places((u.id for u in units), plan.joined), strict=True):
-        _put_unit(columns, place, unit)
+    rooms = (unit for unit in plan.units if unit.kind is UnitKind.ROOM)
+    units = [unit for unit in rooms if remote.joined(unit.id)]  # a shadow run has joined none
+    _put_units(columns, list(_places((u.id for u in units), plan.joined)), units)
     return build("rooms", columns | _state_columns(remote, plan.joined))
 
 
-def _places(ids: Iterable[str], joined: tuple[str, ...]) -> Iterator[int]:
+def _places(ids: Iterable[str], joined: Sequence[str]) -> Iterator[int]:
     """Where sorted ids stand among the sorted joined rooms; one walk along them."""
     place = 0
     for room_id in ids:
@@ -96,14 +97,19 @@ def _put_skipped(columns: Columns, places: list[int], plan: Plan, local: LocalSt
     columns["evidence"][places] = _EVIDENCE[None]
 
 
-def _put_unit(columns: Columns, place: int, unit: Unit) -> None:
-    unknown = _unknown(unit)
-    columns["owner"][place] = unit.owner
-    columns["chat_id"][place] = unit.chat_id
-    columns["space_id"][place] = unit.space_id
-    columns["status"][place] = _STATUS[unit.status]
-    columns["kind"][place] = _KIND[None if unknown else Kind.CHAT]
-    columns["evidence"][place] = _EVIDENCE[None if unknown else unit.evidence.rung]
+def _put_units(columns: Columns, places: list[int], units: Sequence[Unit]) -> None:
+    owner, chat_id, space_id = columns["owner"], columns["chat_id"], columns["space_id"]
+    for place, unit in zip(places, units, strict=True):
+        owner[place], chat_id[place], space_id[place] = unit.owner, unit.chat_id, unit.space_id
+    unknown = list(map(_unknown, units))
+    kinds = [None if is_unknown else Kind.CHAT for is_unknown in unknown]
+    rungs = [
+        None if is_unknown else unit.evidence.rung
+        for is_unknown, unit in zip(unknown, units, strict=True)
+    ]
+    columns["status"][places] = codes_of([unit.status for unit in units], _STATUS)
+    columns["kind"][places] = codes_of(kinds, _KIND)
+    columns["evidence"][places] = codes_of(rungs, _EVIDENCE)
 
 
 def _unknown(unit: Unit) -> bool:
@@ -121,78 +127,102 @@ def _space_owners(plan: Plan, local: LocalState) -> dict[str, str | None]:
 
 
 def _state_columns(remote: RemoteState, joined: Sequence[str]) -> Columns:
-    """What the rooms say of themselves; plain loops, because they are many and the values small."""
-    rooms = list(map(remote.rooms.get, joined))
+    """What the rooms say of themselves; one list after the other, because they are many."""
+    rooms = [room or _UNREAD for room in map(remote.rooms.get, joined)]
+    unread = np.zeros(len(rooms), np.bool_)
+    unread[list(_places(sorted(remote.unreadable), joined))] = True
+    encrypted = np.array([room.encrypted for room in rooms], dtype=np.bool_)
     return {
-        "name": [room.name if room else None for room in rooms],
-        "members": list(map(_joined_members, rooms)),
-        "created": [room.created if room else None for room in rooms],
-        "encrypted": [room.encrypted if room else None for room in rooms],
-        "version": [room.version if room else None for room in rooms],
-        "creator": [room.creator if room else None for room in rooms],
-        "replacement": [room.replacement if room else None for room in rooms],
+        "name": [room.name for room in rooms],
+        "members": pd.arrays.IntegerArray(_joined_members(rooms), unread),
+        "created": [room.created for room in rooms],
+        "encrypted": pd.arrays.BooleanArray(encrypted, unread.copy()),
+        "version": [room.version for room in rooms],
+        "creator": [room.creator for room in rooms],
+        "replacement": [room.replacement for room in rooms],
     }
 
 
-def _joined_members(room: RoomState | None) -> int | None:
-    if room is None:
-        return None
-    count = 0
-    for member in room.members:
-        if member.membership == "join":
-            count += 1
-    return count
+def _joined_members(rooms: Sequence[RoomState]) -> Any:
+    counts = []
+    for room in rooms:
+        count = 0
+        for member in room.members:
+            if member.membership == "join":
+                count += 1
+        counts.append(count)
+    return np.array(counts, dtype=np.int64)
 
 
 def rows_frame(local: LocalState, plan: Plan) -> Frame:
     """Every local row, unreadable ones included: `COLUMNS["rows"]`."""
     keys = sorted(local.rows)
-    ends = (0, bisect_left(keys, ROOM), bisect_left(keys, USER), len(keys))
-    chats, rooms, users = starmap(slice, pairwise(ends))  # families follow each other
-    columns: Columns = {name: np.full(len(keys), pd.NA, object) for name in _NAMED}
-    _put_chat_rows(columns, chats, keys[chats], local)
-    _put_room_rows(columns, rooms, keys[rooms], local)
-    _put_user_rows(columns, users, keys[users], local)
-    unreadable, orphans, units = local.unreadable, frozenset(plan.orphans), _units_of_keys(plan)
-    family = np.repeat([_FAMILY[name] for name in ("chat", "room", "user")], np.diff(ends))
+    rooms, users = bisect_left(keys, ROOM), bisect_left(keys, USER)  # families follow each other
+    families = {
+        "chat": _chat_columns(keys[:rooms], local),
+        "room": _room_columns(keys[rooms:users], local),
+        "user": _user_columns(keys[users:], local),
+    }
+    lengths = [len(columns["user"]) for columns in families.values()]
     return build(
         "rows",
-        columns
+        {name: _joined(name, list(families.values()), lengths) for name in _NAMED}
         | {
             "key": keys,
-            "family": family,
-            "next_chat_index": _counters(keys[users], len(keys), local),
-            "problem": list(map(unreadable.get, keys)),
-            "readable": np.array([key not in unreadable for key in keys], dtype=np.bool_),
-            "orphaned": np.array(list(map(orphans.__contains__, keys)), dtype=np.bool_),
-            "unit": list(map(units.get, keys)),
+            "family": np.repeat([_FAMILY[name] for name in families], lengths),
+            "next_chat_index": _counters(keys[users:], len(keys), local),
+            "problem": _looked_up(local.unreadable, keys),
+            "readable": ~_among(local.unreadable, keys),
+            "orphaned": _among(frozenset(plan.orphans), keys),
+            "unit": _looked_up(_units_of_keys(plan), keys),
         },
     )
 
 
-def _put_chat_rows(columns: Columns, place: slice, keys: Sequence[str], local: LocalState) -> None:
+def _chat_columns(keys: Sequence[str], local: LocalState) -> Columns:
     names = list(map(split_chat_key, keys))
-    rows = list(map(local.chats.get, names))
-    columns["user"][place] = [user or pd.NA for user, _ in names]
-    columns["chat_id"][place] = [chat_id for _, chat_id in names]
-    columns["room_id"][place] = [row.surface_ref if row else pd.NA for row in rows]
+    return {
+        "user": [user or pd.NA for user, _ in names],
+        "chat_id": [chat_id for _, chat_id in names],
+        "room_id": [row.surface_ref if row else pd.NA for row in map(local.chats.get, names)],
+    }
 
 
-def _put_room_rows(columns: Columns, place: slice, keys: Sequence[str], local: LocalState) -> None:
+def _room_columns(keys: Sequence[str], local: LocalState) -> Columns:
     ids = [key.removeprefix(ROOM) for key in keys]
     rows = list(map(local.rooms.get, ids))
-    columns["room_id"][place] = ids
-    columns["user"][place] = [row.matrix_user_id if row else pd.NA for row in rows]
-    columns["chat_id"][place] = [row.chat_id if row else pd.NA for row in rows]
-    columns["space_id"][place] = [row.space_id if row else pd.NA for row in rows]
-    columns["display_name"][place] = [_text(row.display_name) if row else pd.NA for row in rows]
+    names = (row.display_name if row else None for row in rows)
+    return {
+        "user": [row.matrix_user_id if row else pd.NA for row in rows],
+        "chat_id": [row.chat_id if row else pd.NA for row in rows],
+        "room_id": ids,
+        "space_id": [row.space_id if row else pd.NA for row in rows],
+        "display_name": [name if isinstance(name, str) else pd.NA for name in names],
+    }
 
 
-def _put_user_rows(columns: Columns, place: slice, keys: Sequence[str], local: LocalState) -> None:
+def _user_columns(keys: Sequence[str], local: LocalState) -> Columns:
     users = [key.removeprefix(USER) for key in keys]
     rows = map(local.users.get, users)
-    columns["user"][place] = users
-    columns["space_id"][place] = [row.space_id if row else pd.NA for row in rows]
+    return {"user": users, "space_id": [row.space_id if row else pd.NA for row in rows]}
+
+
+def _joined(name: str, families: Sequence[Columns], lengths: Sequence[int]) -> list[Any]:
+    """One column of all families; null where a family has none."""
+    parts = zip(families, lengths, strict=True)
+    return [value for part, length in parts for value in part.get(name) or [pd.NA] * length]
+
+
+def _looked_up(table: Mapping[str, str], keys: Sequence[str]) -> Any:
+    if not table:
+        return np.full(len(keys), pd.NA, object)
+    return list(map(table.get, keys))
+
+
+def _among(some: Collection[str], keys: Sequence[str]) -> np.ndarray[Any, np.dtype[np.bool_]]:
+    if not some:
+        return np.zeros(len(keys), np.bool_)
+    return np.fromiter(map(some.__contains__, keys), np.bool_, len(keys))
 
 
 def _counters(keys: Sequence[str], length: int, local: LocalState) -> Any:
@@ -200,13 +230,10 @@ def _counters(keys: Sequence[str], length: int, local: LocalState) -> Any:
     rows = (local.users.get(key.removeprefix(USER)) for key in keys)
     known = [_number(row.next_chat_index) if row else None for row in rows]
     first = length - len(keys)
-    missing = np.array([*[True] * first, *(number is None for number in known)], dtype=np.bool_)
-    numbers = np.array([*[0] * first, *(number or 0 for number in known)], dtype=np.int64)
+    missing, numbers = np.ones(length, np.bool_), np.zeros(length, np.int64)
+    missing[first:] = [number is None for number in known]
+    numbers[first:] = [number or 0 for number in known]
     return pd.arrays.IntegerArray(numbers, missing)
-
-
-def _text(value: Any) -> Any:
-    return value if isinstance(value, str) else pd.NA
 
 
 def _number(value: int) -> int | None:
@@ -216,26 +243,15 @@ def _number(value: int) -> int | None:
 
 def _units_of_keys(plan: Plan) -> dict[str, str]:
     """Row -> the first unit that would write it, that finds something in it, or whose it would be."""
-    found: dict[str, str] = {}
-    for keys in (_written, _found, _own):
-        for unit in plan.units:
-            for key in keys(unit):
-                found.setdefault(key, unit.id)
-    return found
+    units = plan.units[::-1]  # of two that say the same of a row the first one stays
+    own = {key: unit.id for unit in units for key in _own(unit)}
+    found = {finding.key: unit.id for unit in units for finding in unit.findings}
+    written = {w.key: unit.id for unit in units if unit.change for w in unit.change.writes}
+    return own | found | written
 
 
-def _written(unit: Unit) -> Iterator[str]:
-    yield from (write.key for write in unit.change.writes) if unit.change else ()
-
-
-def _found(unit: Unit) -> Iterator[str]:
-    yield from (finding.key for finding in unit.findings)
-
-
-def _own(unit: Unit) -> Iterator[str]:
+def _own(unit: Unit) -> list[str]:
     if unit.kind is UnitKind.USER:
-        yield user_key(unit.owner or "")
-        return
-    yield room_key(unit.id)
-    if unit.owner and unit.chat_id:
-        yield chat_key(unit.owner, unit.chat_id)
+        return [user_key(unit.owner or "")]
+    room = room_key(unit.id)
+    return [room, chat_key(unit.owner, unit.chat_id)] if unit.owner and unit.chat_id else [room]
