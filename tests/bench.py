@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import json
 import sqlite3
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import closing
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -58,6 +59,7 @@ class Bench:
     path: Path
     world: World = field(default_factory=small_world)
     convention: Convention = field(default_factory=Convention)
+    _seconds: Iterator[int] = field(default_factory=count)
 
     def fill(self, rows: Mapping[str, Any], mode: str = "DELETE") -> None:
         """Make the database file."""
@@ -130,7 +132,8 @@ class Bench:
         units: list[Unit] = [unit for unit in plan.units if unit.change]
         if only is not None:
             units = [unit for unit in units if unit.id in set(only)]
-        return await apply_changes(new_job(plan, units, look, "test", NOW, **more), store, chat_mgr)
+        now = NOW + timedelta(seconds=next(self._seconds))  # a run's name tells the second
+        return await apply_changes(new_job(plan, units, look, "test", now, **more), store, chat_mgr)
 
 
 def states(result: Result) -> dict[str, str]:

@@ -16,7 +16,8 @@ from typing import Any
 
 from tests.bench import Bench, Mine, SyncManager
 from toolkit.journal import Journal
-from toolkit.store import SQLiteStore, Transaction
+from toolkit.store import SQLiteStore
+from toolkit.transaction import Transaction
 
 STEPS: dict[str, tuple[Any, str]] = {
     "backup": (SQLiteStore, "backup"),

@@ -37,7 +37,7 @@ from toolkit.convention import Convention, chat_number
 from toolkit.model import Change, Choices, Evidence, Finding, Plan, Skip, Unit, UnitKind
 from toolkit.plan import plan_repairs
 from toolkit.pseudonyms import STATE_TYPES, Pseudonyms
-from toolkit.records import FAMILIES, Raw
+from toolkit.records import FAMILIES, NULL, Raw
 from toolkit.settings import CONVENTION as SETTINGS
 from toolkit.snapshot import Snapshot, load_snapshot, save_snapshot
 from toolkit.testing import World
@@ -152,7 +152,7 @@ class Renamed:
 
 
 def _read(raw: Raw) -> Any:
-    if raw is None or isinstance(raw, int | float):
+    if raw is None or raw is NULL or isinstance(raw, int | float):
         return raw
     try:
         return [type(raw), module._parse(raw.decode() if isinstance(raw, bytes) else raw)]

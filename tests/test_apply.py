@@ -18,8 +18,8 @@ from toolkit.chat import ChatContext
 from toolkit.job import Job, load_look, new_job, one_at_a_time
 from toolkit.journal import Journal, Run
 from toolkit.model import Choices
-from toolkit.records import chat_key, room_key, user_key
-from toolkit.store import Transaction
+from toolkit.records import NULL, chat_key, room_key, user_key
+from toolkit.transaction import Transaction
 
 A1, A2, B1 = room_key("!a1"), room_key("!a2"), room_key("!b1")
 C1, C2, CB = chat_key(ALICE, "C1"), chat_key(ALICE, "C2"), chat_key(BOB, "C1")
@@ -109,14 +109,27 @@ class TestWriting:
         [entry] = Journal(bench.path).runs()[-1].entries
         assert [write.before for write in entry.writes] == [poison]
 
-    async def test_a_stored_null_is_no_row(self, bench: Bench) -> None:
-        bench.fill(without(small_rows(), B1))
-        bench.sql(f"INSERT INTO kv VALUES ('{B1}', NULL)")
+    @pytest.mark.parametrize("key", [B1, CB])
+    async def test_a_stored_null_is_a_row_that_cannot_be_read(self, bench: Bench, key: str) -> None:
+        bench.fill(small_rows())
+        bench.sql(f"UPDATE kv SET value = NULL WHERE key = '{key}'")
+        before = bench.bytes()
+        manager = SyncManager(bench.path)
         async with SQLiteStore(bench.path) as store:
-            assert states(await bench.run(store, choices={"!b1": Choices(overwrite=True)})) == {
-                "!b1": "applied"
-            }
-        assert bench.row(B1) == small_rows()[B1]
+            assert (await bench.run(store, manager)).outcomes == {}
+            assert bench.bytes() == before
+            result = await bench.run(store, manager, choices={"!b1": Choices(overwrite=True)})
+        assert states(result) == {"!b1": "applied"} and manager.called == []
+        assert bench.row(key) | {"name": "Чат 1"} == small_rows()[key] | {"name": "Чат 1"}
+        [entry] = Journal(bench.path).runs()[-1].entries
+        assert [write.before for write in entry.writes] == [NULL]
+
+    async def test_an_unreadable_blob_is_overwritten_by_a_blob(self, bench: Bench) -> None:
+        """Whoever stores BLOBs may read nothing else."""
+        bench.fill({**small_rows(), B1: b"\xff"})
+        async with SQLiteStore(bench.path) as store:
+            await bench.run(store, choices={"!b1": Choices(overwrite=True)})
+        assert bench.bytes()[B1][0] == "blob" and bench.row(B1) == small_rows()[B1]
 
     async def test_units_are_written_user_rows_first(self, bench: Bench) -> None:
         bench.fill({})

@@ -11,9 +11,12 @@ import pytest
 from toolkit.errors import StoreError
 from toolkit.journal import Entry, Journal, Run, entries_of
 from toolkit.model import Change, Evidence, RowWrite, Rung, Status, Unit, UnitKind
-from toolkit.records import Raw
+from toolkit.records import NULL, Raw
 
-TEXTS: list[Raw] = ['{"a": "é\u2028"}', "caf\udce9", b"\xff\x00", "", 7, 1.5, float("inf"), None]
+TEXTS: list[Raw] = [
+    *('{"a": "é\u2028"}', "caf\udce9", b"\xff\x00", b"", "", 7, 1.5, float("inf")),
+    *("NULL", NULL, None),
+]
 
 
 @pytest.fixture

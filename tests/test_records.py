@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from toolkit.records import (
+    NULL,
     ChatRow,
     Raw,
     RoomRow,
@@ -69,7 +70,7 @@ def test_rows_are_read_into_their_tables() -> None:
 @pytest.mark.parametrize(
     ("raw", "why"),
     [
-        (None, "it is NULL"),
+        (NULL, "it is NULL"),
         (b"\xff\xfe", "it is not UTF-8"),
         (b'{"space_id": "!s", "next_chat_index": 1, "n": "\xff"}', "it is not UTF-8"),
         ('{"space_id": "!s\udcff", "next_chat_index": 1}', "it is not UTF-8"),
@@ -149,7 +150,7 @@ def test_a_row_is_decoded_as_the_bot_gets_it() -> None:
 @pytest.mark.parametrize(
     ("raw", "why"),
     [
-        (None, "NULL"),
+        (NULL, "NULL"),
         ("[]", "not an object"),
         (b"\xff", "UTF-8|not JSON"),
         ("{", "not JSON"),

@@ -24,15 +24,15 @@ from hypothesis import strategies as st
 from toolkit import database as database_module
 from toolkit import store as store_module
 from toolkit.errors import StoreError
-from toolkit.records import Raw
+from toolkit.records import NULL, Raw
 from toolkit.store import (
     InMemoryStore,
     SQLiteStore,
     Store,
-    Transaction,
     TransactionalStore,
 )
 from toolkit.table import RowChange, Table, key_range
+from toolkit.transaction import Transaction
 
 RUN = "20261122T220345Z-3f2a"
 NOT_UTF8 = b'{"name": "\xff"}'
@@ -83,7 +83,7 @@ def stopped() -> pytest.RaisesExc[Stop]:
 
 def put(path: Path, key: Raw, value: Raw, sql: str = "INSERT INTO kv VALUES (?, ?)") -> None:
     with raw(path) as connection:
-        connection.execute(sql, (key, value))
+        connection.execute(sql, (key, None if value is NULL else value))
 
 
 def put_text(path: Path, key: bytes, value: bytes) -> None:
@@ -93,7 +93,8 @@ def put_text(path: Path, key: bytes, value: bytes) -> None:
 def stored(path: Path) -> list[tuple[Any, Any]]:
     with raw(path) as connection:
         connection.text_factory = lambda text: text.decode("utf-8", "surrogateescape")
-        return connection.execute("SELECT key, value FROM kv ORDER BY key").fetchall()
+        rows = connection.execute("SELECT key, value FROM kv ORDER BY key").fetchall()
+    return [(key, NULL if value is None else value) for key, value in rows]
 
 
 # One contract for both stores.
@@ -463,7 +464,7 @@ POISON: list[tuple[str, Raw, str]] = [
     ("chat:array", "[1, 2]", "it is JSON, but not an object"),
     ("chat:blob", b"\x00\xfe", "it is not JSON"),
     ("chat:json", "{secret", "it is not JSON"),
-    ("chat:null", None, "it is NULL"),
+    ("chat:null", NULL, "it is NULL"),
     ("chat:number", "7", "it is JSON, but not an object"),
     ("chat:surrogate", '{"secret": "\\ud800"}', "it is not JSON"),
 ]
@@ -591,12 +592,12 @@ async def test_the_version_changes_with_a_rollback(store: SQLiteStore) -> None:
 
 # Compare and swap.
 
-BEFORE: list[Raw] = ['{"n":1}', ESCAPED, b"\x00\xfe", NOT_UTF8, 7, "7", ""]
+BEFORE: list[Raw] = ['{"n":1}', ESCAPED, b"\x00\xfe", NOT_UTF8, 7, "7", "", b"", "NULL", NULL]
 
 
 @pytest.mark.parametrize("key", ["chat:x", BAD_KEY])
 @pytest.mark.parametrize("before", [None, *BEFORE])
-@pytest.mark.parametrize("after", [None, '{"n":2}', ESCAPED, b"{}"])
+@pytest.mark.parametrize("after", [None, '{"n":2}', ESCAPED, b"{}", 7.5, NULL])
 async def test_a_row_is_changed_if_it_is_as_expected(
     tmp_path: Path, key: str, before: Raw, after: Raw
 ) -> None:
@@ -619,15 +620,13 @@ async def test_a_row_is_changed_if_it_is_as_expected(
     assert stored(path) == found
 
 
-async def test_an_insert_replaces_a_stored_null_and_nothing_else(
-    store: SQLiteStore, path: Path
-) -> None:
-    put(path, "chat:null", None)
+async def test_an_insert_replaces_no_row_and_no_stored_null(store: SQLiteStore, path: Path) -> None:
+    put(path, "chat:null", NULL)
+    before = stored(path)
     async with store.transaction() as transaction:
-        assert await transaction.write([RowChange("chat:null", None, "{}")])
+        assert not await transaction.write([RowChange("chat:null", None, "{}")])
         assert not await transaction.write([RowChange("chat:a", None, "{}")])
-    assert await store.get("chat:null") == {}
-    assert await store.get("chat:a") == {"n": 1}
+    assert stored(path) == before
 
 
 async def test_many_changes_of_all_kinds_go_together(store: SQLiteStore, path: Path) -> None:

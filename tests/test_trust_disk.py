@@ -103,7 +103,7 @@ async def test_what_is_replaced_in_the_middle_of_a_run_is_not_reported_as_writte
         shutil.copy(bench.path, tmp_path / "fresh")
         os.replace(tmp_path / "fresh", bench.path)
 
-    from toolkit.store import Transaction
+    from toolkit.transaction import Transaction
 
     write = Transaction.write
 

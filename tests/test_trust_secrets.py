@@ -16,10 +16,12 @@ from typing import Any
 from urllib.parse import quote
 
 import pytest
+from nbclient import NotebookClient
 
 import toolkit.cli
 from tests.bench import BOT, Bench, small_rows
 from tests.clients import nio_client
+from tests.make_notebooks import NOTEBOOKS, make_notebook, read_notebook, write_notebook
 from tests.test_trust_homeserver import TROUBLE
 from toolkit import (
     ChatManager,
@@ -36,6 +38,7 @@ from toolkit.records import chat_key, room_key
 from toolkit.remote import Source
 from toolkit.snapshot import load_snapshot
 from toolkit.testing import FakeHomeserver, Fault, Status
+from toolkit.testing.recorded import Recorded
 
 TOKEN = "syt_Ym90_zQkWvXbNmLpRtYhJgFdS_4Fj9xK"
 FORMS = {
@@ -197,6 +200,71 @@ async def test_no_error_and_nothing_that_led_to_it_holds_the_token(
         ]
         assert not shows("".join(shown)), type(error)
     assert not shows(log.getvalue())
+
+
+LOG = "import logging\nlogging.basicConfig(level=logging.DEBUG)"
+SHOW = """from toolkit import Session, review
+session = await Session.open()
+display(review(session), session, vars(session), session.history())"""
+RAISE = "await Session.open(homeserver='http://localhost:9')"
+LEAKS = {
+    "output": "import os\nprint(os.environ['MATRIX_ACCESS_TOKEN'])",
+    "widget": "import ipywidgets, os\nipywidgets.HTML(os.environ['MATRIX_ACCESS_TOKEN'])",
+    "file": "import os\nopen('left', 'w').write(os.environ['MATRIX_ACCESS_TOKEN'])",
+    "error": "import os\n{}[os.environ['MATRIX_ACCESS_TOKEN']]",
+}
+
+
+async def execute(notebook: Any, folder: Path, settings: dict[str, str]) -> str:
+    """Run it as JupyterLab does, save it with its widgets, and return the file's text."""
+    known = {name: value for name, value in os.environ.items() if not name.startswith("MATRIX_")}
+    places = dict.fromkeys(("HOME", "TMPDIR", "IPYTHONDIR", "MPLCONFIGDIR"), str(folder))
+    notebook.cells[-1].metadata["tags"] = ["raises-exception"]
+    client = NotebookClient(notebook, timeout=120, kernel_name="python3", store_widget_state=True)
+    client.resources = {"metadata": {"path": str(folder)}}
+    await client.async_execute(env=known | places | settings | {"MATRIX_ACCESS_TOKEN": TOKEN})
+    write_notebook(folder / "saved.ipynb", notebook)
+    return (folder / "saved.ipynb").read_text(encoding="utf-8")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("lesson", ["2-approve-and-apply", "5-run-your-own-code-in-its-shadow"])
+async def test_a_notebook_that_was_run_with_a_token_holds_it_nowhere(
+    tmp_path: Path, lesson: str
+) -> None:
+    """Nor does any file that the run left: the database's neighbours, and the kernel's own."""
+    recorded = Recorded.load()
+    account, database = recorded.snapshot.account, tmp_path / "bot.db"
+    recorded.write_database(database)
+    told = read_notebook(NOTEBOOKS / f"{lesson}.ipynb")
+    told.cells = [*make_notebook([LOG]).cells, *told.cells, *make_notebook([SHOW, RAISE]).cells]
+    async with FakeHomeserver(recorded.snapshot.rooms, account, TOKEN) as server:
+        settings = {
+            "MATRIX_HOMESERVER": server.url,
+            "BOT_DATABASE": str(database),
+            "MATRIX_DRIFT_PRACTICE": account,
+        }
+        saved = await execute(told, tmp_path, settings)
+        assert len(server.requests) > 20
+    state = told.metadata.widgets["application/vnd.jupyter.widget-state+json"]["state"]
+    assert any("_esm" in widget["state"] for widget in state.values())
+    for part in ("Your bot, as MATRIX_HOMESERVER says", "DEBUG:", "HomeserverError"):
+        assert part in saved
+    assert not shows(saved)
+    files = left_behind(tmp_path)
+    names = {path.name.rpartition(".")[2] for path in files}
+    assert {"db", "ipynb", *(("backup", "jsonl") if lesson[0] == "2" else ())} <= names
+    assert [path for path, data in files.items() if shows(data)] == []
+
+
+@pytest.mark.parametrize("place", LEAKS)
+async def test_the_search_of_a_notebook_finds_a_token_wherever_it_stands(
+    tmp_path: Path, place: str
+) -> None:
+    saved = await execute(make_notebook([LEAKS[place]]), tmp_path, {})
+    found = {path.name for path, data in left_behind(tmp_path).items() if shows(data)}
+    assert found == ({"left"} if place == "file" else {"saved.ipynb"})
+    assert shows(saved) is (place != "file")
 
 
 async def test_no_object_shows_the_token(bench: Bench, tmp_path: Path) -> None:

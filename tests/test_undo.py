@@ -1,5 +1,6 @@
 """Taking a run back: rows as they were, to the byte, and nothing that was written since."""
 
+import json
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -10,7 +11,7 @@ from tests.bench import ALICE, Bench, small_rows, states
 from toolkit import SQLiteStore, StoreError
 from toolkit.journal import Journal, Run
 from toolkit.model import Choices, Status
-from toolkit.records import chat_key, room_key, user_key
+from toolkit.records import NULL, Raw, chat_key, room_key, user_key
 from toolkit.undo import history, plan_undo, undo
 
 A1, C1 = room_key("!a1"), chat_key(ALICE, "C1")
@@ -47,6 +48,52 @@ async def test_undo_puts_every_row_back_to_the_byte(bench: Bench, store: SQLiteS
     assert set(states(result).values()) == {"applied"}
     assert [unit.id for unit in plan.units] == ["!a1", "!b1", ALICE]
     assert bench.bytes() == before
+
+
+READABLE = json.dumps(small_rows()[C1] | {"surface_ref": "!gone", "mine": 1})
+STORED: list[Raw] = [
+    *(NULL, "", "NULL", "{", "caf\udce9", "nul\0nul", b"", b"{", b"\xff\x00", 7, 1.5, float("inf")),
+    *(READABLE, READABLE.encode()),
+]
+
+
+@pytest.mark.parametrize("column", ["value TEXT", "value BLOB", "value", "value JSON"])
+@pytest.mark.parametrize("stored", STORED, ids=map(ascii, range(len(STORED))))
+async def test_whatever_stood_in_a_row_undo_puts_back_with_its_type(
+    tmp_path: Path, column: str, stored: Raw
+) -> None:
+    """Also what stands in a column of another type: a BLOB in one of TEXT, or NULL."""
+    bench = Bench(tmp_path / "bot.db")
+    bench.sql(f"CREATE TABLE kv (key TEXT PRIMARY KEY, {column})")
+    bench.put(small_rows())
+    bench.put({C1: "" if stored is NULL else stored})
+    if stored is NULL:
+        bench.sql(f"UPDATE kv SET value = NULL WHERE key = '{C1}'")
+    before = bench.bytes()
+    async with SQLiteStore(bench.path) as store:
+        result = await bench.run(store, choices={"!a1": Choices(overwrite=True)})
+        assert states(result) == {"!a1": "applied"} and result.run
+        after = bench.bytes()
+        assert after[C1][0] == ("blob" if before[C1][0] == "blob" else "text")
+        assert bench.row(C1)["surface_ref"] == "!a1"
+        assert after | {C1: before[C1]} == before
+        _, back = await undo(store, result.run)
+        assert states(back) == {"!a1": "applied"} and bench.bytes() == before
+        assert back.run
+        await undo(store, back.run)
+        assert bench.bytes() == after
+
+
+async def test_a_row_that_somebody_made_null_since_stays(bench: Bench, store: SQLiteStore) -> None:
+    """It is neither as the run left it, nor as it was before: no row."""
+    run = await repaired(bench, store)
+    bench.sql(f"UPDATE kv SET value = NULL WHERE key = '{A1}'")
+    plan, result = await undo(store, run)
+    assert "!a1" not in result.outcomes and bench.bytes()[A1][0] == "null"
+    [left] = [unit for unit in plan.units if unit.change is None]
+    assert [finding.cause for finding in left.findings] == [
+        "the row was written again after the run; undoing it would lose that, so it stays as it is"
+    ]
 
 
 async def test_looking_at_an_undo_writes_nothing(bench: Bench, store: SQLiteStore) -> None:

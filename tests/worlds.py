@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from toolkit.convention import Convention, chat_number
 from toolkit.model import Finding, Plan, RemoteState, RoomState, Unit
-from toolkit.records import LocalState, Raw, chat_key, load_records, room_key, user_key
+from toolkit.records import NULL, LocalState, Raw, chat_key, load_records, room_key, user_key
 from toolkit.state import decode_room
 from toolkit.testing.world import Event, LinkKind, World, encode
 
@@ -49,7 +49,7 @@ JUNK: tuple[Raw, ...] = (
     b"\xff\xfe",
     b"{}",
     "\udcff",
-    None,
+    NULL,
     7,
     1.5,
     "[" * 5_000,

@@ -59,6 +59,7 @@ _CHOOSE = {
     Code.COUNTER_TOO_HIGH: "lower it with {0.lower_counter} while the bot is stopped",
 }
 _WHICH_SPACE = "pick the Space that the room belongs to with {0.space_id}"
+_encode = json.JSONEncoder(ensure_ascii=False).encode
 
 
 def row_name(key: str) -> str:
@@ -105,10 +106,14 @@ def what(finding: Finding) -> str:
 
 def action(unit: Unit, speech: Speech = TERMINAL) -> str:
     """What happens next, or what a person has to do first."""
-    told = [_advise(finding, unit, speech) for finding in unit.findings if _open(finding, unit)]
+    told = [
+        _advise(finding, unit, speech)
+        for finding in unit.findings
+        if finding.code in _CHOOSE and _open(finding, unit)
+    ]
     if unit.candidates:
         told.append(f"candidates: {', '.join(unit.candidates)}")
-    words = "; ".join(dict.fromkeys(told))
+    words = "; ".join(dict.fromkeys(told)) if told else ""
     if not unit.change:
         return words or "nothing can be written yet"
     if not unit.needs_human:
@@ -122,6 +127,8 @@ def changed_fields(write: RowWrite) -> list[tuple[str, str, str]]:
     if (before is None and write.before is not None) or (after is None and write.after is not None):
         return [("", _raw(write.before), _raw(write.after))]
     old, new = before or {}, after or {}
+    if not old:
+        return [(field, "", _encode(value)) for field, value in new.items()]
     return [
         (field, _json(old, field), _json(new, field))
         for field in dict.fromkeys([*old, *new])
@@ -149,9 +156,9 @@ def settled(plan: Plan) -> list[Unit]:
 
 
 def _open(finding: Finding, unit: Unit) -> bool:
-    """Whether a person can still do something about this finding."""
+    """Whether a person can still do something about this finding; a counter may be lowered already."""
     if finding.code is not Code.COUNTER_TOO_HIGH:
-        return finding.code in _CHOOSE
+        return True
     writes = unit.change.writes if unit.change else ()
     return all(
         (_fields(write.after) or {}).get(finding.field) != finding.remote for write in writes
@@ -167,10 +174,12 @@ def _advise(finding: Finding, unit: Unit, speech: Speech) -> str:
 
 def _verbs(unit: Unit) -> str:
     writes = unit.change.writes if unit.change else ()
-    return " and ".join(f"{verb(write)} the {row_name(write.key)}" for write in writes)
+    return " and ".join([f"{verb(write)} the {row_name(write.key)}" for write in writes])
 
 
 def _fields(raw: Raw) -> dict[str, Any] | None:
+    if raw is None:
+        return None
     try:
         return decode_object(raw)
     except ValueError:
@@ -180,13 +189,18 @@ def _fields(raw: Raw) -> dict[str, Any] | None:
 def _raw(raw: Raw) -> str:
     if raw is None:
         return ""
-    return f"{len(raw)} bytes {raw[:40].hex()}" if isinstance(raw, bytes) else str(raw)
+    if not isinstance(raw, bytes):
+        return str(raw)
+    try:
+        return raw.decode()
+    except UnicodeDecodeError:
+        return f"{len(raw)} bytes {raw[:40].hex()}"
 
 
 def _json(row: Mapping[str, Any], field: str) -> str:
-    return json.dumps(row[field], ensure_ascii=False) if field in row else ""
+    return _encode(row[field]) if field in row else ""
 
 
 def _value(value: Any) -> str:
     """A value that the row should have had, or has; None says that the field isn't there."""
-    return "absent" if value is None else json.dumps(value, ensure_ascii=False)
+    return "absent" if value is None else _encode(value)

@@ -14,7 +14,7 @@ from typing import Any, TypeAlias
 
 from toolkit.convention import Convention
 from toolkit.pseudonyms import BROKEN, MATRIX, STATE_TYPES, Pseudonyms
-from toolkit.records import FAMILIES, Raw
+from toolkit.records import FAMILIES, NULL, Raw
 from toolkit.settings import CONVENTION
 from toolkit.snapshot import Snapshot
 
@@ -152,8 +152,8 @@ def _content_words(names: Pseudonyms) -> dict[str, _Say]:
 
 
 def _row(raw: Raw, names: Pseudonyms) -> Raw:
-    if raw is None:
-        return None
+    if raw is None or raw is NULL:
+        return raw
     if isinstance(raw, int | float):
         return type(raw)(0)
     try:

@@ -30,8 +30,9 @@ from toolkit.managers import (
 from toolkit.model import RowWrite, Unit, UnitKind
 from toolkit.plain import write_plainly
 from toolkit.records import Raw
-from toolkit.store import Store, Transaction, TransactionalStore, transactional
+from toolkit.store import Store, TransactionalStore, transactional
 from toolkit.table import RowChange
+from toolkit.transaction import Transaction
 
 TOGETHER = 256  # units in one savepoint: each crosses into SQLite's thread a few times
 
@@ -44,31 +45,10 @@ async def apply_changes(job: Job, store: Store, chat_mgr: Any) -> Result:
     if not job.units:
         return Result({})
     order = sorted(job.units, key=lambda unit: (unit.kind is UnitKind.ROOM, unit.id))
-    units, second = _one_space_each(order)
-    job = msgspec.structs.replace(job, units=units)
+    job = msgspec.structs.replace(job, units=tuple(order))
     if transactional(store):
-        result = await _Writer(job, store, chat_mgr).write()
-    else:
-        result = await write_plainly(job, store, chat_mgr)
-    return msgspec.structs.replace(result, outcomes=result.outcomes | second)
-
-
-def _one_space_each(units: Sequence[Unit]) -> tuple[tuple[Unit, ...], dict[str, Outcome]]:
-    """The units without those that put a user into a second Space, and why these are left out.
-
-    Guesses can do that: each was planned as if it were the only one, and the first settles it.
-    """
-    first: dict[str, str | None] = {}
-    kept: list[Unit] = []
-    second: dict[str, Outcome] = {}
-    for unit in units:
-        space = first.setdefault(unit.owner, unit.space_id) if unit.owner else unit.space_id
-        if space == unit.space_id:
-            kept.append(unit)
-        else:
-            why = f"in the same run {unit.owner} was given the Space {space}; look again"
-            second[unit.id] = Outcome("stale", why)
-    return tuple(kept), second
+        return await _Writer(job, store, chat_mgr).write()
+    return await write_plainly(job, store, chat_mgr)
 
 
 class _Moved(Exception):

@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from toolkit.errors import StoreError
-from toolkit.files import share_like
+from toolkit.files import is_at, lock_file, share_like
 
 _RUN = r"[0-9]{8}T[0-9]{6}Z-[0-9a-f]+"
 
@@ -68,25 +68,37 @@ def new_backup(database: Path, target: Path) -> Iterator[sqlite3.Connection]:
 
     Open to its owner alone, and never wider than the database, from before the first byte. Until it
     is whole it is called `….partial`: not even a crash leaves half a file that looks like a backup.
+    As long as we live it is locked, so that `remove_stale` knows it from what a crash left.
     """
     partial = target.with_name(f"{target.name}.partial")
-    handle = os.open(partial, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600)
+    handle = _new_locked(partial)
     try:
-        try:
-            share_like(handle, database, 0o600)
-        finally:
-            os.close(handle)
+        share_like(handle, database, 0o600)
         with contextlib.closing(_connect(partial)) as connection:
             yield connection
         partial.replace(target)
     except BaseException:
         partial.unlink(missing_ok=True)
         raise
+    finally:
+        os.close(handle)
+
+
+def _new_locked(path: Path) -> int:
+    """A new file, which nobody took for a stale one before it was locked."""
+    while True:
+        handle = os.open(path, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o600)
+        with contextlib.suppress(OSError):  # no locks here: then nothing counts as stale either
+            lock_file(handle, wait=True)
+        if is_at(handle, path):
+            return handle
+        os.close(handle)
 
 
 def _connect(path: Path) -> sqlite3.Connection:
     """A connection that the store's thread may fill; no journal: there is nothing to go back to."""
-    uri = f"{path.absolute().as_uri()}?mode=rw"
+    # Nobody else opens it, and on some systems SQLite's locks would wait for ours.
+    uri = f"{path.absolute().as_uri()}?mode=rw&nolock=1"
     connection = sqlite3.connect(uri, uri=True, check_same_thread=False, isolation_level=None)
     connection.execute("PRAGMA journal_mode=OFF")
     return connection
@@ -97,9 +109,33 @@ def remove_older(database: Path, newest: Path, keep: int) -> None:
 
     The age is the one in the name. One that can't be removed stays: the new backup is what matters.
     """
-    stem = _stem(database, newest.parent)
-    pattern = re.compile(rf"{re.escape(stem)}\.{_RUN}\.backup")
-    found = (path for path in newest.parent.iterdir() if pattern.fullmatch(path.name))
-    for path in sorted((path for path in found if path != newest), reverse=True)[keep - 1 :]:
+    older = _found(database, newest.parent, ".backup") - {newest}
+    for path in sorted(older, reverse=True)[keep - 1 :]:
         with contextlib.suppress(OSError):
             path.unlink()
+
+
+def remove_stale(database: Path, folder: Path) -> None:
+    """Remove what backups of this database that were killed left half written in a folder.
+
+    One that is being written stays, and so does one that can't be removed.
+    """
+    for path in _found(database, folder, ".backup.partial"):
+        with contextlib.suppress(OSError):
+            _remove_unlocked(path)
+
+
+def _remove_unlocked(path: Path) -> None:
+    handle = os.open(path, os.O_RDWR | os.O_NOFOLLOW | os.O_NONBLOCK)
+    try:
+        lock_file(handle)
+        if is_at(handle, path):  # else somebody else has just removed it
+            path.unlink()
+    finally:
+        os.close(handle)
+
+
+def _found(database: Path, folder: Path, ending: str) -> set[Path]:
+    """The files in a folder that are called like this database's backups."""
+    pattern = re.compile(rf"{re.escape(_stem(database, folder))}\.{_RUN}{re.escape(ending)}")
+    return {path for path in folder.iterdir() if pattern.fullmatch(path.name)}

@@ -17,7 +17,7 @@ from typing import Any, TypeVar, cast
 import aiosqlite
 
 from toolkit.errors import StoreError
-from toolkit.records import FAMILIES, Raw
+from toolkit.records import FAMILIES, NULL, Raw
 from toolkit.table import Table, decode, key_range
 
 T = TypeVar("T")
@@ -77,7 +77,11 @@ class Database:
 
     async def load_rows(self) -> list[tuple[str, Raw]]:
         ends = tuple(chain.from_iterable(map(key_range, FAMILIES)))
-        return cast(list[tuple[str, Raw]], await self.fetch(self.table.families, ends))
+        rows = cast(list[tuple[str, Raw]], await self.fetch(self.table.families, ends))
+        for place, (key, raw) in enumerate(rows):
+            if raw is None:
+                rows[place] = key, NULL
+        return rows
 
     async def version(self) -> tuple[int, int]:
         """`data_version` counts other connections' commits, `total_changes()` our own writes.

@@ -51,6 +51,23 @@ def agreed_units(plan: Plan, decisions: Mapping[str, Decision]) -> list[Unit]:
     return list(agreed.values())
 
 
+def second_spaces(units: Iterable[Unit]) -> dict[str, str]:
+    """Of units to be written together those that put a user into a second Space: unit -> why.
+
+    Guesses can do that: each was planned as if it were the only one, and the first settles it, user
+    rows before rooms.
+    """
+    first: dict[str, str | None] = {}
+    second: dict[str, str] = {}
+    for unit in sorted(units, key=lambda unit: (unit.kind is UnitKind.ROOM, unit.id)):
+        space = first.setdefault(unit.owner, unit.space_id) if unit.owner else unit.space_id
+        if space != unit.space_id:
+            second[unit.id] = (
+                f"in the same run {unit.owner} was given the Space {space}; look again"
+            )
+    return second
+
+
 def stale_decisions(plan: Plan, decisions: Mapping[str, Decision]) -> dict[str, str]:
     """Agreements that the plan can't follow: unit -> why. What is in sync by now is none of them."""
     open_ = {unit_id for unit_id, decision in decisions.items() if decision.agreed}

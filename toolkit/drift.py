@@ -202,7 +202,8 @@ def _overwrite(before: Raw, right: Mapping[str, Any]) -> Raw:
     try:
         return repair_row(before, right)  # keeps the other fields where there are any
     except (ValueError, RecursionError, TypeError):  # msgspec.DecodeError is a ValueError
-        return encode_row(right)
+        text = encode_row(right)
+        return text.encode() if isinstance(before, bytes) else text
 
 
 def _finding(

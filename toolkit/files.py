@@ -1,4 +1,4 @@
-"""New files that hold what is in the bot's database: open to nobody who can't open the database.
+"""New files beside the bot's database: whose they are, who may open them, and who holds them.
 
 The person who runs the toolkit need not be the account that the bot runs as, and their own group may
 hold people whom the database's doesn't.
@@ -27,3 +27,24 @@ def share_like(handle: int, database: Path, bits: int = 0o666) -> None:
     if own.st_uid == os.fstat(handle).st_uid != like.st_uid:
         bits |= 0o600  # it stays ours, so that we can read it again
     os.fchmod(handle, bits)
+
+
+def lock_file(handle: int, *, wait: bool = False) -> None:
+    """Lock an open file until it is closed, or this process ends however it does.
+
+    Raises `BlockingIOError` if somebody else holds it and we don't wait, another `OSError` where there
+    are no locks.
+    """
+    try:
+        import fcntl
+    except ImportError:
+        raise OSError("this system has no flock") from None
+    fcntl.flock(handle, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
+
+
+def is_at(handle: int, path: Path) -> bool:
+    """Whether an open file still has this name, and not one that took its place."""
+    try:
+        return os.path.samestat(os.fstat(handle), path.lstat())
+    except FileNotFoundError:
+        return False

@@ -12,11 +12,12 @@ import msgspec
 
 from toolkit.chats import ChatId, Context, find_chat_id, find_chat_ids
 from toolkit.convention import Convention
-from toolkit.identity import Identity, live_links, resolve_identity
+from toolkit.identity import Identity, resolve_identity
 from toolkit.model import Choices, Code, RemoteState, RoomState, Rung
 from toolkit.naming import Naming, ids, index_rows
 from toolkit.owners import Owner, find_owner
 from toolkit.records import LocalState, chat_key, room_key
+from toolkit.unread import Unread
 
 NO_CHOICES = Choices()
 _LOCAL_RUNGS = (Rung.CHOICE, Rung.ROOM_ROW, Rung.CHAT_ROW)
@@ -79,7 +80,7 @@ class Groups:
         for group in self.groups:
             if group.owner and group.answer.vouched:
                 self.open[group.owner].append(group)
-        self.named = self._name_concerned()
+        self.unread = Unread(remote, local, self.identity, self.naming, self.nobody)
         for group in self.groups:
             self._resolve(group)
         self._hold_back()
@@ -156,7 +157,7 @@ class Groups:
         if group.owner and not group.shared:
             claims = self._open_claims(group)
             if self.remote.unreadable:
-                claims |= self._unread_claims(group, group.owner)
+                claims |= self.unread.claims(group.owner, group.spaces, self.context)
             group.found = find_chat_ids(
                 group.chats, group.owner, group.space, self.context, self.choices, claims
             )
@@ -187,18 +188,6 @@ class Groups:
             for chat, versions in other.chats.items()
         }
 
-    def _unread_claims(self, group: Group, owner: str) -> dict[str, ChatId]:
-        """What rows and older versions say about rooms that couldn't be read: they keep their ids."""
-        found: dict[str, ChatId] = {}
-        retired = sorted(r for s in group.spaces for r in self.identity.retired.get(s, ()))
-        for unread in self.remote.unreadable:
-            older = (self.identity.versions(room_id) for room_id in retired)
-            versions = [v for chain in older if chain[0].replacement == unread for v in chain]
-            found[unread] = find_chat_id(
-                (RoomState(room_id=unread), *versions), owner, None, self.context
-            )
-        return found
-
     def _spaces_of(self, chat: str, group: Group) -> tuple[str, ...]:
         if chat in self.tied:
             return self.tied[chat]
@@ -211,7 +200,10 @@ class Groups:
         choice = self.choices.get(group.owner or "", NO_CHOICES).space_id
         if choice in group.spaces:
             return choice
-        if any(self._concerns(group, unread) for unread in self.remote.unreadable):
+        if any(
+            self.unread.concerns(group.owner, group.spaces, unread)
+            for unread in self.remote.unreadable
+        ):
             return None  # it could be a chat of any of them
         used = {space for chat in group.chats for space in self._spaces_of(chat, group)}
         if len(used) == 1:
@@ -226,9 +218,9 @@ class Groups:
     def _hold_back(self) -> None:
         """Owners to whom an unreadable room may belong (domain.md 2.9)."""
         for unread in sorted(self.remote.unreadable):
-            self.awaited |= self.named[unread]
+            self.awaited |= self.unread.named[unread]
             for group in self.groups:
-                if not self._concerns(group, unread):
+                if not self.unread.concerns(group.owner, group.spaces, unread):
                     continue
                 if group.owner and group.answer.solid:
                     self.awaited.add(group.owner)
@@ -245,65 +237,17 @@ class Groups:
         stopped = {
             unit: unread
             for space in group.spaces
-            if (unread := self._past(self.identity.versions(space)))
+            if (unread := self.unread.past(self.identity.versions(space)))
             for unit in (group.unit, *group.chats)
         } | {
             chat: unread
             for chat, versions in group.chats.items()
-            if (unread := self._past(versions))
+            if (unread := self.unread.past(versions))
         }
         for unit, unread in stopped.items():
             self.block(unit, Block(Code.ROOM_UNREADABLE, _PAST.format(unread)))
         if stopped and group.owner and group.answer.solid:
             self.awaited.add(group.owner)
-
-    def _past(self, versions: tuple[RoomState, ...]) -> str | None:
-        """An unreadable older version, or a Space that it may hang below, by its rows or the bot.
-
-        Such a row is what holds the owner back: repaired, it would let the next run go on.
-        """
-        named = [versions[-1].predecessor or ""]
-        rows = (self.local.rooms.get(version.room_id) for version in versions)
-        named += [self.identity.unproven.get(r.space_id, r.space_id) for r in rows if r]
-        for version in versions if versions[0].is_space else ():
-            own = (link for link in version.parents if link.sender == self.remote.account)
-            named += [link.target for link in own]
-        return next((room_id for room_id in named if room_id in self.remote.unreadable), None)
-
-    def _name_concerned(self) -> dict[str, set[str]]:
-        """Unreadable room -> users whose rows name it, or a room that may belong below it."""
-        named = {
-            unread: self.naming.owners([unread], [unread]) | self._owners_before(unread)
-            for unread in self.remote.unreadable
-        }
-        for room_id, above in self.identity.unproven.items():
-            named[above] |= self.naming.owners([room_id], [room_id])
-        behind = self.identity.unproven | self.identity.moved
-        for row in self.local.rooms.values() if named else ():
-            above = behind.get(row.space_id, row.space_id)
-            if above in named:
-                named[above].add(row.matrix_user_id)
-        return named
-
-    def _owners_before(self, unread: str) -> set[str]:
-        """Who owns a Space beside the unreadable one for certain, and whom its rows name."""
-        found: set[str] = set()
-        for old in (old for old, beyond in self.identity.moved.items() if beyond == unread):
-            answer = find_owner(self.identity.versions(old), (), self.naming, self.nobody)
-            found |= self.naming.owners([old], ())
-            trusted = self.identity.lineage.trusts(self.remote.rooms[old])
-            if answer.certain and answer.user_id and trusted:
-                found.add(answer.user_id)
-        return found
-
-    def _concerns(self, group: Group, unread: str) -> bool:
-        if group.owner in self.named[unread]:
-            return True
-        retired = (r for space in group.spaces for r in self.identity.retired.get(space, ()))
-        if any(self.remote.rooms[room_id].replacement == unread for room_id in retired):
-            return True
-        versions = (v for space in group.spaces for v in self.identity.versions(space))
-        return any(live_links(version, [unread]) for version in versions)
 
     def _contested(self) -> dict[str, tuple[str, Block]]:
         """Rows that speak for somebody in a Space whose owner isn't certain: key -> Space, conflict.

@@ -16,7 +16,7 @@ import msgspec
 from toolkit.errors import StoreError
 from toolkit.files import share_like
 from toolkit.model import RowWrite, Unit, UnitKind
-from toolkit.records import Raw
+from toolkit.records import Raw, pack_raw, unpack_raw
 
 SUFFIX = ".matrix-drift.jsonl"
 S = TypeVar("S", bound=msgspec.Struct)
@@ -182,10 +182,12 @@ def _outcome(entry: Entry, rows: Mapping[str, Raw]) -> tuple[str, str]:
 
 
 def _run_json(run: Run) -> dict[str, Any]:
-    value: dict[str, Any] = msgspec.to_builtins(run, builtin_types=(bytes,))
-    for entry in value["entries"]:
-        for write in entry["writes"]:
-            write["before"], write["after"] = _pack(write["before"]), _pack(write["after"])
+    value: dict[str, Any] = msgspec.to_builtins(run)
+    for told, entry in zip(value["entries"], run.entries, strict=True):
+        told["writes"] = [
+            {"key": w.key, "before": pack_raw(w.before), "after": pack_raw(w.after)}
+            for w in entry.writes
+        ]
     return value
 
 
@@ -201,7 +203,7 @@ def _parse(line: str) -> Run | None:
 
 def _entry_from(value: dict[str, Any]) -> Entry:
     writes = tuple(
-        RowWrite(write["key"], _unpack(write["before"]), _unpack(write["after"]))
+        RowWrite(write["key"], unpack_raw(write["before"]), unpack_raw(write["after"]))
         for write in value["writes"]
     )
     kind = UnitKind(value["kind"])
@@ -211,11 +213,3 @@ def _entry_from(value: dict[str, Any]) -> Entry:
 def _known(type_: type[S], value: dict[str, Any], **read: Any) -> S:
     """A value from its JSON; fields that a later version adds are passed over."""
     return type_(**{name: value[name] for name in type_.__struct_fields__ if name in value} | read)
-
-
-def _pack(raw: Any) -> Any:
-    return {"blob": raw.hex()} if isinstance(raw, bytes) else raw
-
-
-def _unpack(raw: Any) -> Any:
-    return bytes.fromhex(raw["blob"]) if isinstance(raw, dict) else raw

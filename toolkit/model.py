@@ -12,7 +12,7 @@ from typing import Any
 
 import msgspec
 
-from toolkit.records import Raw
+from toolkit.records import Raw, pack_raw
 
 
 class Kind(StrEnum):
@@ -179,7 +179,7 @@ class Evidence(msgspec.Struct, frozen=True, gc=False):
 NO_EVIDENCE = Evidence(Rung.NONE)
 
 
-class Finding(msgspec.Struct, frozen=True, kw_only=True):
+class Finding(msgspec.Struct, frozen=True, kw_only=True, dict=True):
     """One fact about one unit. `cause` is for the reader; no code branches on it."""
 
     unit: str
@@ -192,7 +192,7 @@ class Finding(msgspec.Struct, frozen=True, kw_only=True):
     evidence: Evidence = NO_EVIDENCE
     proposal: str | None = None
 
-    @property
+    @cached_property
     def id(self) -> str:
         """Twelve hex digits that stay the same as long as the same thing is wrong with the same field."""
         return _digest([self.unit, self.code, self.key, self.field])[:12]
@@ -215,7 +215,7 @@ class Change(msgspec.Struct, frozen=True, dict=True):
     @cached_property
     def fingerprint(self) -> str:
         """An approval names this: it fits no other change of the same unit."""
-        return _digest([[w.key, _text(w.before), _text(w.after)] for w in self.writes])[:16]
+        return _digest([[w.key, pack_raw(w.before), pack_raw(w.after)] for w in self.writes])[:16]
 
 
 class UnitKind(StrEnum):
@@ -295,10 +295,16 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
         )
 
 
-def _text(raw: Raw) -> Any:
-    return raw if not isinstance(raw, bytes) else {"blob": raw.hex()}
+_encode = json.JSONEncoder().encode
+"""ASCII escapes keep what isn't UTF-8 apart without failing on it."""
 
 
 def _digest(value: object) -> str:
-    # ASCII escapes keep what isn't UTF-8 apart without failing on it.
-    return hashlib.sha256(json.dumps(value).encode()).hexdigest()
+    return hashlib.sha256(_as_json(value).encode()).hexdigest()
+
+
+def _as_json(value: object) -> str:
+    """What `json.dumps` says; it is slow for anything but a single text."""
+    if isinstance(value, list):
+        return f"[{', '.join(map(_as_json, value))}]"
+    return "null" if value is None else _encode(value)

@@ -19,6 +19,7 @@ from toolkit.decisions import (
     agreed_units,
     approvers,
     read_decisions,
+    second_spaces,
     stale_decisions,
 )
 from toolkit.errors import HomeserverError, ToolkitError
@@ -160,13 +161,15 @@ class _Call:
     async def carry_out(self, plan: Plan) -> Report:
         """Write what may be written, or only say so; the report of what came of it."""
         wanted = self._wanted(plan)
+        second = second_spaces(wanted)
+        wanted = [unit for unit in wanted if unit.id not in second]
         result = Result(dict.fromkeys((unit.id for unit in wanted), APPLIED))
         if not self.dry_run:
             check_size(wanted, self.max_changes)
             result = await apply_changes(self._job(plan, wanted), self.store, self.chat_mgr)
         if result.warning:
             _log.warning(result.warning)
-        stale = stale_decisions(plan, self._told(plan))
+        stale = stale_decisions(plan, self._told(plan)) | second
         outcomes = {
             unit: None if outcome.applied else outcome.detail
             for unit, outcome in result.outcomes.items()

@@ -5,7 +5,8 @@ kept as it is stored (`Raw`); a repair changes the fields that it must and keeps
 """
 
 from collections.abc import Iterable, Mapping
-from typing import Any, TypeAlias
+from enum import Enum
+from typing import Any, Literal, TypeAlias
 
 import msgspec
 
@@ -14,10 +15,23 @@ FAMILIES = (CHAT, ROOM, USER)
 UNREGISTERED = "unregistered:"
 _PLACEHOLDER = f":{UNREGISTERED}!"
 
-Raw: TypeAlias = str | bytes | int | float | None
+
+class Null(Enum):
+    """SQL's NULL as the value of a row that is there; undo puts it back as it does any other."""
+
+    NULL = "NULL"
+
+    def __repr__(self) -> str:
+        return self.value
+
+    __str__ = __repr__
+
+
+NULL: Literal[Null.NULL] = Null.NULL
+Raw: TypeAlias = str | bytes | int | float | Null | None
 """A value as stored: text (what isn't UTF-8 as surrogate escapes), a BLOB, a number, or NULL.
 
-None also stands for a row that isn't there: neither holds anything that could be lost.
+None is no row.
 """
 
 
@@ -135,7 +149,7 @@ def load_records(rows: Iterable[tuple[str, Raw]]) -> LocalState:
             if type(raw) is bytes:
                 raw.decode()  # msgspec looks only at the fields that it is asked for
             if key.startswith(CHAT):
-                chats[split_chat_key(key)] = _decode_chat(raw)  # type: ignore[arg-type]  # None raises
+                chats[split_chat_key(key)] = _decode_chat(raw)  # type: ignore[arg-type]  # NULL raises
             elif key.startswith(ROOM):
                 rooms[key[len(ROOM) :]] = _decode_room(raw)  # type: ignore[arg-type]
             else:
@@ -147,7 +161,7 @@ def load_records(rows: Iterable[tuple[str, Raw]]) -> LocalState:
 
 def why_unreadable(raw: Raw, error: Exception) -> str:
     """In words, and without the value itself: it may hold people's data."""
-    if raw is None:
+    if raw is NULL:
         return "it is NULL"
     if isinstance(error, UnicodeError):
         return "it is not UTF-8"
@@ -172,7 +186,7 @@ def _field(error: Exception) -> str:
 def decode_object(raw: Raw) -> dict[str, Any]:
     """A stored value as the dict that a bot gets. Raises ValueError if it isn't a JSON object."""
     try:
-        return _decode_object(raw)  # type: ignore[arg-type]  # None raises
+        return _decode_object(raw)  # type: ignore[arg-type]  # NULL raises
     except _UNREADABLE as error:
         raise ValueError(why_unreadable(raw, error)) from None
 
@@ -194,3 +208,17 @@ def repair_row(raw: Raw, fields: Mapping[str, Any]) -> Raw:
     kept: dict[str, Any] = dict(_decode_fields(raw))  # type: ignore[arg-type]
     text = encode_row(kept | dict(fields))
     return text.encode() if isinstance(raw, bytes) else text
+
+
+def pack_raw(raw: Raw) -> Any:
+    """A value as JSON that tells what isn't text or a number, and NULL from no row."""
+    if isinstance(raw, bytes):
+        return {"blob": raw.hex()}
+    return {"null": True} if raw is NULL else raw
+
+
+def unpack_raw(value: Any) -> Raw:
+    """The value that was packed. Raises KeyError, TypeError or ValueError for what never was one."""
+    if not isinstance(value, dict):
+        return value  # type: ignore[no-any-return]  # text, a number or None, as it was packed
+    return NULL if "null" in value else bytes.fromhex(value["blob"])

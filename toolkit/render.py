@@ -18,7 +18,7 @@ from toolkit.advice import action, changed_fields, row_name, unit_name, verb, wh
 from toolkit.job import Result
 from toolkit.journal import Run
 from toolkit.model import Code, Finding, Plan, RowWrite, Rung, Status, Unit, UnitKind
-from toolkit.records import USER, Raw
+from toolkit.records import USER, pack_raw
 from toolkit.report import Report
 from toolkit.summary import count_of
 from toolkit.visible import visible
@@ -346,7 +346,7 @@ def _unit_json(unit: Unit) -> dict[str, Any]:
     change = unit.change and {
         "fingerprint": unit.change.fingerprint,
         "writes": [
-            {"key": w.key, "before": _raw_json(w.before), "after": _raw_json(w.after)}
+            {"key": w.key, "before": pack_raw(w.before), "after": pack_raw(w.after)}
             for w in unit.change.writes
         ],
         "relies_on": list(unit.change.relies_on),
@@ -370,10 +370,6 @@ def _unit_json(unit: Unit) -> dict[str, Any]:
 
 def _finding_json(finding: Finding) -> dict[str, Any]:
     return {"id": finding.id, **msgspec.to_builtins(finding)}
-
-
-def _raw_json(raw: Raw) -> Any:
-    return {"blob": raw.hex()} if isinstance(raw, bytes) else raw
 
 
 # Words

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from toolkit.model import Code, Finding, Plan, RowWrite, Status, Unit, UnitKind
-from toolkit.records import CHAT, ROOM, decode_object, split_chat_key, user_key
+from toolkit.records import CHAT, ROOM, USER, decode_object, split_chat_key, user_key
 
 Report = dict[str, list[Any]]
 
@@ -69,7 +69,8 @@ def _add_write(report: Report, unit: Unit, write: RowWrite) -> None:
     elif write.key.startswith(ROOM):
         report["restored_room_meta" if restored else "repaired_room_meta"].append(unit.id)
     else:
-        report["restored_user_meta" if restored else "repaired_user_meta"].append(unit.owner)
+        user_id = write.key.removeprefix(USER)
+        report["restored_user_meta" if restored else "repaired_user_meta"].append(user_id)
 
 
 def _surface_ref(write: RowWrite) -> Any:

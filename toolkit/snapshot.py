@@ -18,7 +18,7 @@ import msgspec
 from toolkit.convention import Convention
 from toolkit.errors import SnapshotError
 from toolkit.model import RemoteState, RoomState
-from toolkit.records import LocalState, Raw, load_records
+from toolkit.records import NULL, LocalState, Raw, load_records
 from toolkit.state import UnreadableState, decode_room
 
 FORMAT = "matrix-drift snapshot"
@@ -59,7 +59,9 @@ class Snapshot(msgspec.Struct, frozen=True):
 
 
 def save_snapshot(path: Path, snapshot: Snapshot, now: datetime) -> None:
-    """Write the file whole or not at all. It may replace a snapshot, never another file."""
+    """Write the file whole or not at all. It may replace a snapshot, never another file or a link."""
+    if path.is_symlink():
+        raise SnapshotError(f"{path} is a link: it is left as it is; name the file itself.")
     if path.exists() and not _is_snapshot(path):
         raise SnapshotError(
             f"{path} exists and is no snapshot: it is left as it is; name another file."
@@ -128,7 +130,7 @@ def _pack(raw: Raw) -> dict[str, Any]:
         return {"blob": base64.b64encode(raw).decode()}
     if isinstance(raw, float):
         return {"real": repr(raw)}  # JSON has no infinity
-    return {"value": raw}
+    return {"value": None if raw is NULL else raw}
 
 
 def _dump(value: object) -> bytes:
@@ -220,7 +222,7 @@ def _unpack(value: Mapping[str, Any]) -> Raw:
         return base64.b64decode(value["blob"], validate=True)
     if "real" in value:
         return float(value["real"])
-    raw: Raw = value["value"]
+    raw = value["value"]
     if not isinstance(raw, str | int | None) or isinstance(raw, bool):
         raise TypeError("no value of a row")
-    return raw
+    return NULL if raw is None else raw

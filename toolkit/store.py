@@ -1,25 +1,26 @@
 """The bot's key-value table: the contract of a store, and two that keep it.
 
 `SQLiteStore` works on the bot's own database and never changes its journal mode; its SQL is in
-`table`, its connection in `database`. `InMemoryStore` is for tests.
+`table`, its connection in `database`, what it writes as one in `transaction`. `InMemoryStore` is for
+tests.
 """
 
 import asyncio
 import contextlib
 import os
 import sqlite3
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
-from contextvars import ContextVar
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Protocol, Self, TypeGuard, TypeVar, runtime_checkable
 
-from toolkit.backup import backup_path, check_space, new_backup, remove_older
+from toolkit.backup import backup_path, check_space, new_backup, remove_older, remove_stale
 from toolkit.database import Database, connect, finish
 from toolkit.errors import StoreError
-from toolkit.records import Raw, decode_object, encode_row
-from toolkit.table import RowChange, Table, encode, key_range
+from toolkit.records import NULL, Raw, decode_object, encode_row
+from toolkit.table import Table, encode, key_range
+from toolkit.transaction import Transaction, joined, transacting
 
 T = TypeVar("T")
 
@@ -49,7 +50,7 @@ class TransactionalStore(Store, Protocol):
 
     async def version(self) -> tuple[int, int]: ...
 
-    def transaction(self) -> "AbstractAsyncContextManager[Transaction]": ...
+    def transaction(self) -> AbstractAsyncContextManager[Transaction]: ...
 
     async def backup(self, directory: Path | None = None, *, keep: int = 5, name: str) -> Path: ...
 
@@ -109,6 +110,25 @@ class SQLiteStore:
     def path(self) -> Path:
         return self._path
 
+    @property
+    def read_only(self) -> bool:
+        return self._read_only
+
+    @property
+    def backup_dir(self) -> Path | None:
+        return self._backup_dir
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """With which names and patience another store on the same table is made."""
+        table = self._table
+        return {
+            "table": table.name,
+            "key_column": table.key_column,
+            "value_column": table.value_column,
+            "busy_timeout": self._busy_timeout,
+        }
+
     async def __aenter__(self) -> Self:
         await self.open()
         return self
@@ -131,7 +151,7 @@ class SQLiteStore:
 
     async def close(self) -> None:
         """Disconnect, after the other tasks' transactions; nothing if it is closed already."""
-        if self._joined():
+        if joined(self._database):
             raise StoreError(f"Can't close {self._path} inside a transaction: leave it first.")
         async with self._lock:
             database, self._database = self._database, None
@@ -148,7 +168,7 @@ class SQLiteStore:
         if not rows:
             return None
         try:
-            return decode_object(rows[0][0])
+            return decode_object(NULL if rows[0][0] is None else rows[0][0])
         except ValueError as error:
             reason = f"{error}; repair it first"
             raise StoreError(f"Can't read the row {key!r} of {self._path}: {reason}.") from None
@@ -181,30 +201,20 @@ class SQLiteStore:
             return await database.version()
 
     @asynccontextmanager
-    async def transaction(self) -> "AsyncIterator[Transaction]":
+    async def transaction(self) -> AsyncIterator[Transaction]:
         """Several reads and writes as one: committed on normal exit, rolled back on any exception.
 
         Nobody else can write meanwhile. This task, and tasks started in here, join it when they use
         the store; others wait. Inside another transaction of this store it is a savepoint of it.
         Cancelled while the commit is running, it is committed nevertheless.
         """
-        if joined := self._joined():
-            async with joined.savepoint():
-                yield joined
+        if outer := joined(self._database):
+            async with outer.savepoint():
+                yield outer
             return
-        async with self._lock:
-            transaction, outer = Transaction(self._opened()), _transactions.get()
-            _transactions.set((*outer, transaction))
-            try:
-                await transaction.begin()
-                yield transaction
-                self._opened()  # it may have been replaced meanwhile
-                await transaction.commit()
-            except BaseException:
-                await transaction.roll_back()
-                raise
-            finally:
-                _transactions.set(outer)
+        async with self._lock, transacting(self._opened()) as transaction:
+            yield transaction
+            self._opened()  # it may have been replaced meanwhile
 
     async def backup(self, directory: Path | None = None, *, keep: int = 5, name: str) -> Path:
         """Copy the database, as of one moment, to `{database}.{name}.backup`; returns its path.
@@ -217,11 +227,12 @@ class SQLiteStore:
             raise ValueError(
                 f"keep must be 1 or more, not {keep}: the new backup stays in any case"
             )
-        if self._joined():
+        if joined(self._database):
             raise StoreError(f"Can't back up {self._path} inside a transaction: do it before.")
         target = backup_path(self._path, directory or self._backup_dir, name)
         async with self._turn() as database:
             try:
+                remove_stale(self._path, target.parent)
                 check_space(self._path, target, await database.size())
                 with new_backup(self._path, target) as copy:
                     await finish(database.copy_into(copy))
@@ -233,19 +244,15 @@ class SQLiteStore:
         return target
 
     @asynccontextmanager
-    async def _turn(self) -> "AsyncIterator[Database]":
+    async def _turn(self) -> AsyncIterator[Database]:
         """The connection: at once inside our own transaction, else after those of other tasks."""
-        if joined := self._joined():
-            yield joined.database()
+        if outer := joined(self._database):
+            yield outer.database()
         else:
             async with self._lock:
                 yield self._opened()
 
-    def _joined(self) -> "Transaction | None":
-        open_ones = (each for each in _transactions.get() if each.is_open_on(self._database))
-        return next(open_ones, None)
-
-    def _opened(self) -> "Database":
+    def _opened(self) -> Database:
         if self._database is None:
             raise StoreError(f"The database {self._path} isn't open: `async with` or `open()` it.")
         if _identity(self._path) != self._file:
@@ -257,7 +264,7 @@ class SQLiteStore:
             )
         return self._database
 
-    async def _connect(self) -> "Database":
+    async def _connect(self) -> Database:
         database = await connect(self._path, self._mode(), self._table, self._busy_timeout)
         try:
             await database.prepare(self._read_only)
@@ -280,89 +287,6 @@ class SQLiteStore:
         if not os.path.isdir(path.parent):
             raise StoreError(f"Can't create the database {path}: there is no folder {path.parent}.")
         return "rwc"
-
-
-class Transaction:
-    """An open transaction of a `SQLiteStore`: all that it writes is committed, or nothing."""
-
-    def __init__(self, database: "Database") -> None:
-        self._database = database
-        self._open = True
-        self._savepoints = 0
-
-    async def load_rows(self) -> list[tuple[str, Raw]]:
-        """All rows of the three families, with what this transaction wrote."""
-        return await self.database().load_rows()
-
-    async def version(self) -> tuple[int, int]:
-        """The store's token; equal to one from before the transaction if nobody wrote since."""
-        return await self.database().version()
-
-    async def write(self, rows: Sequence[RowChange]) -> bool:
-        """Write each row if it still is as in `before`; False if one isn't, and then roll back.
-
-        `before` None inserts (and replaces a stored NULL, nothing else), `after` None deletes. A
-        False leaves some rows written: call it in a `savepoint()` and leave that by an exception.
-        Many rows in one call are cheap, many calls aren't: each crosses into SQLite's thread.
-        """
-        if len({row.key for row in rows}) < len(rows):
-            raise ValueError("a key occurs twice in one write; write its last value only")
-        for sql, parameters in self._database.table.changes(rows):
-            if await self.database().run_many(sql, parameters) != len(parameters):
-                return False
-        return True
-
-    @asynccontextmanager
-    async def savepoint(self) -> AsyncIterator[None]:
-        """What is written in here stays if it ends normally and is undone if it raises.
-
-        They nest, but belong to one task at a time: SQLite keeps a single stack of them.
-        """
-        self._savepoints += 1
-        name = f"unit_{self._savepoints}"
-        try:
-            await self.database().run(f"SAVEPOINT {name}")
-            yield
-            await self.database().run(f"RELEASE {name}")
-        except BaseException:
-            await finish(self._database.roll_back_to(name))
-            raise
-
-    def database(self) -> "Database":
-        """The connection, if the transaction is still on.
-
-        After some errors (a full disk) SQLite has rolled everything back by itself. What came next
-        would be written one by one, and stay.
-        """
-        if not self._open:
-            raise StoreError("This transaction has ended: start another.")
-        if not self._database.in_transaction:
-            raise StoreError(
-                "SQLite gave up this transaction: nothing of it is written; start again."
-            )
-        return self._database
-
-    def is_open_on(self, database: "Database | None") -> bool:
-        """Whether it runs on this very connection."""
-        return self._open and self._database is database
-
-    async def begin(self) -> None:
-        """Take the right to write now: taken later, it can be refused because of what was read."""
-        await self._database.begin()
-
-    async def commit(self) -> None:
-        """Make everything last, even if we are cancelled meanwhile."""
-        database, self._open = self.database(), False
-        await finish(database.run("COMMIT"))
-
-    async def roll_back(self) -> None:
-        """Undo everything, even if we are cancelled meanwhile; nothing if nothing was begun."""
-        self._open = False
-        await finish(self._database.roll_back())
-
-
-_transactions: ContextVar[tuple[Transaction, ...]] = ContextVar("transactions", default=())
-"""The transactions that the running task is in, one for each store."""
 
 
 class InMemoryStore:

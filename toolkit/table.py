@@ -9,11 +9,11 @@ from functools import partial
 from typing import NamedTuple
 
 from toolkit.errors import StoreError
-from toolkit.records import FAMILIES, Raw
+from toolkit.records import FAMILIES, NULL, Raw
 
 
 class RowChange(NamedTuple):
-    """A row as it must be found, and as it is to be left; None is no row (or a stored NULL)."""
+    """A row as it must be found, and as it is to be left; None is no row, NULL a stored NULL."""
 
     key: str
     before: Raw
@@ -21,7 +21,7 @@ class RowChange(NamedTuple):
 
 
 _TEXT = "CAST(? AS TEXT)"
-_NO_ROW, _PLAIN, _ESCAPED = "NULL", "?{}", "CAST(?{} AS TEXT)"
+_NO_ROW, _PLAIN, _CAST = "NULL", "?{}", "CAST(?{} AS TEXT)"
 
 
 class Table:
@@ -39,7 +39,10 @@ class Table:
         self.get = f"SELECT {value} FROM {table} WHERE {key} = {_TEXT}"
         self.keys = f"SELECT {key} FROM {table} WHERE {within}"
         self.families = " UNION ALL ".join([family] * len(FAMILIES))
-        self.upsert = self._upsert(_TEXT, _TEXT)
+        self.upsert = (
+            f"INSERT INTO {table} ({key}, {value}) VALUES ({_TEXT}, {_TEXT}) "
+            f"ON CONFLICT ({key}) DO UPDATE SET {value} = excluded.{value}"
+        )
 
     def changes(self, rows: Sequence[RowChange]) -> list[tuple[str, list[tuple[Raw, ...]]]]:
         """The few statements that make these changes, each with the parameters of all its rows."""
@@ -53,20 +56,16 @@ class Table:
         table, key_column, value = self._columns
         key, before, after = (kind.format(number) for number, kind in enumerate(kinds, 1))
         where = f"WHERE {key_column} = {key} AND {value} IS {before}"
-        if before == after:
+        if before == after == _NO_ROW:
             raise ValueError("a change from no row to no row is none")
         if before == _NO_ROW:
-            return f"{self._upsert(key, after)} WHERE {value} IS ?2"
+            return (
+                f"INSERT INTO {table} ({key_column}, {value}) SELECT {key}, {after} "
+                f"WHERE ?2 IS NULL ON CONFLICT ({key_column}) DO NOTHING"
+            )
         if after == _NO_ROW:
             return f"DELETE FROM {table} {where} AND ?3 IS NULL"
         return f"UPDATE {table} SET {value} = {after} {where}"
-
-    def _upsert(self, key: str, after: str) -> str:
-        table, key_column, value = self._columns
-        return (
-            f"INSERT INTO {table} ({key_column}, {value}) VALUES ({key}, {after}) "
-            f"ON CONFLICT ({key_column}) DO UPDATE SET {value} = excluded.{value}"
-        )
 
 
 def key_range(prefix: str) -> tuple[bytes, bytes | None]:
@@ -83,23 +82,27 @@ def _kind(raw: Raw) -> str:
     """How a value is bound, as SQL to be numbered."""
     if raw is None:
         return _NO_ROW
+    if raw is NULL:
+        return _CAST  # which leaves NULL what it is
     if isinstance(raw, str):
         try:
             raw.encode()
         except UnicodeEncodeError:
-            return _ESCAPED
+            return _CAST
     return _PLAIN
 
 
 def _bind(kinds: tuple[str, ...], group: list[tuple[Raw, ...]]) -> list[tuple[Raw, ...]]:
-    """The rows as parameters: themselves, but for text that isn't UTF-8."""
-    if _ESCAPED not in kinds:
+    """The rows as parameters: themselves, but for NULL and for text that isn't UTF-8."""
+    if _CAST not in kinds:
         return group
     return [tuple(map(_bind_one, kinds, row)) for row in group]
 
 
 def _bind_one(kind: str, raw: Raw) -> Raw:
-    return encode(raw) if isinstance(raw, str) and kind == _ESCAPED else raw
+    if raw is NULL:
+        return None
+    return encode(raw) if isinstance(raw, str) and kind == _CAST else raw
 
 
 def encode(text: str) -> bytes:

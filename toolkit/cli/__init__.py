@@ -12,9 +12,8 @@ from collections.abc import Sequence
 import click
 
 from toolkit.cli.commands import matrix_drift
-from toolkit.cli.words import Cancelled, hide_token
+from toolkit.cli.words import Cancelled, say, say_lines
 from toolkit.errors import ToolkitError
-from toolkit.visible import visible
 
 ERROR = 1
 
@@ -46,8 +45,8 @@ def _explain(error: Exception, debug: bool) -> int:
     if isinstance(error, BrokenPipeError):
         return _close_quietly()
     if debug and not isinstance(error, click.ClickException | click.Abort | Cancelled):
-        click.echo(hide_token("".join(traceback.format_exception(error))), err=True)
-    _tell(_sentence(error, debug))
+        say_lines("".join(traceback.format_exception(error)))
+    say(_sentence(error, debug))
     return ERROR
 
 
@@ -64,11 +63,6 @@ def _sentence(error: Exception, debug: bool) -> str:
         return f"Error: {error}"
     hint = "" if debug else " With --debug you see where."
     return f"Error: unexpected {type(error).__name__}, which is a bug in matrix-drift.{hint}"
-
-
-def _tell(words: str) -> None:
-    """Errors quote what strangers wrote: keys, names, a homeserver's words."""
-    click.echo(visible(hide_token(words), 2_000), err=True)
 
 
 def _close_quietly() -> int:

@@ -35,12 +35,23 @@ def hide_token(text: str) -> str:
 
 def say(words: str) -> None:
     """One line to the person; results go elsewhere."""
-    click.echo(visible(hide_token(words), 2_000), err=True)
+    click.echo(_plain(words), err=True)
+
+
+def say_lines(words: str) -> None:
+    """Several lines, such as a traceback; whatever else would move the cursor is made visible."""
+    for line in words.rstrip("\n").split("\n"):
+        say(line)
 
 
 def agree(question: str) -> bool:
     """Ask on the terminal. Whoever sits there may also press Ctrl+C."""
-    return click.confirm(question, default=False, err=True)
+    return click.confirm(_plain(question), default=False, err=True)
+
+
+def _plain(words: str) -> str:
+    """Words quote what strangers wrote: keys, names, a homeserver's answers."""
+    return visible(hide_token(words), 2_000)
 
 
 def someone_there() -> bool:
@@ -72,6 +83,6 @@ def _bar(doing: str) -> Iterator[Progress]:
         def tell(done: int, total: int, word: str) -> None:
             bar.update(task, completed=done, total=total or None)
             if word:
-                console.print(Text(visible(hide_token(word), 2_000)))
+                console.print(Text(_plain(word)))
 
         yield tell

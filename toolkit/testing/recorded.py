@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple, Self
 
-from toolkit.records import Raw
+from toolkit.records import NULL, Raw
 from toolkit.snapshot import Snapshot, load_snapshot
 from toolkit.testing.demo import DemoWorld
 from toolkit.testing.fake import FakeHomeserver
@@ -60,7 +60,8 @@ class Recorded:
         """Make the bot's database; what a row holds is as it was, be it JSON or not."""
         with closing(sqlite3.connect(path)) as database, database:
             database.execute("CREATE TABLE kv (key TEXT PRIMARY KEY, value TEXT)")
-            database.executemany("INSERT INTO kv VALUES (?, ?)", self.rows.items())
+            rows = [(key, None if raw is NULL else raw) for key, raw in self.rows.items()]
+            database.executemany("INSERT INTO kv VALUES (?, ?)", rows)
 
     def world(self, served: Served) -> DemoWorld:
         """The same as a real demo has, with what a planner must say about it."""

@@ -1,0 +1,40 @@
+"""What units that were agreed to may not be written together."""
+
+from __future__ import annotations
+
+import itertools
+
+from tests.bench import ALICE, BOB
+from toolkit.decisions import second_spaces
+from toolkit.model import Status, Unit, UnitKind
+
+
+def unit(unit_id: str, owner: str | None, space_id: str | None) -> Unit:
+    return Unit(
+        id=unit_id,
+        kind=UnitKind.USER if unit_id in (ALICE, "!z") else UnitKind.ROOM,
+        status=Status.CONFLICT,
+        findings=(),
+        owner=owner,
+        space_id=space_id,
+    )
+
+
+def test_a_user_is_given_one_space_and_the_order_of_units_says_nothing() -> None:
+    units = [
+        unit(ALICE, ALICE, "!one"),
+        unit("!a", ALICE, "!two"),
+        unit("!b", ALICE, "!one"),
+        unit("!c", BOB, "!two"),
+        unit("!d", BOB, None),
+        unit("!z", BOB, "!two"),  # the user row of a guess, called by its Space
+    ]
+    why = "in the same run {} was given the Space {}; look again"
+    expected = {"!a": why.format(ALICE, "!one"), "!d": why.format(BOB, "!two")}
+    for order in itertools.permutations(units):
+        assert second_spaces(order) == expected
+
+
+def test_units_of_nobody_are_never_in_each_others_way() -> None:
+    """Those of an undo, say, rest on nothing but their rows."""
+    assert second_spaces([unit("!a", None, "!one"), unit("!b", None, "!two")]) == {}
