@@ -50,6 +50,24 @@ def hostile(path: Path) -> Bench:
     return bench
 
 
+def disputed(path: Path) -> Bench:
+    """Carol has left; Dora's chat was Olga's by its row; two Spaces were made for Eva."""
+    world = World(BOT)
+    world.space("!carol", owner="@carol:hs")
+    world.chat("!c1", "!carol", "Чат 1", owner="@carol:hs")
+    for room in ("!carol", "!c1"):
+        world.member(room, "@carol:hs", "leave")
+    world.space("!dora", owner="@dora:hs")
+    world.chat("!d1", "!dora", "Чат 1", owner="@dora:hs")
+    for space, chat in (("!eva1", "!e1"), ("!eva2", "!e2")):
+        world.space(space, owner="@eva:hs")
+        world.chat(chat, space, f"Чат {chat[-1]}", owner="@eva:hs")
+    bench = Bench(path, world)
+    rows = right_rows("@olga:hs", "!dora", {"C1": "!d1"})
+    bench.fill({room_key("!d1"): rows[room_key("!d1")]})
+    return bench
+
+
 def many(path: Path, rooms: int = 5000) -> Bench:
     """So many rooms without rows, ten a user; every tenth user's are in sync."""
     world, rows = World(BOT), {}
@@ -68,7 +86,14 @@ def many(path: Path, rooms: int = 5000) -> Bench:
     return bench
 
 
-WORLDS = {"small": small, "none": none, "one": one, "hostile": hostile, "many": many}
+WORLDS = {
+    "small": small,
+    "none": none,
+    "one": one,
+    "hostile": hostile,
+    "disputed": disputed,
+    "many": many,
+}
 
 
 async def show(world: str, path: Path) -> tuple[FakeHomeserver, Session]:

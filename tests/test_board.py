@@ -3,6 +3,7 @@
 import asyncio
 import threading
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ from toolkit.errors import ToolkitError
 from toolkit.ledger import Vote
 from toolkit.model import Choices, Status
 from toolkit.records import chat_key, load_records, room_key, user_key
+from toolkit.road import Repairs
 from toolkit.session import Session
 from toolkit.testing import FakeHomeserver
 
@@ -362,9 +364,7 @@ class TestApplying:
     async def test_a_homeserver_that_is_gone_is_one_sentence(self, bench: Bench) -> None:
         async with FakeHomeserver(bench.world.rooms, BOT, TOKEN) as server:
             model = find_model(await look(bench, server))
-        model.session._sides = type(model.session._sides)(
-            **{**vars(model.session._sides), "deadline": 1.0}
-        )
+        model.session._road = Repairs(replace(model.session._road.sides, deadline=1.0))
         model.decide("!a1", "approve")
         before = bench.bytes()
         with pytest.raises(ToolkitError):

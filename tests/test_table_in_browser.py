@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import re
+import signal
 import sqlite3
 from collections.abc import Callable, Iterator
 from contextlib import closing
@@ -159,6 +161,8 @@ class TestDeciding:
         board.button(re.compile(r"^Apply \d")).click()
         board.said("Written:")
         board.said("running bot")
+        board.said("History takes this back")
+        assert "session." not in board.board.locator(".md-message").inner_text()
         assert board.stored(room_key("!a1"))["matrix_user_id"] == ALICE
         assert board.stored(room_key("!a9"))["chat_id"] == "C4"
         assert board.stored(room_key("!a2"))["space_id"] == "!elsewhere"
@@ -225,6 +229,46 @@ class TestDeciding:
         assert content(board.path) == before
 
 
+class TestChoosing:
+    def settle(self, board: Table, unit: str, *options: str) -> None:
+        """Open a unit, try the options one after the other, approve with the last, and apply."""
+        board.button(f"Details of {unit}").click()
+        board.said("Your choice", ".md-title")
+        for option in options:
+            board.button(f"{option} for {unit}").click()
+            board.said(f"Picked for {unit}: {option}")
+        board.button(f"Approve with {options[-1]}: {unit}").click()
+        board.approved("Apply 1")
+        board.button(re.compile(r"^Apply \d")).click()
+        board.said("Written:")
+
+    def test_which_owner_where_rows_and_members_disagree(self, table: Open) -> None:
+        board = table("disputed")
+        self.settle(board, "C1 of @dora:hs", "owner @olga:hs", "owner @dora:hs")
+        assert board.stored(room_key("!d1"))["matrix_user_id"] == "@dora:hs"
+        assert board.stored(chat_key("@dora:hs", "C1"))["surface_ref"] == "!d1"
+        assert board.stored(user_key("@dora:hs"))["space_id"] == "!dora"
+        assert board.stored(chat_key("@olga:hs", "C1")) is None
+
+    def test_an_owner_who_has_left(self, table: Open) -> None:
+        board = table("disputed")
+        self.settle(board, "user row of @carol:hs", "owner @carol:hs")
+        assert board.stored(user_key("@carol:hs"))["space_id"] == "!carol"
+        assert board.stored(room_key("!c1")) is None
+
+    def test_which_space_of_two(self, table: Open) -> None:
+        board = table("disputed")
+        self.settle(board, "user row of @eva:hs", "Space !eva1", "Space !eva2")
+        assert board.stored(user_key("@eva:hs"))["space_id"] == "!eva2"
+        board.button("Approve C2 of @eva:hs").click()
+        board.approved("Apply 1 room, 2 rows")
+        board.button(re.compile(r"^Apply \d")).click()
+        board.said("Written: 2 rows")
+        assert board.stored(room_key("!e2"))["space_id"] == "!eva2"
+        assert board.stored(room_key("!e1")) is None
+        board.page.assert_harmless()
+
+
 class TestOnce:
     def test_a_double_click_on_apply_is_one_run(self, table: Open) -> None:
         board = table()
@@ -285,10 +329,61 @@ class TestOnce:
             board.button(re.compile(r"^Apply \d")).click()
             second.get_by_role("button", name=re.compile(r"^Apply \d")).click()
             board.said("Written:")
-            second.locator(".md-message", has_text="Written:").wait_for()
+            ended = re.compile("Written:|Another notebook or command")  # as quick as we were
+            second.locator(".md-message", has_text=ended).wait_for()
             page.settle()
         written = [e for run in board.runs() for e in run["entries"] if e["outcome"] == "applied"]
         assert [entry["unit"] for entry in written] == ["!a1"]
+
+    def test_a_second_kernel_is_refused_while_the_first_writes(
+        self, table: Open, chromium: Browser, lab: Lab
+    ) -> None:
+        from tests.browser import NotebookPage
+
+        board = table("many")
+        with NotebookPage(chromium, lab) as page:
+            lab.write("busy.ipynb", [OPEN.format(world="many", path=str(board.path)), REVIEW])
+            page.open("busy.ipynb").run_all()
+            second = page.page.locator(".md-board")
+            board.button("Approve all").click()
+            board.button(re.compile(r"^Approve 5,\d")).click()
+            board.approved("Apply 5,000 rooms")
+            second.get_by_role("button", name="Approve user row of @u0:hs").click()
+            second.locator(".md-apply", has_text=re.compile(r"^Apply \d")).wait_for()
+            board.button(re.compile(r"^Apply \d")).click()
+            board.said(re.compile("[0-9]+ of"), ".md-foot")
+            second.get_by_role("button", name=re.compile(r"^Apply \d")).click()
+            second.locator(".md-message", has_text="Another notebook or command").wait_for()
+            board.said("Written: 10,500 rows")
+            assert len(board.runs()) == 1
+            second.get_by_role("button", name=re.compile(r"^Apply \d")).click()
+            second.locator(".md-message", has_text="Written: 0 rows").wait_for()
+            page.settle()
+        assert len(board.runs()) == 1
+
+    def test_a_killed_kernel_stands_in_nobodys_way(
+        self, table: Open, chromium: Browser, lab: Lab
+    ) -> None:
+        from tests.browser import NotebookPage
+
+        board = table()
+        hold = f"""from pathlib import Path
+from toolkit.lock import hold_lock
+held = hold_lock(Path({str(board.path)!r}))
+held.__enter__()"""
+        board.button(f"Approve C1 of {ALICE}").click()
+        board.approved("Apply 1 room")
+        with NotebookPage(chromium, lab) as page:
+            lab.write("killed.ipynb", [hold])
+            page.open("killed.ipynb").run_all()
+            board.button(re.compile(r"^Apply \d")).click()
+            board.said("Another notebook or command is writing")
+            assert board.stored(room_key("!a1")) is None
+            os.kill(page.evaluate("__import__('os').getpid()"), signal.SIGKILL)
+            board.page.page.wait_for_timeout(500)
+            board.button(re.compile(r"^Apply \d")).click()
+            board.said("Written: 2 rows")
+        assert board.stored(room_key("!a1"))
 
 
 class TestAgain:
@@ -380,6 +475,24 @@ class TestMany:
         board.button(re.compile("^all")).click()
         board.button("skipped 501").click()
         board.said("it is a Space", ".md-row")
+
+    def test_a_narrow_window_sorts_too(self, table: Open) -> None:
+        board = table("many")
+        sorting = board.board.get_by_label("sort by")
+        assert not sorting.is_visible()
+        board.page.page.set_viewport_size({"width": 700, "height": 900})
+        sorting.focus()
+        sorting.select_option("Owner, descending")
+        board.said("@u499:hs", ".md-row")
+        assert "@u499:hs" in board.board.locator(".md-row").first.inner_text()
+        assert board.focused() != "OUTSIDE"
+        board.page.page.set_viewport_size({"width": 1280, "height": 900})
+        board.board.locator("[aria-sort=descending]", has_text="Owner").wait_for()
+        assert not sorting.is_visible() and board.focused() != "OUTSIDE"
+        board.page.page.set_viewport_size({"width": 700, "height": 900})
+        sorting.select_option("as planned")
+        board.said("@u0:hs", ".md-row")
+        assert "@u0:hs" in board.board.locator(".md-row").first.inner_text()
 
 
 class TestOneAndNone:

@@ -69,12 +69,13 @@ def find_chat_ids(
         for room_id, versions in chats.items()
     }
     found |= unread
-    if choices:
-        found |= {
-            room_id: _choose(room_id, choice.chat_id, found)
-            for room_id in chats
-            if (choice := choices.get(room_id)) and choice.chat_id is not None
-        }
+    picked = {
+        room_id: choice.chat_id
+        for room_id in (chats if choices else ())
+        if (choice := choices.get(room_id)) and choice.chat_id is not None
+    }
+    if picked:
+        found |= _pick(picked, found, chats, owner, context)
     _settle_duplicates(found)
     if any(answer.code for answer in found.values()):
         _propose_by_creation(found, chats)
@@ -175,14 +176,48 @@ def find_told_ids(room: RoomState, context: Context) -> list[str]:
     return [chat_id for chat_id in told if chat_id]
 
 
-def _choose(room_id: str, chosen: str, found: Mapping[str, ChatId]) -> ChatId:
-    """A human's pick counts unless it is no chat id or another room's certain one."""
-    own = found[room_id]
+def _pick(
+    picked: Mapping[str, str],
+    found: Mapping[str, ChatId],
+    chats: Mapping[str, tuple[RoomState, ...]],
+    owner: str,
+    context: Context,
+) -> dict[str, ChatId]:
+    """The answers for rooms that a human picked an id for, each as if it were the only pick."""
+    standing = dict(found)
+    _settle_duplicates(standing)
+    room_of = {version.room_id: room for room in chats for version in chats[room]}
+    answers = {}
+    for room_id, chosen in picked.items():
+        row = context.naming.local.chats.get((owner, chosen))
+        at = room_of.get(row.surface_ref, row.surface_ref) if row else ""
+        answers[room_id] = _choose(room_id, chosen, standing, at, found[room_id])
+    return answers
+
+
+def _choose(
+    room_id: str, chosen: str, standing: Mapping[str, ChatId], at: str, own: ChatId
+) -> ChatId:
+    """A human's pick counts unless it is no chat id, or is taken.
+
+    An id in dispute may be given to one of those who claim it. `standing` is how it is without picks,
+    `at` where the id's chat row points, `own` what was found for the room by itself.
+    """
     if not chat_number(chosen):
         return _refuse(own, "the chosen chat id is not one: it must be C and a number, such as C4")
-    claimants = {other for other, answer in found.items() if chosen in dict(answer.claims)}
-    if claimants and room_id not in claimants:
-        return _refuse(own, f"the chosen chat id {chosen} is claimed by another room")
+    others = {
+        other: rung
+        for other, answer in standing.items()
+        for claimed, rung in reversed(answer.claims)  # the strongest comes last, and stays
+        if claimed == chosen and other != room_id
+    }
+    is_open = at in standing and not standing[at].certain
+    if any(claimed == chosen for claimed, _ in own.claims):
+        others = {o: rung for o, rung in others.items() if standing[o].certain and not is_open}
+    elif is_open and at != room_id:
+        others.setdefault(at, Rung.CHAT_ROW)
+    if others:
+        return _refuse(own, _taken(chosen, *min(others.items())))
     return ChatId(chosen, Evidence(Rung.CHOICE), claims=((chosen, Rung.CHOICE),))
 
 
@@ -212,15 +247,19 @@ def _settle_duplicates(found: dict[str, ChatId]) -> None:
         rooms = set(several)
         if len(rooms) < 2:
             continue
-        ranks = sorted(best[chat_id, room_id] for room_id in rooms)
-        for room_id in rooms:
-            winner = best[chat_id, room_id] == ranks[0] < ranks[1]
-            if not winner and found[room_id].chat_id == chat_id:
-                found[room_id] = msgspec.structs.replace(
-                    found[room_id],
-                    code=Code.DUPLICATE_CHAT_ID,
-                    cause=_duplicate(chat_id, len(rooms)),
-                )
+        ranked = sorted((best[chat_id, room_id], room_id) for room_id in rooms)
+        alone = ranked[0][1] if ranked[0][0] < ranked[1][0] else None
+        for _, room_id in ranked:
+            answer = found[room_id]
+            if room_id == alone or answer.chat_id != chat_id:
+                continue
+            rival = next(other for _, other in ranked if other != room_id)
+            cause = _duplicate(chat_id, len(rooms))
+            if found[rival].evidence.rung is Rung.CHOICE:
+                cause = _GIVEN.format(chat_id, rival)
+            found[room_id] = msgspec.structs.replace(
+                answer, code=Code.DUPLICATE_CHAT_ID, cause=f"{answer.cause} {cause}".strip()
+            )
 
 
 def _propose_by_creation(
@@ -285,6 +324,13 @@ def _disagree(claims: Sequence[tuple[str, Rung]]) -> str:
     return f"the evidence disagrees about which chat this room is: {said}"
 
 
+def _taken(chat_id: str, room_id: str, rung: Rung) -> str:
+    return (
+        f"the chosen chat id {chat_id} is taken: another room, {room_id}, claims it by its "
+        f"{rung.value.replace('_', ' ')}; pick another, or first give that room another one and apply that"
+    )
+
+
 def _duplicate(chat_id: str, rooms: int) -> str:
     return (
         f"{rooms} rooms claim to be {chat_id}: a reset that made new rooms beside the old ones leaves "
@@ -292,6 +338,7 @@ def _duplicate(chat_id: str, rooms: int) -> str:
     )
 
 
+_GIVEN = "chat id {} was chosen for another room, {}; pick another for one of the two"
 _FOREIGN_NAME = (
     "only the room's name tells the number, and somebody else than the bot wrote that name"
 )

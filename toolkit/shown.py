@@ -151,6 +151,10 @@ class Applied(dict[str, Any]):
         self.cancelled = cancelled
 
     def __repr__(self) -> str:
+        return self.say("await session.undo() takes this back")
+
+    def say(self, undo: str) -> str:
+        """What was done, with how it is undone where that can be."""
         lines = [f"Written: {count_of(self.rows, 'row')}."]
         if self.cancelled:
             lines[0] = f"Cancelled. {lines[0]}"
@@ -158,7 +162,7 @@ class Applied(dict[str, Any]):
             lines.append(f"Left alone: {visible(unit)}: {visible(why, 500)}")
         lines += _more(len(self.stale))
         if self.rows and self.run and not self._undo:
-            lines.append("A backup was made before; await session.undo() takes this back.")
+            lines.append(f"A backup was made before; {undo}.")
         if self.rows:
             lines.append(
                 "A running bot still has the old rows in memory: let it reload them, or restart it."

@@ -8,6 +8,7 @@ from weakref import WeakValueDictionary
 
 from toolkit.board.model import ReviewModel
 from toolkit.session import Session
+from toolkit.shadow import ShadowRun
 
 if TYPE_CHECKING:
     from toolkit.board.table import ReviewTable
@@ -28,14 +29,15 @@ def find_model(session: Session) -> ReviewModel:
     return model
 
 
-def review(session: Session) -> "ReviewTable":
+def review(what: Session | ShadowRun) -> "ReviewTable":
     """A table of what isn't in sync, to look at, decide, apply and take back with mouse or keys.
 
-    Show it as often as you like: it is a view of the session, and decisions made in cells show in it.
+    Of a shadow run: of what its function would have written. Show it as often as you like: it is a
+    view of the session (`run.session`), and decisions made in cells show in it.
     """
     from toolkit.board.table import ReviewTable
 
-    model = find_model(session)
+    model = find_model(what.session if isinstance(what, ShadowRun) else what)
     table = _tables.get(id(model))
     if table is None:
         table = _tables[id(model)] = ReviewTable(model)

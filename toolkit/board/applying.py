@@ -92,7 +92,8 @@ class Applying:
             self._end(refused(visible(f"The run failed: {type(error).__name__}: {error}", LONG)))
             raise
         self.results = self._outcomes(applied)
-        self._end(Answer(repr(applied), accepted=not applied.stale and not applied.cancelled))
+        accepted = not applied.stale and not applied.cancelled
+        self._end(Answer(applied.say("History takes this back"), accepted=accepted))
         return applied
 
     def _end(self, answer: Answer) -> None:

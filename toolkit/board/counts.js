@@ -4,6 +4,7 @@
 Object.assign(Board.prototype, {
   fill() {
     const {state} = this;
+    this.fillAbout();
     this.fillChips();
     const {"in sync": right = 0, skipped = 0} = state.quiet;
     setText(this.switchWords, `show ${right.toLocaleString("en")} in sync and ${skipped.toLocaleString("en")} skipped`);
@@ -19,6 +20,17 @@ Object.assign(Board.prototype, {
     setText(this.far, state.running ? `${state.done} of ${state.total} ${state.word}` : state.apply ? note : state.besides ?? "");
     this.say(state.message, state.failed);
     this.fillAll();
+  },
+
+  // Of a shadow run: whose it was, what was refused, and how it ended.
+  fillAbout() {
+    const {about} = this.state;
+    this.about.hidden = !about?.length;
+    // Each unit wants a yes of its own, and nothing was compared that could be in sync.
+    this.all.hidden = this.switchWords.parentNode.hidden = !this.about.hidden;
+    if (about && this.about.childElementCount !== about.length) {
+      this.about.replaceChildren(...about.map((line, at) => h(at ? "div" : "strong", {}, line)));
+    }
   },
 
   fillChips() {
@@ -67,6 +79,6 @@ Object.assign(Board.prototype, {
     enable(this.all, count);
     this.empty.hidden = this.shown.length > 0 || !this.history.hidden;
     this.grid.classList.toggle("md-none", !this.shown.length);
-    setText(this.empty, this.lines.some(line => !line.finished) ? "Nothing matches this filter." : "Nothing to decide: everything is in sync.");
+    setText(this.empty, this.lines.some(line => !line.finished) ? "Nothing matches this filter." : this.state.about?.length ? "Nothing is left of it to decide." : "Nothing to decide: everything is in sync.");
   },
 });

@@ -60,7 +60,7 @@ class Item:
 
     `label` says which unit it is, differently for each. `options` are the choices that would settle
     it, and `picked` says in words what was chosen so far. `again` is a decision that no longer holds,
-    since it was about another change.
+    since it was about another change. `barred` says why it is only shown.
     """
 
     unit: str
@@ -82,6 +82,7 @@ class Item:
     choices: Choices = NO_CHOICES
     picked: str = ""
     again: str = ""
+    barred: str = ""
     result: Result | None = None
 
     @property
@@ -165,15 +166,15 @@ class Lines:
         self.remote = remote
         self._made: dict[str, tuple[Unit, Item]] = {}
 
-    def list(self, plan: Plan, offering: Offering) -> list[Item]:
+    def list(self, plan: Plan, offering: Offering | None) -> list[Item]:
         """In the plan's order, undecided, each with a label of its own."""
         self._made = {unit.id: (unit, self._line(unit, offering)) for unit in plan.units}
         items = [item for _, item in self._made.values()]
         return _tell_apart(_tell_apart(items, _SHORT_ID), LONG)
 
-    def _line(self, unit: Unit, offering: Offering) -> Item:
+    def _line(self, unit: Unit, offering: Offering | None) -> Item:
         known, item = self._made.get(unit.id, (None, None))
-        offers = offering.offers(unit)
+        offers = offering.offers(unit) if offering else NO_OFFERS
         if item is not None and known == unit and item.offers == offers:
             return item
         return make_item(unit, offers, self.remote)
@@ -202,6 +203,14 @@ def make_item(unit: Unit, offers: Offers, remote: RemoteState) -> Item:
         choices=unit.choices,
         picked=say_choices(unit.choices),
     )
+
+
+def bar_item(item: Item, why: str) -> Item:
+    """The same line where nothing can be agreed to; without a reason it stays as it is."""
+    if not why:
+        return item
+    words = visible(why, LONG)
+    return replace(item, change="", rows=0, barred=words, action=f"shown only: {words}")
 
 
 def make_details(item: Item, unit: Unit) -> Details:

@@ -1,11 +1,13 @@
 """What a view in a browser may ask for: a closed list, and whatever else arrives is refused. Pure."""
 
+from collections.abc import Mapping
 from typing import Any, TypeAlias
 
 import msgspec
 
 from toolkit.board.items import LONG
 from toolkit.errors import ToolkitError
+from toolkit.ledger import Vote
 from toolkit.model import Choices
 from toolkit.visible import visible
 
@@ -119,3 +121,32 @@ def read_message(content: Any) -> Message:
             f"The board asked for what there isn't: {visible(str(error), LONG)}."
         ) from None
     return message
+
+
+class Refused(Exception):
+    """Why something that a view asked for isn't done, in words that are visible."""
+
+
+def read_choices(choices: Choices | Mapping[str, Any]) -> Choices:
+    """Choices as a view sent them."""
+    try:
+        return msgspec.convert(choices, Choices)
+    except msgspec.ValidationError as error:
+        raise Refused(f"The choice can't be read: {visible(str(error))}.") from None
+
+
+def read_vote(vote: Vote | str) -> Vote:
+    """A decision, by its verb or its name."""
+    try:
+        return _VERBS.get(vote) or Vote(vote)
+    except (ValueError, TypeError):
+        names = ", ".join(_VERBS)
+        raise Refused(f"There is no decision {visible(str(vote))}; there are {names}.") from None
+
+
+_VERBS = {
+    "approve": Vote.APPROVED,
+    "reject": Vote.REJECTED,
+    "defer": Vote.DEFERRED,
+    "withdraw": Vote.PENDING,
+}

@@ -8,50 +8,41 @@ import asyncio
 from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import replace
-from operator import is_
 from typing import Any, NamedTuple
 
 import msgspec
 
-from toolkit.agreement import find_unit, why_no_unit
 from toolkit.board.applying import Applying, HowFar
+from toolkit.board.drafts import Drafts
 from toolkit.board.items import (
     LONG,
-    NO_CHOICES,
     Answer,
     Counts,
     Details,
     Item,
-    Lines,
     Moved,
     Result,
     count_items,
     fingerprint_of,
     make_details,
-    make_item,
     refused,
     say_causes,
 )
 from toolkit.board.listeners import Event, Home, Listener, Listeners
+from toolkit.board.listing import Listing
+from toolkit.board.messages import Refused, read_choices, read_vote
 from toolkit.board.moved import find_moved, finished_item, see
-from toolkit.board.offers import Offering, join_choices, say_choices, why_unfit
+from toolkit.board.offers import join_choices, say_choices, why_unfit
 from toolkit.board.past import Opened, Past, list_past, open_run, open_undo
 from toolkit.board.quiet import Quiet, list_quiet
-from toolkit.decisions import Decision
 from toolkit.errors import ToolkitError
 from toolkit.ledger import Vote
-from toolkit.model import Choices, Status, Unit
+from toolkit.model import Choices, Status
 from toolkit.session import Session
 from toolkit.shown import Applied, Decided
 from toolkit.summary import count_of
 from toolkit.visible import visible
 
-_VERBS = {
-    "approve": Vote.APPROVED,
-    "reject": Vote.REJECTED,
-    "defer": Vote.DEFERRED,
-    "withdraw": Vote.PENDING,
-}
 _DONE = {
     Vote.REJECTED: "Skipped {}: its rows stay as they are.",
     Vote.DEFERRED: "Put off {}.",
@@ -68,10 +59,6 @@ class Batch(NamedTuple):
     what: Mapping[str, int]
 
 
-class Refused(Exception):
-    """Why something that a view asked for isn't done, in words that are visible."""
-
-
 class ReviewModel:
     """The one review of a session: units, decisions, picks that are still open, and the apply.
 
@@ -86,12 +73,8 @@ class ReviewModel:
         self._listeners = Listeners()
         self._home = Home()
         self._apply = Applying(session, self._home, self._tell_of_apply, self._notify)
-        self._drafts: dict[str, Choices] = {}
-        self._shown: tuple[Any, ...] = ()
-        self._items: dict[str, Item] = {}
-        self._lines = Lines(session._remote)
-        self._listed: tuple[tuple[Any, ...], list[Item]] = ((), [])
-        self._tried: dict[tuple[str, Choices], tuple[Unit | None, Item | None]] = {}
+        self._drafts = Drafts(session)
+        self._listing = Listing(session, self._drafts, self._apply)
         self._acting = False
         session.subscribe(self._on_session)
 
@@ -107,7 +90,7 @@ class ReviewModel:
         """The units in the plan's order, or those with this status, this vote and this text."""
         return [
             item
-            for item in self._all().values()
+            for item in self._listing.items().values()
             if (not status or item.status == status)
             and (not vote or item.vote == vote)
             and (not text or item.has(text))
@@ -115,11 +98,11 @@ class ReviewModel:
 
     def item(self, unit: str) -> Item | None:
         """One line of the list."""
-        return self._all().get(unit)
+        return self._listing.items().get(unit)
 
     def counts(self) -> Counts:
         """How many units there are by status and by vote, and how much is approved."""
-        return count_items(self._all().values())
+        return count_items(self._listing.items().values())
 
     def details(self, unit: str, choices: Choices | Mapping[str, Any] | None = None) -> Details:
         """A unit opened: facts, rows before and after, and what may still be picked.
@@ -128,12 +111,12 @@ class ReviewModel:
         decided by asking. Raises `ToolkitError` for a unit that isn't in the plan.
         """
         try:
-            known = self._known(unit)
-            picked = self._drafts.get(unit, NO_CHOICES) if choices is None else _read(choices)
+            known = self._listing.item(unit)
+            picked = self._drafts.of(unit) if choices is None else read_choices(choices)
         except Refused as error:
             raise ToolkitError(str(error)) from None
-        found, made = self._try(unit, picked)
-        details = make_details(self._make(made, picked, known), found) if found else Details(known)
+        found, made = self._drafts.try_out(known, picked)
+        details = make_details(made, found) if found else Details(known)
         return replace(details, moved=self._moved(known))
 
     def _moved(self, known: Item) -> Moved | None:
@@ -142,84 +125,6 @@ class ReviewModel:
         if seen is None or result is None or result.state != "stale":
             return None
         return find_moved(seen, result.why, session._plan.unit(known.unit), session._local.rows)
-
-    def _known(self, unit: str) -> Item:
-        item = self._all().get(unit) if isinstance(unit, str) else None
-        if item is not None:
-            return item
-        why = isinstance(unit, str) and why_no_unit(self.session._plan, unit)
-        raise Refused(f"The plan has no unit {visible(str(unit))}{f': {why}' if why else ''}.")
-
-    def _all(self) -> dict[str, Item]:
-        """The lines, made anew when anything has moved, whoever has moved it."""
-        session = self.session
-        shown = (session._plan, session._local, session._ledger, self.results, self._drafts)
-        if _same(shown, self._shown):
-            return self._items
-        plain = self._list()
-        known = {item.unit for item in plain}
-        self._drafts = {unit: picked for unit, picked in self._drafts.items() if unit in known}
-        votes, moved = session._votes(), session._ledger.moved(session._plan)
-        self._items = {item.unit: self._decided(item, votes, moved) for item in plain}
-        self._shown = (*shown[:-1], self._drafts)
-        return self._items
-
-    def _list(self) -> list[Item]:
-        """The lines without decisions, which are the same for the same plan."""
-        session = self.session
-        about = (session._plan, session._local, session._remote)
-        if not _same(about, self._listed[0]):
-            if self._lines.remote is not session._remote:
-                self._lines = Lines(session._remote)
-            offering = Offering(session._plan, session._local)
-            self._listed, self._tried = (about, self._lines.list(session._plan, offering)), {}
-        return self._listed[1]
-
-    def _decided(self, item: Item, votes: Mapping[str, Vote], moved: set[str]) -> Item:
-        vote, result = votes.get(item.unit, Vote.PENDING), self.results.get(item.unit)
-        again = ""
-        if item.unit in moved and vote is Vote.PENDING:
-            again = self.session._ledger.votes[item.unit][0].value
-        if vote is not item.vote or result or again:
-            item = replace(item, vote=vote, again=again, result=result)
-        picked = self._drafts.get(item.unit)
-        return item if picked is None else self._make(self._try(item.unit, picked)[1], picked, item)
-
-    def _make(self, made: Item | None, picked: Choices, known: Item) -> Item:
-        """The line as it would be with these picks; what it is called and counted as stays."""
-        if made is None or picked == NO_CHOICES:
-            return known
-        options = (*known.options, *(o for o in made.options if o not in known.options))
-        return replace(
-            made,
-            unit=known.unit,
-            id=known.id,
-            label=known.label,
-            status=known.status,
-            vote=known.vote,
-            again=known.again,
-            result=known.result,
-            options=options,
-            choices=picked,
-            picked=say_choices(picked),
-        )
-
-    def _try(self, unit: str, picked: Choices) -> tuple[Unit | None, Item | None]:
-        """The unit, and its line, if these choices were made; nothing is kept."""
-        session = self.session
-        if picked == NO_CHOICES:
-            return session._plan.unit(unit), None
-        self._list()  # forgets what was tried on another plan
-        if (unit, picked) not in self._tried:
-            ledger = session._ledger.decide(Vote.APPROVED, {unit: Decision(choices=picked)})
-            plan = session._replan(ledger)
-            found = find_unit(plan, unit)
-            offers = Offering(plan, session._local).offers(found) if found else None
-            made = (
-                make_item(found, offers, session._remote) if found and offers is not None else None
-            )
-            self._tried[unit, picked] = found, made
-        return self._tried[unit, picked]
 
     def _on_session(self) -> None:
         """Somebody else, a cell say, has decided, looked again or applied."""
@@ -236,16 +141,16 @@ class ReviewModel:
         return self._answer(lambda: self._pick(unit, choices))
 
     def _pick(self, unit: str, choices: Choices | Mapping[str, Any] | None) -> Answer:
-        known = self._known(unit)
+        known = self._listing.item(unit)
         if choices is None:
-            self._drafts = {u: picked for u, picked in self._drafts.items() if u != unit}
+            self._drafts.drop(unit)
             return Answer(f"Nothing is picked for {known.label}.")
-        new = _read(choices)
-        picked = join_choices(self._drafts.get(unit, NO_CHOICES), new)
-        found, _ = self._try(unit, picked)
+        new = read_choices(choices)
+        picked = join_choices(self._drafts.of(unit), new)
+        found, _ = self._drafts.try_out(known, picked)
         if found is not None and (why := why_unfit(found, new)):
             raise Refused(f"Not for {known.label}: {visible(why, LONG)}.")
-        self._drafts = self._drafts | {unit: picked}
+        self._drafts.keep(unit, picked)
         return Answer(f"Picked for {known.label}: {say_choices(picked)}. Nothing is decided yet.")
 
     def decide(
@@ -261,7 +166,7 @@ class ReviewModel:
         `change` is the `Item.change` that was on display: if another one is planned by now, or comes
         of the choices, nothing is decided. `choices` are by default those that were picked.
         """
-        return self._answer(lambda: self._decide(unit, _read_vote(vote), choices, change))
+        return self._answer(lambda: self._decide(unit, read_vote(vote), choices, change))
 
     def _decide(
         self,
@@ -270,15 +175,15 @@ class ReviewModel:
         choices: Choices | Mapping[str, Any] | None,
         change: str | None,
     ) -> Answer:
-        known = self._known(unit)
-        draft = self._drafts.get(unit, NO_CHOICES)
-        picked = draft if choices is None else _read(choices)
-        found, tried = self._try(unit, picked)
-        made = self._make(tried, picked, known)
+        known = self._listing.item(unit)
+        picked = self._drafts.of(unit) if choices is None else read_choices(choices)
+        found, made = self._drafts.try_out(known, picked)
         if change is not None and change not in (known.change, made.change):
             raise Refused(f"{known.label} has changed since it was shown; look at it again.")
         if vote is not Vote.APPROVED:
             decided = self._take(unit, vote)
+        elif known.barred:
+            raise Refused(f"Not approved: {known.label}: {known.barred}.")
         elif found is not None and not made.change:
             why = why_unfit(found, picked) or say_causes(found)
             raise Refused(
@@ -289,7 +194,7 @@ class ReviewModel:
         if decided.refused:
             why = "; ".join(decided.refused.values()) or "there is nothing to write"
             raise Refused(f"Not approved: {known.label}: {visible(why, LONG)}.")
-        self._drafts = {u: open_ for u, open_ in self._drafts.items() if u != unit}
+        self._drafts.drop(unit)
         return Answer(_say(decided, known.label))
 
     def _take(self, unit: str, vote: Vote) -> Decided:
@@ -329,7 +234,7 @@ class ReviewModel:
         return [
             item
             for item in self.items(status, text, vote=Vote.PENDING)
-            if item.approvable and not item.needs_human and item.unit not in self._drafts
+            if item.approvable and not item.needs_human and item.unit not in self._drafts.picked
         ]
 
     # -- writing ----------------------------------------------------------------------------------
@@ -394,7 +299,7 @@ class ReviewModel:
 
     def finished(self) -> list[Item]:
         """Units of the last apply that the plan no longer holds, most of them since they were written."""
-        there = self._all()
+        there = self._listing.items()
         seen = self._apply.seen
         return [
             finished_item(seen[unit], result)
@@ -476,23 +381,3 @@ def _say(decided: Decided, label: str) -> str:
         units = ", ".join(visible(unit) for unit in decided.reopened)
         words += f" Pending again, since what would be written changed: {units}."
     return words
-
-
-def _read(choices: Choices | Mapping[str, Any]) -> Choices:
-    """Choices as a view sent them."""
-    try:
-        return msgspec.convert(choices, Choices)
-    except msgspec.ValidationError as error:
-        raise Refused(f"The choice can't be read: {visible(str(error))}.") from None
-
-
-def _read_vote(vote: Vote | str) -> Vote:
-    try:
-        return _VERBS.get(vote) or Vote(vote)
-    except (ValueError, TypeError):
-        names = ", ".join(_VERBS)
-        raise Refused(f"There is no decision {visible(str(vote))}; there are {names}.") from None
-
-
-def _same(these: tuple[object, ...], those: tuple[object, ...]) -> bool:
-    return len(these) == len(those) and all(map(is_, these, those))

@@ -10,7 +10,8 @@ from dataclasses import dataclass
 import msgspec
 
 from toolkit.advice import NOTEBOOK, action, changed_fields, row_name, verb
-from toolkit.convention import HIGHEST_NUMBER, chat_number
+from toolkit.convention import chat_number
+from toolkit.free import find_highest, free_ids
 from toolkit.model import Choices, Code, Plan, Unit, UnitKind
 from toolkit.records import LocalState
 from toolkit.visible import visible
@@ -60,23 +61,15 @@ class Offering:
 
     def __init__(self, plan: Plan, local: LocalState) -> None:
         self._local = local
-        self._highest: dict[str, int] = {}
+        self._highest = find_highest(local, plan)
         self._pointing: dict[tuple[str, str], list[str]] = {}
         for (user, chat_id), row in sorted(local.chats.items()):
-            self._count(user, chat_id)
             self._pointing.setdefault((row.surface_ref, user), []).append(chat_id)
-        for room in local.rooms.values():
-            self._count(room.matrix_user_id, room.chat_id)
-        for user, counter in local.users.items():
-            if 1 < counter.next_chat_index <= HIGHEST_NUMBER:  # out of bounds it says nothing
-                self._count(user, f"C{counter.next_chat_index - 1}")
-        for unit in plan.units:
-            for told in (unit.chat_id, *(finding.proposal for finding in unit.findings)):
-                self._count(unit.owner or "", told or "")
-
-    def _count(self, user: str, chat_id: str) -> None:
-        """What a row, a room or a counter says that the user has, nobody is offered as free."""
-        self._highest[user] = max(self._highest.get(user, 0), chat_number(chat_id) or 0)
+        right = (local.rooms.get(room_id) for room_id in plan.in_sync_rooms)
+        self._taken = {(row.matrix_user_id, row.chat_id) for row in right if row}
+        self._taken |= {
+            (unit.owner or "", unit.chat_id or "") for unit in plan.units if not unit.conflicts
+        }
 
     def offers(self, unit: Unit) -> Offers:
         """What a person may pick for this unit, as it is planned now."""
@@ -91,7 +84,8 @@ class Offering:
         )
 
     def _chat_ids(self, unit: Unit) -> tuple[str, ...]:
-        """What is proposed, then what rows say about the room, then free ids above all known ones."""
+        """What is proposed, then what rows say about the room, as far as no other room has it for
+        certain; then free ids above all known ones."""
         owner = unit.owner or ""
         found = [f.proposal for f in unit.findings if f.code in _CHAT_ID and f.proposal]
         for room_id in unit.room_ids:
@@ -99,10 +93,8 @@ class Offering:
             if row and row.matrix_user_id == owner:
                 found.append(row.chat_id)
             found += self._pointing.get((room_id, owner), ())
-        highest = self._highest.get(owner, 0)
-        last = min(highest + FREE, HIGHEST_NUMBER)
-        found += [f"C{number}" for number in range(highest + 1, last + 1)]
-        return tuple(dict.fromkeys(chat_id for chat_id in found if chat_number(chat_id)))
+        open_ = (id_ for id_ in found if chat_number(id_) and (owner, id_) not in self._taken)
+        return tuple(dict.fromkeys([*open_, *free_ids(self._highest.get(owner, 0), FREE)]))
 
 
 def list_options(offers: Offers) -> tuple[Option, ...]:

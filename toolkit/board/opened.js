@@ -64,7 +64,7 @@ Object.assign(Board.prototype, {
           h("dl", {}, ...ids.flatMap(([word, text]) => [h("dt", {}, word), h("dd", {}, code(text))]))),
         this.choicePart(details)),
       moved ? movedPart(moved) : "",
-      rows.length ? tables(rows) : h("div", {}, `Nothing would be written yet: ${line.action}.`));
+      rows.length ? tables(rows) : h("div", {}, `${line.barred ? "" : "Nothing would be written yet: "}${line.action}.`));
     this.panelHeight = panel.offsetHeight;
     this.paint();
   },

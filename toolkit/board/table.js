@@ -75,6 +75,7 @@ class Board {
   // -- building -----------------------------------------------------------------------------------
 
   build() {
+    this.about = h("div", {class: "md-about", hidden: true});
     this.counts = h("div", {class: "md-bar", role: "group", "aria-label": "Filters with counts"});
     this.search = h("input", {type: "search", class: "md-search", placeholder: "room, user, words  ( / )",
       "aria-label": "Filter by text", oninput: () => this.refilter({text: this.search.value})});
@@ -89,10 +90,21 @@ class Board {
     this.history = h("div", {class: "md-history", role: "region", "aria-label": "History of runs", tabindex: "-1", hidden: true});
     this.root = h("div", {class: "md-board tex2jax_ignore mathjax_ignore", role: "region", tabindex: "-1",
       "aria-label": "Review of units that are not in sync", onkeydown: event => this.onKey(event)},
-    this.counts,
+    this.about, this.counts,
     h("div", {class: "md-bar"}, this.search, this.all,
-      h("label", {class: "md-switch"}, this.switch, this.switchWords), h("span", {class: "md-gap"}), this.past, this.helpButton),
+      h("label", {class: "md-switch"}, this.switch, this.switchWords), this.buildSorting(),
+      h("span", {class: "md-gap"}), this.past, this.helpButton),
     this.extra, this.empty, this.grid, this.history, this.buildFoot());
+  }
+
+  // Where there is no room for the columns' heads.
+  buildSorting() {
+    const options = COLUMNS.flatMap(([key, words]) => [h("option", {value: `${key} up`}, words), h("option", {value: `${key} down`}, `${words}, descending`)]);
+    this.sorting = h("select", {class: "md-button", onchange: () => {
+      const [key, way] = this.sorting.value.split(" ");
+      this.setSort({key, down: way === "down"});
+    }}, h("option", {value: ""}, "as planned"), ...options);
+    return h("label", {class: "md-switch md-sorting"}, "sort by", this.sorting);
   }
 
   buildGrid() {
@@ -122,11 +134,12 @@ class Board {
   }
 
   measure() {
-    const narrow = this.root.clientWidth > 0 && this.root.clientWidth < NARROW;
+    const {clientWidth: width} = this.root, narrow = width > 0 && width < NARROW, before = this.active();
     this.root.classList.toggle("md-narrow", narrow);
     this.rowHeight = narrow ? 92 : 36;
     if (this.panel) this.panelHeight = this.panel.offsetHeight;
     this.paint();
+    if (width && this.root.contains(before) && !before.getClientRects().length) this.goTo(); // what sorts has changed
   }
 
   // -- talking ------------------------------------------------------------------------------------
@@ -239,7 +252,12 @@ class Board {
 
   sortBy(key) {
     const {sort} = this;
-    this.sort = sort.key !== key ? {key, down: false} : sort.down ? {key: "", down: false} : {key, down: true};
+    this.setSort(sort.key !== key ? {key, down: false} : sort.down ? {key: "", down: false} : {key, down: true});
+  }
+
+  setSort(sort) {
+    this.sort = sort;
+    this.sorting.value = sort.key ? `${sort.key} ${sort.down ? "down" : "up"}` : "";
     for (const head of this.head.querySelectorAll("[data-key]")) {
       const mine = head.dataset.key === this.sort.key;
       head.setAttribute("aria-sort", mine ? (this.sort.down ? "descending" : "ascending") : "none");
@@ -353,6 +371,7 @@ class Board {
     if (closed) return cells.vote.replaceChildren();
     VERBS.forEach(([verb, words, vote], at) => {
       const node = row.verbs[at], settle = verb === "approve" && !line.change && line.vote !== vote;
+      node.hidden = Boolean(settle && line.barred);
       setText(node, settle ? "Settle" : words);
       node.setAttribute("aria-label", `${settle ? "Settle" : words} ${line.label}`);
       if (settle) node.removeAttribute("aria-pressed");

@@ -40,6 +40,7 @@ def line(item: Item, *, finished: bool = False) -> Json:
         "human": item.needs_human,
         "picked": item.picked,
         "again": item.again,
+        "barred": bool(item.barred),
         "result": item.result.state if item.result else "",
         "why": item.result.why if item.result else "",
         "finished": finished,
@@ -60,6 +61,7 @@ def state(model: ReviewModel) -> Json:
             IN_SYNC: len(plan.in_sync_rooms) + len(plan.in_sync_users),
             SKIPPED: len(plan.skipped),
         },
+        "about": model.session._road.about(),
         "besides": _besides(plan),
         "apply": _say_approved(model),
         "plan": model.approved() if counts.approved_units else "",
@@ -171,11 +173,17 @@ def _count_results(results: Mapping[str, Result]) -> dict[str, int]:
 def _say_approved(model: ReviewModel) -> str:
     """What Apply writes, or nothing."""
     approved = [item for item in model.items(vote=Vote.APPROVED) if item.approvable]
-    rooms = sum(1 for item in approved if item.kind is UnitKind.ROOM)
-    counts = {"room": rooms, "user": len(approved) - rooms}
-    told = [count_of(count, noun) for noun, count in counts.items() if count]
+    counts = Counter(_noun(item) for item in approved)
+    told = [count_of(counts[noun], noun) for noun in ("room", "user", "other unit") if counts[noun]]
     rows = count_of(sum(item.rows for item in approved), "row")
     return f"{' and '.join(told)}, {rows}" if told else ""
+
+
+def _noun(item: Item) -> str:
+    """A row that a bot's own function wrote may be about neither a room nor a user."""
+    if item.kind is UnitKind.USER:
+        return "user"
+    return "room" if item.unit.startswith("!") else "other unit"
 
 
 def _besides(plan: Plan) -> str:

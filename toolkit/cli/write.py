@@ -26,9 +26,11 @@ from toolkit.cli.words import Cancelled, agree, progress, say, someone_there
 from toolkit.convention import chat_number
 from toolkit.decisions import Decision
 from toolkit.errors import ToolkitError
+from toolkit.free import find_highest, free_ids
 from toolkit.job import Result, load_look
 from toolkit.journal import Journal, Run
 from toolkit.ledger import load_ledger
+from toolkit.lock import hold_lock
 from toolkit.model import Choices, Plan
 from toolkit.reconcile import reconcile_matrix_state
 from toolkit.records import load_records
@@ -50,7 +52,7 @@ from toolkit.undo import history as load_history
 from toolkit.undo import plan_undo
 from toolkit.undo import undo as carry_out_undo
 
-_HALFWAY = "what was finished by then is written: see `matrix-drift history`."
+HALFWAY = "what was finished by then is written: see `matrix-drift history`."
 
 
 @dataclass(frozen=True)
@@ -108,13 +110,10 @@ async def _check_chat_id(where: Where, chat_id: str | None) -> None:
         return
     async with where.open_store(read_only=True) as store:
         local = load_records((await load_look(store)).rows.items())
-    numbers = [chat_number(taken) or 0 for _, taken in local.chats]
-    numbers += [chat_number(row.chat_id) or 0 for row in local.rooms.values()]
-    numbers += [row.next_chat_index - 1 for row in local.users.values()]
-    free = 1 + max(numbers, default=0)
+    free = next(free_ids(max(find_highest(local).values(), default=0)), None)
+    example = f", such as {free}, which is free" if free else ""
     raise ToolkitError(
-        f"--chat-id {chat_id!r} is no chat id: it must be C and a number, such as C{free}, which is "
-        "free; nothing was written."
+        f"--chat-id {chat_id!r} is no chat id: it must be C and a number{example}; nothing was written."
     )
 
 
@@ -137,9 +136,10 @@ def _write(
     where: Where, decisions: dict[str, Decision], max_changes: int | None
 ) -> tuple[Report, Run | None]:
     try:
-        return asyncio.run(_reconcile(where, decisions, max_changes))
+        with hold_lock(Path(where.named_database())):
+            return asyncio.run(_reconcile(where, decisions, max_changes))
     except KeyboardInterrupt:
-        raise Cancelled(_HALFWAY) from None
+        raise Cancelled(HALFWAY) from None
 
 
 async def _reconcile(
@@ -247,9 +247,10 @@ async def _plan_undo(where: Where, run_id: str) -> Plan:
 
 def _carry_out(where: Where, run_id: str) -> Result:
     try:
-        return asyncio.run(_undo(where, run_id))
+        with hold_lock(Path(where.named_database())):
+            return asyncio.run(_undo(where, run_id))
     except KeyboardInterrupt:
-        raise Cancelled(_HALFWAY) from None
+        raise Cancelled(HALFWAY) from None
 
 
 async def _undo(where: Where, run_id: str) -> Result:
