@@ -14,7 +14,7 @@ PACKAGE = ROOT / "toolkit"
 
 LAYERS = (
     {"cli", "board"},
-    {"session", "shadow", "shown"},
+    {"session", "deciding", "road", "shadow", "shown"},
     {"reconcile", "undo", "frames", "render", "html", "plots", "sides"},
     # What is said and agreed to about a plan: pure.
     {
@@ -30,19 +30,33 @@ LAYERS = (
     },
     {"apply", "plain", "managers", "guard", "job", "journal", "anonymise", "pseudonyms"},
     {
+        "lock",
         "matrix",
         "patience",
         "readonly",
         "remote",
         "memory",
         "store",
+        "transaction",
         "database",
         "table",
         "backup",
         "chat",
         "snapshot",
     },
-    {"plan", "leftovers", "drift", "groups", "chats", "owners", "identity", "naming", "state"},
+    {
+        "plan",
+        "leftovers",
+        "drift",
+        "groups",
+        "unread",
+        "chats",
+        "owners",
+        "identity",
+        "naming",
+        "state",
+        "free",
+    },
     {"model"},
     {"records", "convention"},
     {"settings"},

@@ -552,7 +552,9 @@ class TestDecisions:
         bench.fill(small_rows())
         units = ("!s1", "!s2", "!r1", "!r2")
         shown = {unit: Decision(await self.shown(bench, client, unit)) for unit in units}
+        foretold = await full(bench, client, decisions=shown, dry_run=True)
         report = await full(bench, client, decisions=shown)
+        assert foretold == report
         stale = [(c["code"], c["room_id"]) for c in report["conflicts"]]
         assert stale == [("stale_plan", "!r2"), ("stale_plan", "!s2")]
         assert report["restored_user_meta"] == ["@eve:hs"]

@@ -19,8 +19,8 @@ from toolkit import (
     SQLiteStore,
     ToolkitError,
     reconcile_matrix_state,
+    road,
 )
-from toolkit import session as session_module
 from toolkit.ledger import load_ledger
 from toolkit.records import Raw, chat_key, encode_row, room_key, user_key
 from toolkit.snapshot import Snapshot, save_snapshot
@@ -310,7 +310,7 @@ class TestWatching:
     async def test_deciding_without_a_choice_plans_nothing_anew(
         self, session: Session, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr(session_module, "plan_repairs", None)
+        monkeypatch.setattr(road, "plan_repairs", None)
         session.approve(["!a1", "!a2"])
         session.approve(BOB)
         session.reject("!a1")
@@ -375,7 +375,7 @@ class TestApplying:
             seen.append(options)
             return await reconcile_matrix_state(*args, **options)
 
-        monkeypatch.setattr(session_module, "reconcile_matrix_state", spy)
+        monkeypatch.setattr(road, "reconcile_matrix_state", spy)
         session.approve("!a1")
         shown = session.plan.value.unit("!a1")
         await session.apply()

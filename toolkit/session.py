@@ -1,36 +1,35 @@
-"""A session: both sides as of one look, a person's decisions, and the bot's own function to apply them.
+"""A session: both sides as of one look, a person's decisions, and one writer to apply them.
 
-It decides nothing about a room. What would be written says the planner, what is written does the
-writer; here decisions are kept and handed on.
+It decides nothing about a room. What would be written and who writes it says its road (`road`),
+usually that of the bot's own function; what a person decides is kept in `deciding`.
 """
 
 import asyncio
 import os
-from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Coroutine, Mapping
+from contextlib import ExitStack
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 from weakref import WeakValueDictionary
 
-from toolkit.advice import NOTEBOOK, action
-from toolkit.agreement import find_unit, user_name, why_no_change, why_no_unit
+from toolkit.agreement import user_name
 from toolkit.convention import Convention
+from toolkit.deciding import Deciding
 from toolkit.decisions import Decision
 from toolkit.errors import ToolkitError
 from toolkit.frames import Frame, drift_frame, history_frame, rooms_frame, rows_frame
 from toolkit.job import Result
 from toolkit.journal import Journal, Run
-from toolkit.ledger import Ledger, Vote, as_shown, load_ledger, save_ledger
-from toolkit.model import Choices, Plan, RemoteState, Status, Unit
-from toolkit.plan import plan_repairs
-from toolkit.progress import Progress, watched_by
-from toolkit.reconcile import reconcile_matrix_state
+from toolkit.ledger import Vote
+from toolkit.lock import hold_lock
+from toolkit.model import Plan, RemoteState, Unit
+from toolkit.progress import Progress
 from toolkit.records import Raw, load_records
 from toolkit.render import stale_units
-from toolkit.report import Report, build_report
-from toolkit.selection import select
-from toolkit.shown import Applied, Decided, ShownPlan, ShownUndo
+from toolkit.report import build_report
+from toolkit.road import Picked, Repairs, Road
+from toolkit.shown import Applied, ShownPlan, ShownUndo
 from toolkit.sides import Sides, find_sides
 from toolkit.store import Store, transactional
 from toolkit.undo import plan_reversal
@@ -39,14 +38,12 @@ from toolkit.undo import undo as carry_out_undo
 if TYPE_CHECKING:
     from toolkit.plots import Picture
 
-NO_CHOICES = Choices()
 T = TypeVar("T")
-_PLANS = 4
 _running: WeakValueDictionary[object, asyncio.Task[Any]] = WeakValueDictionary()
 """The run on each database of this process, whatever cell or click has started it."""
 
 
-class Session:
+class Session(Deciding):
     """What is wrong between a homeserver and a bot's rows, and what a person decides about it.
 
     Open one with `await Session.open(...)`. It reads, and writes only in `apply` and `undo`.
@@ -54,19 +51,17 @@ class Session:
     that was shown. Frames are copies, documented in `toolkit.frames.COLUMNS`.
     """
 
-    def __init__(self, sides: Sides, decisions_file: Path | None) -> None:
-        self._sides = sides
-        self.decisions_file = decisions_file
+    def __init__(self, road: Road, decisions_file: Path | None) -> None:
+        super().__init__(decisions_file, road.sides.path)
+        self._road = road
         self._remote = RemoteState("", {})
         self._local = load_records([])
-        self._plan = Plan(account="", joined=())
-        self._planned: list[tuple[dict[str, Choices], Plan]] = []
-        self._ledger = Ledger()
-        self._file: tuple[int, int, int] | None = None
-        self._standing: tuple[Ledger, Plan, dict[str, Vote]] | None = None
-        self._watchers: list[Callable[[], object]] = []
         self._runs: list[Run] = []
         self._task: asyncio.Task[Any] | None = None
+
+    @property
+    def _sides(self) -> Sides:
+        return self._road.sides
 
     # -- looking ----------------------------------------------------------------------------------
 
@@ -109,7 +104,7 @@ class Session:
             allow_empty=allow_empty,
             deadline=deadline,
         )
-        session = cls(sides, Path(decisions) if decisions else _beside(sides.path))
+        session = cls(Repairs(sides), Path(decisions) if decisions else _beside(sides.path))
         await session.reload(progress)
         return session
 
@@ -129,52 +124,30 @@ class Session:
 
     async def reload(self, progress: Progress | None = None) -> None:
         """Look at both sides again; decisions about changes that are no longer planned are pending."""
-        remote, rows = await self._sides.look(progress)
-        self._remote, self._local = remote, load_records(rows.items())
-        self._settle(rows)
+        self._take(*await self._road.look(progress))
 
     async def _reload_rows(self) -> None:
-        rows = await self._sides.load_rows()
-        self._local = load_records(rows.items())
-        self._settle(rows)
+        self._take(self._remote, await self._road.load_rows())
 
-    def _settle(self, rows: Mapping[str, Raw]) -> None:
+    def _take(self, remote: RemoteState, rows: Mapping[str, Raw]) -> None:
         """Plan anew, with the decisions and the history that are on disk by now."""
+        self._remote, self._local = remote, load_records(rows.items())
         self._planned = []
         self._read_decisions()
-        path = self._sides.path
-        journalled = path is not None and self._sides.snapshot is None
-        self._runs = Journal(path).runs(rows) if journalled and path else []
+        self._runs = self._load_runs(rows)
         self._tell()
 
-    def _read_decisions(self) -> None:
-        """Others may decide about the same database."""
-        found = _state_of(self.decisions_file)
-        if self.decisions_file is not None and found and found != self._file:
-            self._ledger, self._file = load_ledger(self.decisions_file), found
-        self._plan = self._replan(self._ledger)
+    def _plan_with(self, picked: Picked) -> Plan:
+        return self._road.plan(self._remote, self._local, picked)
 
-    def _replan(self, ledger: Ledger) -> Plan:
-        """The plan with what was picked; the same picks on the same sides give the same plan.
+    def why_not(self, unit: Unit) -> str:
+        """Why a unit is only shown and can't be approved; nothing if it can."""
+        return self._road.why_not(unit)
 
-        The last few are kept: somebody who tries a choice goes to and fro between them.
-        """
-        picked = ledger.choices
-        for tried, plan in self._planned:
-            if tried == picked:
-                return plan
-        plan = plan_repairs(self._remote, self._local, self._sides.convention, picked)
-        self._planned = [(picked, plan), *self._planned[: _PLANS - 1]]
-        return plan
-
-    def subscribe(self, watcher: Callable[[], object]) -> Callable[[], None]:
-        """Have `watcher` called whenever the session shows something else; returns how to end that."""
-        self._watchers.append(watcher)
-        return lambda: self._watchers.remove(watcher)
-
-    def _tell(self) -> None:
-        for watcher in tuple(self._watchers):
-            watcher()
+    def _load_runs(self, rows: Mapping[str, Raw] | None = None) -> list[Run]:
+        """What is in the journal by now, others' runs included."""
+        path = self._sides.path
+        return Journal(path).runs(rows) if path and self._sides.snapshot is None else []
 
     # -- showing ----------------------------------------------------------------------------------
 
@@ -186,7 +159,7 @@ class Session:
     @property
     def plan(self) -> ShownPlan:
         """What would be written, and how it has been decided."""
-        return ShownPlan(self._plan, self._votes(), self._sides.snapshot is not None)
+        return self._road.show(self._plan, self._votes())
 
     @property
     def rooms(self) -> Frame:
@@ -218,132 +191,11 @@ class Session:
         """The runs that wrote to this database, index `run`, oldest first."""
         return history_frame(self._runs)
 
-    def _votes(self) -> dict[str, Vote]:
-        """Worked out once for the same decisions about the same plan; not to be changed."""
-        ledger, plan = self._ledger, self._plan
-        known = self._standing
-        if known is None or known[0] is not ledger or known[1] is not plan:
-            known = self._standing = ledger, plan, ledger.standing(plan)
-        return known[2]
-
     def __repr__(self) -> str:
         return repr(self.plan)
 
     def _repr_html_(self) -> str:
         return self.plan._repr_html_()
-
-    # -- deciding ---------------------------------------------------------------------------------
-
-    def approve(
-        self,
-        unit: Any = None,
-        *,
-        status: Status | str | None = None,
-        owner: str | None = None,
-        space_id: str | None = None,
-        chat_id: str | None = None,
-        overwrite: bool = False,
-        lower_counter: bool = False,
-    ) -> Decided:
-        """Agree to changes as they are planned now; nothing is written before `apply`.
-
-        `unit` is a room id or mxid, several, or a boolean mask on a frame; or all of a `status`.
-        The other options settle a conflict and are for one unit: the change that comes out then is
-        agreed to. What needs a person's eye is approved by its id only, not by a mask or status.
-        """
-        self._read_decisions()
-        picked = Choices(owner, space_id, chat_id, overwrite, lower_counter)
-        chosen = select(self._plan, unit, status)
-        if isinstance(unit, str) and chosen:
-            # With its owner picked, a Space's unit is called by the owner; the choice stays behind.
-            return self._approve_one(unit if unit in self._ledger.votes else chosen[0], picked)
-        if picked != NO_CHOICES:
-            raise ToolkitError("A choice is for one unit: name it by its id.")
-        return self._approve_many(chosen, named=isinstance(unit, list | tuple | set))
-
-    def _approve_one(self, unit_id: str, picked: Choices) -> Decided:
-        if picked == NO_CHOICES:  # what was picked for it before still counts
-            picked = self._ledger.choices.get(unit_id, NO_CHOICES)
-        choice = Decision(choices=picked, by=user_name())
-        ledger = self._ledger.decide(Vote.APPROVED, {unit_id: choice})
-        plan = self._replan(ledger)
-        unit = find_unit(plan, unit_id)
-        if unit is None or unit.change is None:
-            why = why_no_change(unit, NOTEBOOK) if unit else why_no_unit(plan, unit_id)
-            return Decided(Vote.APPROVED, refused={unit_id: why})
-        own = picked if unit.id == unit_id else NO_CHOICES
-        decision = Decision(unit.change.fingerprint, own, user_name())
-        return self._record(
-            Vote.APPROVED, ledger.decide(Vote.APPROVED, {unit.id: decision}), [unit]
-        )
-
-    def _approve_many(self, unit_ids: Sequence[str], *, named: bool) -> Decided:
-        units, refused = [], {}
-        for unit in self._units(unit_ids):
-            if unit.change is None:
-                refused[unit.id] = why_no_change(unit, NOTEBOOK)
-            elif unit.needs_human and not named:
-                refused[unit.id] = f"it needs a decision of its own: {action(unit, NOTEBOOK)}"
-            else:
-                units.append(unit)
-        ledger = self._ledger.decide(Vote.APPROVED, as_shown(units))
-        decided = self._record(Vote.APPROVED, ledger, units)
-        return replace(decided, refused=refused)
-
-    def reject(self, unit: Any = None, *, status: Status | str | None = None) -> Decided:
-        """Leave the rows of these units as they are, for as long as the same would be written."""
-        return self._decide(Vote.REJECTED, unit, status)
-
-    def defer(self, unit: Any = None, *, status: Status | str | None = None) -> Decided:
-        """Put these units off."""
-        return self._decide(Vote.DEFERRED, unit, status)
-
-    def withdraw(self, unit: Any = None, *, status: Status | str | None = None) -> Decided:
-        """Take decisions about these units back: they are pending again."""
-        return self._decide(Vote.PENDING, unit, status)
-
-    def _decide(self, vote: Vote, selection: Any, status: Status | str | None) -> Decided:
-        """Without a yes, what was picked for a unit doesn't count, under whatever name it stands."""
-        self._read_decisions()
-        units = self._units(select(self._plan, selection, status))
-        names = {name for unit in units for name in (unit.id, *unit.room_ids)}
-        ledger = self._ledger.decide(Vote.PENDING, dict.fromkeys(names, Decision()))
-        plan = self._replan(ledger)
-        bare = [find_unit(plan, next(iter(unit.room_ids), unit.id)) for unit in units]
-        ledger = ledger.decide(vote, as_shown(unit for unit in bare if unit))
-        return self._record(vote, ledger, units)
-
-    def _units(self, unit_ids: Iterable[str]) -> list[Unit]:
-        units = {unit.id: unit for unit in self._plan.units}
-        return [units[unit_id] for unit_id in unit_ids if unit_id in units]
-
-    def _record(self, vote: Vote, ledger: Ledger, units: Sequence[Unit]) -> Decided:
-        """Keep decisions, plan with them, and see which approvals that leaves without their change."""
-        before = self._votes()
-        self._keep(ledger)
-        after = self._votes()
-        decided = {name for unit in units for name in (unit.id, *unit.room_ids)}
-        reopened = [
-            unit
-            for unit, old in before.items()
-            if old is Vote.APPROVED and after.get(unit) is Vote.PENDING and unit not in decided
-        ]
-        along = [
-            unit
-            for unit in self._plan.units
-            if after[unit.id] is Vote.APPROVED
-            and before.get(unit.id) is not Vote.APPROVED
-            and unit.id not in decided
-        ]
-        return Decided(vote, tuple(units), tuple(along), reopened=tuple(sorted(reopened)))
-
-    def _keep(self, ledger: Ledger) -> None:
-        plan = self._replan(ledger)
-        if self.decisions_file is not None:
-            save_ledger(self.decisions_file, ledger, plan, like=self._sides.path)
-            self._file = _state_of(self.decisions_file)
-        self._ledger, self._plan = ledger, plan
-        self._tell()
 
     # -- writing ----------------------------------------------------------------------------------
 
@@ -352,13 +204,14 @@ class Session:
     ) -> Applied:
         """Write what is approved, through `reconcile_matrix_state`; returns its report.
 
-        What moved since it was shown is left alone, and pending again. More rows than `max_changes`
-        are refused as a whole. Raises `HomeserverError`, `RemoteIncomplete`, `StoreError` or another
-        `ToolkitError`, each before anything is written.
+        A shadow run's session writes what its function would have written. What moved since it was
+        shown is left alone, and pending again. More rows than `max_changes` are refused as a whole.
+        Raises `HomeserverError`, `RemoteIncomplete`, `StoreError` or another `ToolkitError`, each
+        before anything is written.
         """
-        plan, known = self._plan, {run.id for run in self._runs}
+        plan, known = self._plan, {run.id for run in self._load_runs()}
         decisions = self._ledger.binding(plan)
-        report = await self._alone(self._reconcile(decisions, progress, max_changes))
+        report = await self._alone(self._road.write(plan, decisions, progress, max_changes))
         await self._reload_rows()
         run = next((run for run in reversed(self._runs) if run.id not in known), None)
         if cancelled := report is None:
@@ -371,23 +224,6 @@ class Session:
             await self.reload()
         return Applied(report, run, stale, cancelled=cancelled)
 
-    async def _reconcile(
-        self, decisions: dict[str, Decision], progress: Progress | None, max_changes: int | None
-    ) -> Report:
-        sides = self._sides
-        async with sides.open_store(read_only=False) as store, sides.open_client() as client:
-            with watched_by(progress):
-                return await reconcile_matrix_state(
-                    client,
-                    store,
-                    sides.manager(store),
-                    convention=sides.convention,
-                    decisions=decisions,
-                    allow_empty=sides.allow_empty,
-                    deadline=sides.deadline,
-                    max_changes=max_changes,
-                )
-
     async def _alone(self, work: Coroutine[Any, Any, T]) -> T | None:
         """One run at a time on a database; None if `cancel` has ended it."""
         path = self._sides.path
@@ -397,7 +233,15 @@ class Session:
             raise ToolkitError(
                 "A run is already writing to this database; wait for it, or session.cancel() it."
             )
+        held = ExitStack()
+        try:
+            if path and self._sides.snapshot is None:
+                held.enter_context(hold_lock(path))
+        except ToolkitError:
+            work.close()
+            raise
         self._task = _running[key] = task = asyncio.ensure_future(work)
+        task.add_done_callback(lambda _: held.close())
         try:
             return await task
         except asyncio.CancelledError:
@@ -454,15 +298,6 @@ def _outcomes(run: Run | None) -> dict[str, str | None]:
     """What became of the units of a run, as the report wants it."""
     entries = run.entries if run else ()
     return {e.unit: None if e.outcome == "applied" else e.detail for e in entries}
-
-
-def _state_of(path: Path | None) -> tuple[int, int, int] | None:
-    """What tells that a file is another one; it is always replaced whole. None if there is none."""
-    try:
-        found = path.stat() if path else None
-    except FileNotFoundError:
-        return None
-    return found and (found.st_mtime_ns, found.st_size, found.st_ino)
 
 
 def _beside(path: Path | None) -> Path | None:

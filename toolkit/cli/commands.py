@@ -164,6 +164,11 @@ def plan(as_json: bool, out: Path | None, shadow: str | None, **options: Any) ->
 @click.option("--space", "space_id", help="For one UNIT: which of several Spaces counts.")
 @click.option("--chat-id", help="For one UNIT: the chat that the room is, such as C4.")
 @click.option("--overwrite", is_flag=True, help="For one UNIT: replace a row that can't be read.")
+@click.option(
+    "--shadow",
+    metavar="MODULE:FUNCTION",
+    help="Write what the bot's own function would: these UNITs, or each that you agree to.",
+)
 @_max_changes
 @_yes
 @_remote
@@ -179,6 +184,9 @@ def apply(**options: Any) -> int:
     A conflict is one UNIT with the option that `check` names. Backup and journal come first, and
     `undo` takes back what was written.
     """
+    shadow, as_json = options.pop("shadow"), options.pop("as_json")
+    if shadow is not None:
+        return _apply_shadow(shadow, options, as_json=as_json)
     from toolkit.cli import write
     from toolkit.model import Choices
 
@@ -198,7 +206,6 @@ def apply(**options: Any) -> int:
         raise click.UsageError(
             "--owner, --space, --chat-id and --overwrite are for exactly one UNIT."
         )
-    as_json = options.pop("as_json")
     return write.apply(_where(options), wanted, as_json=as_json)
 
 
@@ -274,6 +281,29 @@ def notebook(directory: Path | None, no_open: bool) -> int:
     from toolkit.cli import notebook as lessons
 
     return lessons.notebook(directory, start=not no_open)
+
+
+def _apply_shadow(named: str, options: dict[str, Any], *, as_json: bool) -> int:
+    """What settles our own plan says nothing about what a function would write."""
+    ours = ("decisions", "approve_certain", "owner", "space_id", "chat_id", "overwrite")
+    if given := _given(*ours, "lower_counters"):
+        flag = given[0].removesuffix("_id") if given[0] == "space_id" else given[0]
+        raise click.UsageError(
+            f"--shadow writes what the function would have written: leave out --{flag.replace('_', '-')}."
+        )
+    unit_ids, yes = options.pop("units"), options.pop("yes")
+    if yes and not unit_ids:
+        raise click.UsageError(
+            "What a function would write needs a person's yes for each unit: with --yes, name UNITs."
+        )
+    max_changes = options.pop("max_changes")
+    for name in ours:
+        options.pop(name)
+    from toolkit.cli import shadowed
+
+    return shadowed.apply_shadow(
+        _where(options), named, unit_ids, max_changes=max_changes, as_json=as_json
+    )
 
 
 def _where(options: dict[str, Any]) -> Where:

@@ -1,25 +1,37 @@
-"""`plan --shadow`: a bot's own function, found by its name and run where it can write nothing."""
+"""`plan --shadow` and `apply --shadow`: a bot's own function, run where it can write nothing.
+
+Only what a person names, or agrees to unit by unit, is then written: by the one writer, not by it.
+"""
 
 import asyncio
 import contextlib
 import importlib
 import os
 import sys
-from collections.abc import Callable, Iterator
-from typing import Any
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any, TextIO
 
 from rich.console import RenderableType
 from rich.text import Text
 
+from toolkit.agreement import user_name
 from toolkit.chat import ChatManager
 from toolkit.cli.look import DRIFT, IN_SYNC
 from toolkit.cli.results import show, show_json, shown_units
 from toolkit.cli.where import Where
+from toolkit.cli.words import Cancelled, agree, progress, say, someone_there
+from toolkit.cli.write import HALFWAY
 from toolkit.errors import ToolkitError
+from toolkit.job import Result
+from toolkit.lock import hold_lock
 from toolkit.matrix import within
+from toolkit.model import Unit
 from toolkit.remote import Source
-from toolkit.render import plan_json, render_changes
+from toolkit.render import plan_json, render_aftermath, render_changes, render_report
+from toolkit.report import Report
 from toolkit.shadow import ShadowRun, shadow_run
+from toolkit.surprise import check_size
 from toolkit.visible import visible
 
 ERROR = 1
@@ -28,17 +40,97 @@ Function = Callable[[Any, Any, Any], Any]
 
 def plan_shadow(where: Where, named: str, *, as_json: bool) -> int:
     """Say what the function would have written and called; its own exception is told, not raised."""
-    where.named_database()
-    with contextlib.redirect_stdout(sys.stderr):  # the bot's own words are no results
-        function = find_function(named)
-        run = asyncio.run(_run(where.with_token(), function))
+    run = _find_and_run(where, named)
     if as_json:
         show_json(_run_json(run))
     else:
         show(_render(run, shown_units()))
+        if any(not run.why_not(unit) for unit in run.value.units):
+            words = f"To write one unit of it: matrix-drift apply --shadow {visible(named)} 'UNIT'"
+            show([Text(words)])
     if not run.quiet:
         return DRIFT
     return IN_SYNC if run.raised is None else ERROR
+
+
+def apply_shadow(
+    where: Where,
+    named: str,
+    unit_ids: Sequence[str],
+    *,
+    max_changes: int | None,
+    as_json: bool,
+) -> int:
+    """Run the function on the shadow, and write the units that are named or agreed to one by one."""
+    if not unit_ids and not someone_there():
+        raise ToolkitError(
+            "Nobody is there to be asked about each unit: name units, as `matrix-drift plan --shadow` "
+            "does; nothing was written."
+        )
+    where = where.with_token()
+    run = _find_and_run(where, named)
+    units = run.named(unit_ids)
+    check_size(units, max_changes)
+    if not unit_ids:
+        units = _ask(run, where, sys.stderr if as_json else None)
+        check_size(units, max_changes)
+    elif not as_json:
+        show(_told(run))
+        show(render_changes(units))
+    result = _write(where, run, units) if units else Result({})
+    report = run.report(result)
+    if as_json:
+        show_json(_applied_json(run, units, result, report))
+    elif units:
+        show(render_report(report, [unit.id for unit in units]))
+        if result.run is not None:
+            show(render_aftermath(result.run, result.backup, bool(_written(result))))
+    else:
+        say("There is nothing to write.")
+    wanted = units if unit_ids else run.value.units
+    if not wanted and run.raised is not None:
+        return ERROR
+    return IN_SYNC if len(_written(result)) == len(wanted) else DRIFT
+
+
+def _find_and_run(where: Where, named: str) -> ShadowRun:
+    where.named_database()
+    with contextlib.redirect_stdout(sys.stderr):  # the bot's own words are no results
+        function = find_function(named)
+        return asyncio.run(_run(where.with_token(), function))
+
+
+def _ask(run: ShadowRun, where: Where, asides: TextIO | None) -> list[Unit]:
+    """Each unit that could be written, shown right before its question."""
+    show(_told(run), asides)
+    show(_shown_only(run), asides)
+    units, agreed = [unit for unit in run.value.units if not run.why_not(unit)], []
+    for unit in units:
+        show(render_changes([unit]), asides)
+        if agree(f"Write this unit to {where.database}?"):
+            agreed.append(unit)
+    if units and not agreed:
+        raise Cancelled("nothing was written.")
+    return agreed
+
+
+def _write(where: Where, run: ShadowRun, units: Sequence[Unit]) -> Result:
+    try:
+        with hold_lock(Path(where.named_database())):
+            return asyncio.run(_carry_out(where, run, units))
+    except KeyboardInterrupt:
+        raise Cancelled(HALFWAY) from None
+
+
+async def _carry_out(where: Where, run: ShadowRun, units: Sequence[Unit]) -> Result:
+    by = dict.fromkeys((unit.id for unit in units), user_name())
+    async with where.open_store(read_only=False) as store:
+        with progress("Writing") as tell:
+            return await run.write(units, store, by, tell)
+
+
+def _written(result: Result) -> list[str]:
+    return [unit for unit, outcome in result.outcomes.items() if outcome.applied]
 
 
 def find_function(named: str) -> Function:
@@ -81,15 +173,47 @@ def _render(run: ShadowRun, limit: int | None) -> Iterator[RenderableType]:
     yield from render_changes(units[:limit])
     if limit is not None and len(units) > limit:
         yield Text(f"… and {len(units) - limit} more units; --json has them all.")
-    for unit in units:
-        if why := run.why_not(unit):
-            yield Text(f"Shown only: {visible(why, 300)}.")
+    yield from _shown_only(run)
     yield from map(Text, run.asides())
 
 
+def _told(run: ShadowRun) -> Iterator[RenderableType]:
+    """What to know before anything is written."""
+    yield Text(run.told(), "bold")
+    yield from map(Text, run.asides())
+
+
+def _shown_only(run: ShadowRun) -> Iterator[RenderableType]:
+    for unit in run.value.units:
+        if why := run.why_not(unit):
+            yield Text(f"Shown only: {visible(why, 300)}.")
+
+
 def _run_json(run: ShadowRun) -> dict[str, Any]:
+    shown_only = {unit.id: run.why_not(unit) for unit in run.value.units}
     return {
         **plan_json(run.value),
+        **_facts_json(run),
+        "shown_only": {unit: why for unit, why in shown_only.items() if why},
+    }
+
+
+def _applied_json(
+    run: ShadowRun, units: Sequence[Unit], result: Result, report: Report
+) -> dict[str, Any]:
+    """The keys of `apply --json`, and what there is to know of the function's run."""
+    return {
+        "run": result.run,
+        "backup": None if result.backup is None else str(result.backup),
+        "units": [unit.id for unit in units],
+        "not_written": {u: out.detail for u, out in result.outcomes.items() if not out.applied},
+        "report": report,
+        **_facts_json(run),
+    }
+
+
+def _facts_json(run: ShadowRun) -> dict[str, Any]:
+    return {
         "function": run.function,
         "refused": list(run.refused),
         "raised": run.raised,

@@ -104,7 +104,7 @@ class ShadowStore:
 
     def changes(self) -> tuple[RowWrite, ...]:
         """The rows that would be otherwise than they are, by key."""
-        return tuple(write for write in self._all() if not _same(write.before, write.after))
+        return tuple(write for write in self._all() if not same_row(write.before, write.after))
 
     def rewritten(self) -> int:
         """How many rows were written with what they hold already."""
@@ -209,7 +209,7 @@ def _decoded(key: str, raw: Raw) -> dict[str, Any]:
         raise StoreError(f"Can't read the row {key!r}: {error}; repair it first.") from None
 
 
-def _same(before: Raw, after: Raw) -> bool:
+def same_row(before: Raw, after: Raw) -> bool:
     """Whether a bot reads the same in both; JSON tells 1 from true, unlike Python."""
     try:
         both = [json.dumps(decode_object(raw), sort_keys=True) for raw in (before, after)]

@@ -3,23 +3,36 @@
 A value, complete once the function has ended: what it left running writes nowhere any more.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import AsyncIterator, Iterable, Iterator, Mapping, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from functools import cached_property
 from typing import TYPE_CHECKING
+
+from msgspec.structs import replace
 
 from toolkit.advice import row_name, verb
 from toolkit.agreement import user_name
 from toolkit.apply import apply_changes
+from toolkit.convention import Convention
+from toolkit.decisions import second_spaces
 from toolkit.errors import ToolkitError
-from toolkit.job import Look, new_job, one_at_a_time
+from toolkit.job import Look, Outcome, Result, load_look, new_job, one_at_a_time
+from toolkit.journal import Journal
+from toolkit.lock import hold_lock
 from toolkit.model import Plan, RowWrite, Unit
+from toolkit.progress import Progress
 from toolkit.records import FAMILIES, Raw, decode_object
-from toolkit.store import Store
+from toolkit.report import Report, build_report
+from toolkit.shadow.left import rows_before
+from toolkit.sides import Sides
+from toolkit.store import SQLiteStore, Store, transactional
 from toolkit.summary import count_of
 from toolkit.visible import visible
 
 if TYPE_CHECKING:
+    from toolkit.session import Session
     from toolkit.shown import Applied, ShownPlan
 
 _LONG, _SHOWN = 300, 10
@@ -43,7 +56,8 @@ class ShadowRun:
     warning: str
     look: Look
     store: Store
-    _applied: dict[str, Raw] = field(default_factory=dict)
+    _seen: dict[str, Raw] = field(default_factory=dict)
+    """The rows as of the last time that this run wrote some; empty before."""
 
     @property
     def plan(self) -> "ShownPlan":
@@ -51,6 +65,26 @@ class ShadowRun:
         from toolkit.shadow.shown import ShadowPlan  # pandas takes its time to load
 
         return ShadowPlan(self.value, run=self)
+
+    @cached_property
+    def session(self) -> "Session":
+        """What a person decides about it, in memory only; `toolkit.review` shows this session."""
+        from toolkit.shadow.road import open_session  # as above
+
+        return open_session(self, self._seen or self.look.rows)
+
+    @property
+    def sides(self) -> Sides:
+        """Where it writes. A store that only reads is opened for that, as a session's database is."""
+        store = self.store
+        if isinstance(store, SQLiteStore) and store.read_only:
+            return Sides(
+                Convention(),
+                database=store.path,
+                table=store.settings,
+                backup_dir=store.backup_dir,
+            )
+        return Sides(Convention(), store=store)
 
     @property
     def quiet(self) -> bool:
@@ -73,49 +107,106 @@ class ShadowRun:
 
         Backup, journal and `undo` are those of any run. A unit whose rows changed since the shadow
         run is stale and left alone. `store` is where to write, by default the store of the shadow
-        run. Raises `ToolkitError` for a unit that isn't there or can't be applied, before anything
-        is written.
+        run, opened once more if it only reads. Raises `ToolkitError` for a unit that isn't there or
+        can't be applied, before anything is written.
         """
-        from toolkit.shadow.shown import applied_of
+        from toolkit.shown import Applied  # as above
 
-        units = [self._named(unit_id) for unit_id in dict.fromkeys(unit_ids)]
+        units = self.named(unit_ids)
         if not units:
             raise ToolkitError("Name the units to write, such as run.plan.to_frame() shows them.")
-        target = self.store if store is None else store
         who = dict.fromkeys((unit.id for unit in units), user_name() if by is None else by)
-        async with one_at_a_time(target):
-            # Without its token, which is of no use in another connection; with what we wrote since.
-            look = Look(self.look.rows | self._applied)
-            job = new_job(self.value, units, look, "shadow", datetime.now(UTC), by=who)
-            result = await apply_changes(job, target, None)
-        for unit in units:
-            if result.outcomes[unit.id].applied and unit.change:
-                self._applied.update({write.key: write.after for write in unit.change.writes})
-        return applied_of(units, result, target)
+        async with self._opened(store) as target:
+            result = await self.write(units, target, who)
+            self._see((await load_look(target)).rows)
+            runs = Journal(target.path).runs() if result.run and transactional(target) else []
+        run = next((run for run in runs if run.id == result.run), None)
+        left = {unit: out.detail for unit, out in result.outcomes.items() if not out.applied}
+        return Applied(self.report(result), run, left)
+
+    def named(self, unit_ids: Iterable[str]) -> list[Unit]:
+        """The units of these names. Raises `ToolkitError` for one that isn't there or is only shown."""
+        return [self._named(unit_id) for unit_id in dict.fromkeys(unit_ids)]
+
+    async def write(
+        self,
+        units: Sequence[Unit],
+        store: Store,
+        by: Mapping[str, str],
+        progress: Progress | None = None,
+    ) -> Result:
+        """Write units of its plan, each only while all that it rests on is as the function met it."""
+        wanted = {unit.id for unit in units}
+        units = [unit for unit in self.value.units if unit.id in wanted]
+        second = second_spaces(units)
+        units = [unit for unit in units if unit.id not in second]
+        async with one_at_a_time(store):
+            now = (await load_look(store)).rows
+            # Without its token, which is of no use in another connection.
+            look = Look(rows_before(self.value, self.look.rows, now))
+            job = new_job(
+                self.value, units, look, "shadow", datetime.now(UTC), by=by, progress=progress
+            )
+            result = await apply_changes(job, store, None)
+        stale = {unit: Outcome("stale", why) for unit, why in second.items()}
+        return replace(result, outcomes=result.outcomes | stale)
+
+    def report(self, result: Result) -> Report:
+        """What came of writing, told as the bot's own functions tell it."""
+        units = tuple(unit for unit in self.value.units if unit.id in result.outcomes)
+        plan = Plan(account=self.value.account, joined=(), units=units)
+        outcomes = {u: None if out.applied else out.detail for u, out in result.outcomes.items()}
+        return build_report(plan, outcomes)
+
+    @asynccontextmanager
+    async def _opened(self, store: Store | None) -> AsyncIterator[Store]:
+        """Where to write, for one run at a time, as a session's are."""
+        async with AsyncExitStack() as stack:
+            if store is None:
+                store = await stack.enter_async_context(self.sides.open_store(read_only=False))
+            if transactional(store):
+                stack.enter_context(hold_lock(store.path))
+            yield store
+
+    def _see(self, rows: dict[str, Raw]) -> None:
+        """A board that is open shows at once what a cell has applied."""
+        self._seen.clear()
+        self._seen.update(rows)
+        if "session" in vars(self):
+            self.session._take(self.session._remote, rows)
 
     def _named(self, unit_id: str) -> Unit:
         unit = self.value.unit(unit_id)
         if unit is None:
             raise ToolkitError(
-                f"{self.function} would have written nothing for {unit_id!r}; "
-                "run.plan.to_frame() names the units."
+                f"{self.function} would have written nothing for {unit_id!r}{self._others()}; "
+                "nothing was written."
             )
         if why := self.why_not(unit):
-            raise ToolkitError(f"Can't apply {unit_id!r}: {why}.")
+            raise ToolkitError(f"Can't apply {unit_id!r}: {why}; nothing was written.")
         return unit
 
-    def lines(self) -> Iterator[str]:
-        """The run in words, without values of rows."""
-        yield self.headline()
-        yield from _listed([f"{unit.id} ({_verbs(unit)})" for unit in self.value.units])
+    def _others(self) -> str:
+        ids = [unit.id for unit in self.value.units]
+        more = f" and {len(ids) - _SHOWN} more" if len(ids) > _SHOWN else ""
+        return f", but for {', '.join(ids[:_SHOWN])}{more}" if ids else " and for no other unit"
+
+    def lines(self, left: Plan | None = None) -> Iterator[str]:
+        """The run in words, without values of rows; of its plan what is `left`, by default all."""
+        yield self.headline(left)
+        units = (left or self.value).units
+        yield from _listed([f"{unit.id} ({_verbs(unit) or 'moved since'})" for unit in units])
         yield from self.asides()
 
-    def headline(self) -> str:
+    def headline(self, left: Plan | None = None) -> str:
         """Whose run it was, and how much it would have written."""
-        units = self.value.units
-        rows = sum(len(unit.change.writes) for unit in units if unit.change)
-        much = f"{count_of(rows, 'row')} in {count_of(len(units), 'unit')}" if rows else "nothing"
-        return f"Nothing was written; {visible(self.function)} would have written {much}."
+        if left is not None:
+            return f"Left of what {visible(self.function)} would have written: {_much(left)}."
+        return f"Nothing was written; {self.told()}"
+
+    def told(self) -> str:
+        """How much it would have written, of which some may be written by now."""
+        return f"{visible(self.function)} would have written {_much(self.value)}."
 
     def asides(self) -> Iterator[str]:
         """What else there is to say of it: refused calls, its exception, rows written in vain."""
@@ -146,6 +237,12 @@ def _is_object(write: RowWrite) -> bool:
     except ValueError:
         return False
     return True
+
+
+def _much(plan: Plan) -> str:
+    units = [unit for unit in plan.units if unit.change]
+    rows = sum(len(unit.change.writes) for unit in units if unit.change)
+    return f"{count_of(rows, 'row')} in {count_of(len(units), 'unit')}" if rows else "nothing"
 
 
 def _verbs(unit: Unit) -> str:

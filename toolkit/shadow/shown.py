@@ -10,12 +10,9 @@ from itertools import islice
 
 from toolkit.advice import changed_fields, verb
 from toolkit.html import untypeset
-from toolkit.job import Result
-from toolkit.journal import Journal
-from toolkit.model import Unit
+from toolkit.model import Plan, Unit
 from toolkit.shadow.result import ShadowRun
-from toolkit.shown import Applied, ShownPlan
-from toolkit.store import Store, transactional
+from toolkit.shown import ShownPlan
 from toolkit.visible import visible
 
 SHOWN = 50
@@ -32,19 +29,23 @@ class ShadowPlan(ShownPlan):
 
     run: ShadowRun | None = None
 
+    @property
+    def _left(self) -> Plan | None:
+        return self.value if self.run and self.value is not self.run.value else None
+
     def __repr__(self) -> str:
-        return repr(self.run)
+        return "\n".join(self.run.lines(self._left)) if self.run else super().__repr__()
 
     def _repr_html_(self) -> str:
-        return self.run._repr_html_() if self.run else super()._repr_html_()
+        return run_html(self.run, self._left) if self.run else super()._repr_html_()
 
 
-def run_html(run: ShadowRun) -> str:
+def run_html(run: ShadowRun, left: Plan | None = None) -> str:
     """What it would have written field by field, then what was refused and how it ended."""
     heads = "".join(f"<th{_LEFT}>{head}</th>" for head in _HEADS)
-    lines = list(islice(_lines(run.value.units), SHOWN + 1))
+    lines = list(islice(_lines((left or run.value).units), SHOWN + 1))
     rows = "".join(map(_row, lines[:SHOWN]))
-    parts = [f"<p><strong>{_safe(run.headline())}</strong></p>"]
+    parts = [f"<p><strong>{_safe(run.headline(left))}</strong></p>"]
     if rows:
         parts.append(f"<table><thead><tr>{heads}</tr></thead><tbody>{rows}</tbody></table>")
     if len(lines) > SHOWN:
@@ -67,14 +68,3 @@ def _row(cells: Sequence[str]) -> str:
 
 def _safe(text: str) -> str:
     return escape(visible(text, _LONG))
-
-
-def applied_of(units: Sequence[Unit], result: Result, store: Store) -> Applied:
-    """What came of applying some units, as a session tells it."""
-    left = {unit: out.detail for unit, out in result.outcomes.items() if not out.applied}
-    runs = Journal(store.path).runs() if result.run and transactional(store) else []
-    applied = Applied({}, next((run for run in runs if run.id == result.run), None), left)
-    if not applied.run:  # a plain store has no journal
-        written = [unit for unit in units if unit.change and unit.id not in left]
-        applied.rows = sum(len(unit.change.writes) for unit in written if unit.change)
-    return applied
