@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import re
 import sqlite3
 from collections.abc import Iterator
@@ -74,17 +73,12 @@ def test_one_unit_of_a_shadow_run_is_approved_applied_and_taken_back_by_mouse(
     button("button", name="Approve C1 of @alice:hs").click()
     board.locator(".md-apply", has_text="Apply 1 room, 1 row").wait_for()
     assert button("button", name=re.compile("^(Approve|Settle) config")).count() == 0
-    if folder := os.environ.get("PICTURES"):
-        page.page.set_viewport_size({"width": 1400, "height": 1000})
-        page.screenshot(Path(folder) / "approved.png", of=board)
     assert stored(path, room_key("!a1")) is None
     button("button", name=re.compile(r"^Apply \d")).click()
     board.locator(".md-message", has_text="Written: 1 row.").wait_for()
     assert stored(path, room_key("!a1"))["matrix_user_id"] == "@alice:hs"
     assert stored(path, user_key("@bob:hs")) is None
     assert stored(path, room_key("!a2"))["space_id"] == "!elsewhere"
-    if folder:
-        page.screenshot(Path(folder) / "applied.png", of=board)
 
     button("button", name="History").click()
     button("button", name=re.compile("^Undo… shadow")).click()
