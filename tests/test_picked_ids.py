@@ -151,3 +151,26 @@ async def test_of_two_that_dispute_an_id_one_gets_it_and_the_other_another(
     assert model.session.plan.votes["!a8"] is Vote.APPROVED
     await model.start_apply()
     assert (bench.row(A8)["chat_id"], bench.row(A1)["chat_id"]) == ("C1", "C3")
+
+
+@pytest.mark.parametrize("proof", ["room row", "chat row"])
+async def test_what_is_picked_for_a_room_frees_its_old_id_once_it_is_written(
+    model: ReviewModel, bench: Bench, proof: str
+) -> None:
+    """If writing the pick fails, the other room must not have got the old id meanwhile."""
+    bench.put({C1: new_chat_row(ALICE, "C1", "matrix", "!a8", "Чат 1")})
+    if proof == "room row":
+        bench.put({A8: bench.row(A1)})
+    await model.session.reload()
+    assert model.decide("!a8", "approve", choices={"chat_id": "C5"}).accepted
+    item = model.item("!a1")
+    assert item and item.status == "conflict" and not item.approvable
+    assert not model.session.approve("!a1").units
+    await model.start_apply()
+    assert bench.row(A8)["chat_id"] == "C5" and bench.row(C1)["surface_ref"] == "!a8"
+    await model.session.reload()
+    item = model.item("!a1")
+    assert item and item.chat_id == "C1" and not item.needs_human
+    model.decide("!a1", "approve")
+    await model.start_apply()
+    assert bench.row(C1)["surface_ref"] == "!a1"

@@ -1,6 +1,7 @@
 """Stores: one contract for both, and all that a shared SQLite file adds to it."""
 
 import asyncio
+import gc
 import itertools
 import os
 import resource
@@ -13,7 +14,7 @@ import time
 from asyncio.subprocess import PIPE
 from collections import namedtuple
 from collections.abc import AsyncIterator, Iterator
-from contextlib import closing, contextmanager
+from contextlib import AsyncExitStack, closing, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -477,6 +478,19 @@ def poisoned(path: Path) -> Path:
     put_text(path, b"chat:utf8", NOT_UTF8)
     put_text(path, BAD_KEY.encode("utf-8", "surrogateescape"), b"{}")
     return path
+
+
+@pytest.mark.parametrize("closed", [False, True])
+async def test_to_look_at_what_is_not_utf8_keeps_no_lock(poisoned: Path, closed: bool) -> None:
+    async with AsyncExitStack() as stack:
+        store = await stack.enter_async_context(SQLiteStore(poisoned, read_only=True))
+        gc.disable()  # it would find the forgotten cursor sooner or later
+        stack.callback(gc.enable)
+        assert await store.load_rows()
+        if closed:
+            await store.close()
+        with closing(sqlite3.connect(poisoned, timeout=0)) as bot, bot:
+            bot.execute("UPDATE kv SET value = value")
 
 
 @pytest.mark.parametrize(("key", "why"), [(key, why) for key, _, why in POISON])

@@ -218,7 +218,9 @@ def _choose(
         others.setdefault(at, Rung.CHAT_ROW)
     if others:
         return _refuse(own, _taken(chosen, *min(others.items())))
-    return ChatId(chosen, Evidence(Rung.CHOICE), claims=((chosen, Rung.CHOICE),))
+    # Until that is written, the room goes on claiming what it did: nobody else gets it by this pick.
+    claims = ((chosen, Rung.CHOICE), *own.claims)
+    return ChatId(chosen, Evidence(Rung.CHOICE), claims=claims)
 
 
 def _refuse(own: ChatId, why: str) -> ChatId:
@@ -256,7 +258,8 @@ def _settle_duplicates(found: dict[str, ChatId]) -> None:
             rival = next(other for _, other in ranked if other != room_id)
             cause = _duplicate(chat_id, len(rooms))
             if found[rival].evidence.rung is Rung.CHOICE:
-                cause = _GIVEN.format(chat_id, rival)
+                words = _GIVEN if found[rival].chat_id == chat_id else _GIVEN_UP
+                cause = words.format(chat_id, rival)
             found[room_id] = msgspec.structs.replace(
                 answer, code=Code.DUPLICATE_CHAT_ID, cause=f"{answer.cause} {cause}".strip()
             )
@@ -339,6 +342,10 @@ def _duplicate(chat_id: str, rooms: int) -> str:
 
 
 _GIVEN = "chat id {} was chosen for another room, {}; pick another for one of the two"
+_GIVEN_UP = (
+    "another room, {1}, claims to be {0} until the id that was picked for it is written; apply that "
+    "first, or pick {0} for this room as well"
+)
 _FOREIGN_NAME = (
     "only the room's name tells the number, and somebody else than the bot wrote that name"
 )

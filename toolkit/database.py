@@ -56,14 +56,10 @@ class Database:
                 self._connection.text_factory = str
 
     async def _fetch(self, sql: str, parameters: tuple[Raw, ...]) -> list[tuple[Any, ...]]:
-        found = cast(
-            list[tuple[Any, ...]], await self._connection.execute_fetchall(sql, parameters)
-        )
-        # aiosqlite's thread holds on to its last answer until the next call comes, which may be
-        # minutes later: it keeps an empty list instead of the whole table.
-        rows = found.copy()
-        found.clear()
-        return rows
+        # Closed also if it fails: until then SQLite would keep its lock on the file for reading, and
+        # aiosqlite's thread its last answer, which may be the whole table.
+        async with self._connection.execute(sql, parameters) as cursor:
+            return cast(list[tuple[Any, ...]], await cursor.fetchall())
 
     async def run(self, sql: str, parameters: tuple[Raw, ...] = ()) -> None:
         with explained(self.path, "write"):

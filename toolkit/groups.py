@@ -279,9 +279,9 @@ class Groups:
                     continue
                 changed = True
                 for room, other in ((chat, target), (target, chat)):
-                    self.block(
-                        room, Block(Code.DUPLICATE_CHAT_ID, _MOVE.format(chat_id, other), chat_id)
-                    )
+                    if not self._is_picked(room):  # a person has settled that one
+                        cause = _MOVE.format(chat_id, other)
+                        self.block(room, Block(Code.DUPLICATE_CHAT_ID, cause, chat_id))
         self.unsafe = {chat for chat, id_, target in moves if self._may_hold(target, id_, chat)}
 
     def _moves(self, group: Group) -> Iterable[tuple[str, str, str]]:
@@ -307,8 +307,20 @@ class Groups:
         group = self.group_of.get(target)
         if group is None:
             return False
-        same = group is self.group_of[chat] and group.found[target].chat_id == chat_id
+        same = group is self.group_of[chat] and self._holds(group.found[target], chat_id)
         return same or self._row_unreadable(group, target)
+
+    @staticmethod
+    def _holds(answer: ChatId, chat_id: str) -> bool:
+        """A room that another id is picked for holds its old one until that is written."""
+        if answer.evidence.rung is Rung.CHOICE:
+            return any(claimed == chat_id for claimed, _ in answer.claims)
+        return answer.chat_id == chat_id
+
+    def _is_picked(self, chat: str) -> bool:
+        group = self.group_of.get(chat)
+        answer = group.found.get(chat) if group else None
+        return answer is not None and answer.evidence.rung is Rung.CHOICE
 
     def _row_unreadable(self, group: Group, chat: str) -> bool:
         keys = [room_key(version.room_id) for version in group.chats[chat]]
