@@ -433,6 +433,20 @@ def test_an_option_wins_over_the_environment_and_that_over_the_file(
     assert md("check", "--database", str(bench.path)).code == 2
 
 
+def test_the_file_may_lie_above_and_its_paths_are_from_there(
+    md: Md, bench: Bench, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    below = tmp_path / "bot" / "src"
+    below.mkdir(parents=True)
+    (tmp_path / "matrix-drift.toml").write_text(f'database = "{bench.path.name}"\n')
+    monkeypatch.delenv("BOT_DATABASE")
+    monkeypatch.chdir(below)
+    assert md("history").code == 0
+    assert md("check").code == 2
+    monkeypatch.chdir(tmp_path)
+    assert md("check").code == 2
+
+
 @pytest.mark.parametrize(
     ("content", "words"),
     [

@@ -276,7 +276,7 @@ async def test_an_empty_database_opened_for_reading_is_an_error(tmp_path: Path) 
 
 async def test_missing_columns_are_an_error_that_names_those_there_are(path: Path) -> None:
     message = await open_error(path, value_column="json", read_only=True)
-    assert "lacks the columns 'key', 'json', it has 'key', 'value'" in message
+    assert "has no column 'json', it has 'key', 'value'" in message
 
 
 async def test_a_key_that_is_not_unique_is_an_error_for_writing(tmp_path: Path) -> None:

@@ -145,14 +145,16 @@ class Database:
         name, wanted = self.table.name, (self.table.key_column, self.table.value_column)
         found = await self._names(_COLUMNS, name)
         if not found:
-            there = f"only {_listed(tables)}" if tables else "it is empty"
+            others = f"only {_listed(tables)}" if tables else "it is empty"
             raise StoreError(
-                f"The database {self.path} has no table {name!r}, {there}: check path and table."
+                f"The database {self.path} has no table {name!r}, {others}: check path and table."
             )
-        if not {column.lower() for column in wanted} <= {column.lower() for column in found}:
+        there = {column.lower() for column in found}
+        if missing := [column for column in wanted if column.lower() not in there]:
             raise StoreError(
-                f"The table {name!r} of {self.path} lacks the columns {_listed(wanted)}, "
-                f"it has {_listed(found)}: name the right ones with key_column and value_column."
+                f"The table {name!r} of {self.path} has no column {_listed(missing)}, it has "
+                f"{_listed(found)}: name the right ones with key_column and value_column "
+                "(--key-column, --value-column)."
             )
 
     async def _names(self, sql: str, *parameters: str) -> list[str]:

@@ -179,9 +179,10 @@ def plan(as_json: bool, out: Path | None, shadow: str | None, **options: Any) ->
 @_json
 @_debug
 def apply(**options: Any) -> int:
-    """Write repairs: these UNITs (room ids, user ids), or what is certain. Asks before.
+    """Write repairs: these UNITs (room ids, user ids), or what is certain.
 
-    A conflict is one UNIT with the option that `check` names. Backup and journal come first, and
+    Without UNITs it asks before it writes; to name them is your yes, and so are --decisions and
+    --approve-certain. A conflict is one UNIT with the option that `check` names. Backup and journal come first, and
     `undo` takes back what was written.
     """
     shadow, as_json = options.pop("shadow"), options.pop("as_json")

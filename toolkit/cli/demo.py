@@ -87,6 +87,7 @@ def _teach(end: "_End") -> int:
 def _say_what_to_do(lab: Lab, first: Path) -> None:
     say(f"Open {lab.address(first.name)}")
     say(f"and run {first.stem} from the top, cell by cell, with Shift+Enter.")
+    say("The commands above are for your own bot; the lessons do the same with this one.")
     say("Nothing that you try there touches a real bot. Ctrl+C here ends and removes it all.")
 
 

@@ -14,7 +14,16 @@ import click
 
 from toolkit.cli.words import keep_secret, someone_there
 from toolkit.errors import ToolkitError
-from toolkit.settings import CONVENTION, FILE, KNOWN, TOKEN, TOKEN_FILE, read_settings, read_token
+from toolkit.settings import (
+    CONVENTION,
+    FILE,
+    KNOWN,
+    TOKEN,
+    TOKEN_FILE,
+    find_settings,
+    read_settings,
+    read_token,
+)
 
 if TYPE_CHECKING:
     from toolkit.convention import Convention
@@ -110,6 +119,9 @@ class Where:
         return replace(self, token=keep_secret(token))
 
 
+_PATHS = {"database", "backup_dir"}  # from the file's folder, wherever the command is called
+
+
 class FileDefaults(MutableMapping[str, Any]):
     """click's defaults for every command, read from the file when the first is asked for."""
 
@@ -123,7 +135,14 @@ class FileDefaults(MutableMapping[str, Any]):
 
     def _settings(self) -> dict[str, Any]:
         if self._found is None:
-            self._found = read_settings(Path(FILE))
+            file = find_settings()
+            self._found = read_settings(file) if file else {}
+            if file and file.parent != Path().resolve():
+                paths = {
+                    name: str(file.parent / self._found[name])
+                    for name in _PATHS & self._found.keys()
+                }
+                self._found |= paths
         return self._found
 
     def __setitem__(self, name: str, value: Any) -> None:
