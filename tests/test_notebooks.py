@@ -159,7 +159,7 @@ def test_the_test_command_fails_for_outputs_that_were_changed_or_cleared(tmp_pat
     write_notebook(tmp_path / "untouched.ipynb", notebook)
     tamper({cell.id: cell for cell in cells})
     write_notebook(tmp_path / "tampered.ipynb", notebook)
-    command = ["pytest", "-c", "pyproject.toml", "-p", "no:cacheprovider"]
+    command = ["pytest", "-c", "pyproject.toml", "-n0", "-p", "no:cacheprovider"]
     run = subprocess.run(
         [sys.executable, "-m", *command, tmp_path],
         cwd=ROOT,
@@ -404,8 +404,7 @@ def test_on_somebodys_own_bot_the_lessons_write_nothing(own_bot: Bot, tmp_path: 
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("practice", [True, False])
-def test_a_bot_that_is_in_sync_has_lessons_too(tmp_path: Path, practice: bool) -> None:
+def test_a_bot_that_is_in_sync_has_lessons_too(tmp_path: Path) -> None:
     """Frames are empty then, and no cell has a unit to take."""
     (tmp_path / "bot").mkdir()
     with serve_recorded(tmp_path / "bot", renamed(Recorded.load(), OTHER, only="dave")) as served:
@@ -413,7 +412,7 @@ def test_a_bot_that_is_in_sync_has_lessons_too(tmp_path: Path, practice: bool) -
         assert len(bot.look().plan) == 0
         rows = bot.rows()
         for name in NAMES:
-            run_watched(lesson(name), tmp_path, bot.practice if practice else bot.settings)
+            run_watched(lesson(name), tmp_path, bot.practice)
         assert bot.rows() == rows
 
 
