@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import itertools
 
+import msgspec
+
 from tests.bench import ALICE, BOB
-from toolkit.decisions import second_spaces
-from toolkit.model import Status, Unit, UnitKind
+from toolkit.decisions import Decision, agreed_units, second_spaces
+from toolkit.model import Change, Plan, Status, Unit, UnitKind
 
 
 def unit(unit_id: str, owner: str | None, space_id: str | None) -> Unit:
@@ -38,3 +40,15 @@ def test_a_user_is_given_one_space_and_the_order_of_units_says_nothing() -> None
 def test_units_of_nobody_are_never_in_each_others_way() -> None:
     """Those of an undo, say, rest on nothing but their rows."""
     assert second_spaces([unit("!a", None, "!one"), unit("!b", None, "!two")]) == {}
+
+
+def test_of_a_foreign_plan_none_goes_along() -> None:
+    """Nobody knows whose row one without a Space is."""
+    for space_id, owner in (("!one", ALICE), (None, None)):
+        both = [unit(ALICE, owner, space_id), unit("!a", owner, space_id)]
+        units = tuple(msgspec.structs.replace(each, change=Change(())) for each in both)
+        plan = Plan(account="", joined=(), units=units)
+        yes = {"!a": Decision()}
+        assert [u.id for u in agreed_units(plan, yes)] == ["!a", ALICE]
+        alone = msgspec.structs.replace(plan, foreign=True)
+        assert [u.id for u in agreed_units(alone, yes)] == ["!a"]

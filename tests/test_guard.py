@@ -33,6 +33,7 @@ USER = Unit(
     room_ids=("!s",),
     change=CHANGE,
 )
+FOREIGN = Plan(account="@bot:hs", joined=(), foreign=True)
 UNDO = Unit(id="!a", kind=UnitKind.ROOM, status=Status.MISMATCHED, findings=(), change=CHANGE)
 
 
@@ -145,3 +146,56 @@ def test_a_user_row_rests_on_all_rows_of_that_user(
 def test_an_undo_rests_on_nothing_but_what_it_puts_back() -> None:
     for key in (room_key("!a"), chat_key(ALICE, "C1"), user_key(ALICE), room_key("!new")):
         assert not stale(UNDO, key, None, "{")
+
+
+def foreign(key: str, before: Raw, after: Raw) -> Unit:
+    """A room that a bot's own function would write, without an owner that anybody is sure of."""
+    return Unit(
+        id="!a",
+        kind=UnitKind.ROOM,
+        status=Status.MISSING,
+        findings=(),
+        change=Change((RowWrite(key, before, after),)),
+    )
+
+
+def foreign_stale(unit: Unit, key: str, before: Raw, after: Raw) -> bool:
+    rows = [{} if raw is None else {key: raw} for raw in (before, after)]
+    return why_stale(unit, FOREIGN, compare_rows(*rows)) is not None
+
+
+@pytest.mark.parametrize(
+    ("key", "before", "after", "expected"),
+    [
+        (user_key(ALICE), user_row("!s"), user_row("!new"), True),
+        (user_key(ALICE), user_row("!new"), None, True),
+        (chat_key(ALICE, "C3"), None, chat_row("!x"), True),
+        (room_key("!x"), None, room_row(ALICE), True),
+        (room_key("!x"), None, room_row(BOB), True),  # names the Space
+        (chat_key(BOB, "C3"), None, chat_row("!a"), True),
+        (user_key(BOB), None, user_row("!s"), True),
+        (user_key(BOB), None, user_row("!t"), False),
+        (chat_key(BOB, "C3"), None, chat_row("!x"), False),
+    ],
+)
+def test_what_a_function_made_rests_on_all_that_its_rows_name(
+    key: str, before: Raw, after: Raw, expected: bool
+) -> None:
+    assert foreign_stale(foreign(room_key("!a"), None, room_row(ALICE)), key, before, after) == (
+        expected
+    )
+    assert foreign_stale(foreign(room_key("!a"), room_row(ALICE), "{}"), key, before, after) == (
+        expected
+    )
+
+
+def test_what_names_no_user_rests_on_every_row() -> None:
+    unit = foreign(room_key("!a"), None, '{"chat_id": "C1"}')
+    assert foreign_stale(unit, user_key(BOB), None, user_row("!t"))
+    assert not foreign_stale(unit, user_key(BOB), user_row("!t"), user_row("!t"))
+
+
+def test_a_user_row_without_a_space_rests_on_that_users_rows() -> None:
+    unit = foreign(user_key(ALICE), None, '{"next_chat_index": 4}')
+    assert foreign_stale(unit, chat_key(ALICE, "C4"), None, chat_row("!a4"))
+    assert not foreign_stale(unit, chat_key(BOB, "C4"), None, chat_row("!b4"))

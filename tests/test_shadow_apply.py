@@ -5,10 +5,12 @@ from __future__ import annotations
 import asyncio
 import json
 import sys
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from unittest.mock import Mock
 
 import pytest
 
@@ -16,6 +18,8 @@ import toolkit.cli
 from tests.bench import ALICE, BOT, Bench, small_rows
 from tests.clients import TOKEN
 from toolkit.cli import shadowed
+from toolkit.errors import StoreError
+from toolkit.journal import Journal
 from toolkit.lock import hold_lock
 from toolkit.records import room_key, user_key
 from toolkit.testing import FakeHomeserver
@@ -31,6 +35,19 @@ async def repair(client, store, chat_mgr):
     await store.set("matrix_room:!a1", room)
     await store.set("config:bot", {"colour": "blue"})
     await client.room_create(name="Чат 1")
+
+async def mend(client, store, chat_mgr):
+    room = {"chat_id": "C1", "matrix_user_id": "@alice:hs", "space_id": "!alice"}
+    await store.set("matrix_room:!a1", room)
+
+async def bare(client, store, chat_mgr):
+    room = {"chat_id": "C9", "matrix_user_id": "@bob:hs", "space_id": "!bob"}
+    await store.set("matrix_room:!b9", room)
+
+async def stumble(client, store, chat_mgr):
+    await mend(client, store, chat_mgr)
+    await store.set("matrix_user:@alice:hs", {"space_id": "!alice", "next_chat_index": 3})
+    raise ValueError("no\\nluck")
 
 async def nothing(client, store, chat_mgr):
     return 1
@@ -120,7 +137,6 @@ async def test_plan_says_how_to_write_a_unit(md: Md) -> None:
 async def test_named_units_are_written_and_no_others(md: Md, bench: Bench) -> None:
     before = bench.bytes()
     done = await md("apply", "--shadow", NAMED, "!a1")
-    assert done.code == 0
     assert bench.row(A1)["chat_id"] == "C1"
     assert {key: row for key, row in bench.bytes().items() if key != A1} == before
     for words in (
@@ -134,6 +150,37 @@ async def test_named_units_are_written_and_no_others(md: Md, bench: Bench) -> No
     assert (run["action"], [unit["unit"] for unit in run["units"]]) == ("shadow", ["!a1"])
     assert (await md("undo", run["run"], "--yes")).code == 0
     assert bench.bytes() == before
+
+
+async def test_a_function_that_raised_is_told_and_leaves_something(md: Md) -> None:
+    done = await md("apply", "--shadow", "applied_bot:bare", "!b9")
+    assert (done.code, "raised" in done.err) == (0, False)
+    for arguments in ([ALICE], ["!a1", "--json"]):
+        done = await md("apply", "--shadow", "applied_bot:stumble", *arguments)
+        assert done.code == 2
+        [line] = [line for line in done.err.splitlines() if "raised" in line]
+        assert line.endswith(
+            "stumble raised, and may have had more to write: ValueError: no\\u{a}luck"
+        )
+
+
+async def test_the_deadline_bounds_the_writing(
+    md: Md, bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(shadowed, "time", Mock(monotonic=lambda: time.monotonic() - 60))
+    done = await md("apply", "--shadow", "applied_bot:mend", "!a1", "--deadline", "30")
+    assert (done.code, "the deadline passed before it was written" in done.out) == (2, True)
+    assert bench.row(A1) is None
+    assert (await md("apply", "--shadow", "applied_bot:mend", "!a1")).code == 0
+
+
+async def test_a_journal_that_cant_be_told_is_said(
+    md: Md, bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Journal, "finish", Mock(side_effect=StoreError("No space left.")))
+    done = await md("apply", "--shadow", "applied_bot:mend", "!a1")
+    assert "No space left" in done.err and "Written: 1 room row restored." in done.out
+    assert bench.row(A1)
 
 
 async def test_each_unit_is_asked_about_where_it_is_shown(

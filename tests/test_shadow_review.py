@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
+from unittest.mock import Mock
 
 import pytest
 
@@ -13,6 +15,7 @@ from tests.bench import ALICE, BOB, Bench, small_rows
 from toolkit import InMemoryStore, SQLiteStore, ToolkitError, review, shadow_run
 from toolkit.board import ReviewModel, find_model, wire
 from toolkit.board.items import Item
+from toolkit.errors import StoreError
 from toolkit.journal import Journal
 from toolkit.ledger import Vote
 from toolkit.lock import hold_lock
@@ -199,7 +202,8 @@ class TestApplying:
     async def test_looking_again_shows_what_moved_and_runs_nothing(
         self, model: ReviewModel, bench: Bench
     ) -> None:
-        bench.put({A1: ROOM, room_key("!b1"): ROOM | {"chat_id": "C9", "matrix_user_id": BOB}})
+        bobs = {"chat_id": "C9", "matrix_user_id": BOB, "space_id": "!bob"}
+        bench.put({A1: ROOM, room_key("!b1"): bobs})
         await model.session.reload()
         assert [(i.unit, i.approvable) for i in model.items()] == [
             (ALICE, True),
@@ -293,3 +297,92 @@ class TestApplying:
         model.decide("!a1", "approve")
         await model.start_apply()
         assert real.read_text() == '{"version": 1, "decisions": {}}'
+
+    async def test_rows_that_name_no_space_take_nobody_along(self, bench: Bench) -> None:
+        async def halves(client: Any, store: Any, chat_mgr: Any) -> None:
+            await store.set("matrix_room:!b2", {"chat_id": "C2", "matrix_user_id": BOB})
+            await store.set(USER, {"space_id": "!evil"})
+
+        run = await _shadow(bench, halves)
+        decided = run.session.approve("!b2")
+        assert (decided.along, run.session.approve(ALICE).along) == ((), ())
+        run.session.withdraw(ALICE)
+        assert (await run.session.apply()).rows == 1
+        assert bench.row(USER) is None
+
+    @pytest.mark.parametrize("apply_it", ["cell", "session"])
+    async def test_a_room_rests_on_its_owners_user_row(self, bench: Bench, apply_it: str) -> None:
+        """The function copied the Space from there, and the bot has moved the user since."""
+        bench.put({USER: ALICES})
+
+        async def copy(client: Any, store: Any, chat_mgr: Any) -> None:
+            space_id = (await store.get(USER))["space_id"]
+            await store.set(A1, ROOM | {"space_id": space_id})
+
+        run = await _shadow(bench, copy)
+        run.session.approve("!a1")
+        bench.put({USER: ALICES | {"space_id": "!new"}})
+        applied = await (run.apply("!a1") if apply_it == "cell" else run.session.apply())
+        assert list(applied.stale) == ["!a1"] and bench.row(A1) is None
+
+    async def test_rows_of_others_make_nothing_stale(self, run: ShadowRun, bench: Bench) -> None:
+        bench.put({chat_key(BOB, "C9"): {"surface_ref": "!b9"}})
+        assert (await run.apply("!a1", ALICE)).stale == {}
+
+    async def test_a_counter_rests_on_the_chats_of_its_user(self, bench: Bench) -> None:
+        """Also in a row that lacks its Space."""
+
+        async def count(client: Any, store: Any, chat_mgr: Any) -> None:
+            chats = await store.keys(f"chat:{ALICE}:")
+            await store.set(USER, {"next_chat_index": len(chats) + 1})
+
+        run = await _shadow(bench, count)
+        bench.put({chat_key(ALICE, "C3"): {"surface_ref": "!a3"}})
+        assert list((await run.apply(ALICE)).stale) == [ALICE]
+        assert bench.row(USER) is None
+
+    async def test_rooms_that_name_two_spaces_already_are_written_both(self, bench: Bench) -> None:
+        old = ROOM | {"space_id": "!old"}
+        bench.put({A1: old})
+
+        async def rename(client: Any, store: Any, chat_mgr: Any) -> None:
+            for key in (A1, room_key("!a2")):
+                await store.set(key, await store.get(key) | {"display_name": "new"})
+
+        run = await _shadow(bench, rename)
+        applied = await run.apply("!a1", "!a2")
+        assert (applied.rows, applied.stale) == (2, {})
+        assert bench.row(A1) == old | {"display_name": "new"}
+
+    async def test_a_journal_that_cant_be_told_loses_no_row(
+        self,
+        run: ShadowRun,
+        bench: Bench,
+        monkeypatch: pytest.MonkeyPatch,
+        caplog: pytest.LogCaptureFixture,
+    ) -> None:
+        monkeypatch.setattr(Journal, "finish", Mock(side_effect=StoreError("No space left.")))
+        applied = await run.apply("!a1")
+        assert (applied.rows, bench.row(A1)) == (1, ROOM)
+        assert "No space left" in applied.warning and applied.warning in repr(applied)
+        run.session.approve(ALICE)
+        assert (await run.session.apply()).rows == 1
+        assert "No space left" in caplog.text
+
+    async def test_what_is_written_elsewhere_is_not_this_sessions(
+        self, run: ShadowRun, bench: Bench, tmp_path: Path
+    ) -> None:
+        elsewhere = tmp_path / "other.db"
+        shutil.copy(bench.path, elsewhere)
+        assert run.session.plan.value.unit("!a1")
+        async with SQLiteStore(elsewhere) as other:
+            assert (await run.apply("!a1", store=other)).rows == 1
+        assert run.session.plan.value.unit("!a1") and bench.row(A1) is None
+        async with SQLiteStore(bench.path) as same:
+            await run.apply("!a1", store=same)
+        assert run.session.plan.value.unit("!a1") is None
+
+
+async def _shadow(bench: Bench, function: Any) -> ShadowRun:
+    async with SQLiteStore(bench.path, read_only=True) as store:
+        return await shadow_run(function, None, store)

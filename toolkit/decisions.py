@@ -39,10 +39,15 @@ def read_decisions(decisions: Decisions) -> dict[str, Decision]:
 
 
 def agreed_units(plan: Plan, decisions: Mapping[str, Decision]) -> list[Unit]:
-    """Units whose change is the one that was agreed to; a room takes its user row along."""
+    """Units whose change is the one that was agreed to.
+
+    A room takes its user row along, save in a foreign plan: there each unit is agreed to by itself.
+    """
     stale = stale_decisions(plan, decisions)
     open_ = {u.id: u for u in plan.units if u.change and u.id not in stale}
     agreed = {u: unit for u, unit in open_.items() if u in decisions and decisions[u].agreed}
+    if plan.foreign:
+        return list(agreed.values())
     users = {(u.owner, u.space_id): u for u in open_.values() if u.kind is UnitKind.USER}
     for room in [unit for unit in agreed.values() if unit.kind is UnitKind.ROOM]:
         user = users.get((room.owner, room.space_id))

@@ -2,14 +2,15 @@
 
 Every written row is compared when it is written. This is about the rows that a decision merely
 rests on (domain.md 4): a room on its own rows and on those that name its Space's owner, a user row
-on all rows of that user, new ones included.
+on all rows of that user, new ones included. What a bot's own function read isn't known: its changes
+rest on whatever is about a user, room or Space that their rows name.
 """
 
 from collections.abc import Iterable, Mapping
 
 import msgspec
 
-from toolkit.model import Plan, Unit, UnitKind
+from toolkit.model import Change, Plan, Unit, UnitKind
 from toolkit.naming import is_placeholder
 from toolkit.records import CHAT, ROOM, LocalState, Raw, load_records, split_chat_key
 
@@ -39,6 +40,8 @@ def why_stale(unit: Unit, plan: Plan, moved: Moved) -> str | None:
     own = {write.key for write in unit.change.writes} | set(unit.change.relies_on)
     if touched := sorted(own & moved.keys):
         return f"row {touched[0]} was written meanwhile"
+    if plan.foreign:
+        return _about_named(unit.change, moved)
     if unit.owner is None:
         return None  # an undo rests on nothing but the rows that it puts back
     about = _about_user if unit.kind is UnitKind.USER else _about_room
@@ -73,6 +76,22 @@ def _about_owner(unit: Unit, plan: Plan, moved: Moved) -> str | None:
     return None
 
 
+def _about_named(change: Change, moved: Moved) -> str | None:
+    """A row of the users, rooms and Spaces of a foreign change; any row if it names no user."""
+    mine = compare_rows(
+        {write.key: write.before for write in change.writes if write.before is not None},
+        {write.key: write.after for write in change.writes},
+    )
+    users = {user for key in mine.keys for user in _users(key, mine) if user}
+    places = {place for key in mine.keys for place in _rooms(key, mine) | _spaces(key, mine)}
+    for key in sorted(moved.keys):
+        if not users:
+            return f"row {key} was written meanwhile, and this change names no user to tell it from"
+        if _users(key, moved) & users or (_rooms(key, moved) | _spaces(key, moved)) & places:
+            return f"row {key}, which this may rest on, was written meanwhile"
+    return None
+
+
 def _some(rows: Rows, keys: Iterable[str]) -> LocalState:
     return load_records((key, rows[key]) for key in sorted(keys) if key in rows)
 
@@ -104,3 +123,10 @@ def _rooms(key: str, moved: Moved) -> set[str]:
         elif user := state.users.get(key.partition(":")[2]):
             found.add(user.space_id)
     return found
+
+
+def _spaces(key: str, moved: Moved) -> set[str]:
+    """The Spaces that a room row names, before or after."""
+    room_id = key.removeprefix(ROOM)
+    found = (state.rooms.get(room_id) for state in (moved.before, moved.after))
+    return {row.space_id for row in found if row}

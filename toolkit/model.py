@@ -265,7 +265,8 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
 
     `units` holds what is not in sync, sorted, user rows first. `notes` are findings that nobody
     has to act on, `loose` conflicts of rows that belong to no unit. `spaces` maps the id of a Space
-    to all ids (versions, chats) whose rows may name its owner.
+    to all ids (versions, chats) whose rows may name its owner. `foreign` says that a bot's own function
+    made the changes: what it read for them isn't known, and none goes along with another.
     """
 
     account: str
@@ -278,6 +279,7 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     notes: tuple[Finding, ...] = ()
     loose: tuple[Finding, ...] = ()
     spaces: dict[str, tuple[str, ...]] = {}
+    foreign: bool = False
 
     def unit(self, unit_id: str) -> Unit | None:
         return next((unit for unit in self.units if unit.id == unit_id), None)

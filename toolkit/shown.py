@@ -129,7 +129,8 @@ class Applied(dict[str, Any]):
     """The report of domain.md 5, and what else a person wants to know of a run.
 
     `run` names it for `undo`, `backup` is where the copy of the database lies; both are None if
-    nothing had to be written. `rows` counts what was written, `stale` says of approved units why they were left alone.
+    nothing had to be written. `rows` counts what was written, `stale` says of approved units why they
+    were left alone, and `warning` that the rows are written and the journal could not be told.
     """
 
     def __init__(
@@ -139,6 +140,7 @@ class Applied(dict[str, Any]):
         stale: Mapping[str, str] | None = None,
         *,
         cancelled: bool = False,
+        warning: str = "",
     ) -> None:
         super().__init__(report)
         self._undo = bool(run and run.undoes)
@@ -148,7 +150,7 @@ class Applied(dict[str, Any]):
         if run:
             self.rows = sum(len(entry.writes) for entry in run.applied)
         self.stale = dict(stale or {})
-        self.cancelled = cancelled
+        self.cancelled, self.warning = cancelled, warning
 
     def __repr__(self) -> str:
         return self.say("await session.undo() takes this back")
@@ -161,6 +163,8 @@ class Applied(dict[str, Any]):
         for unit, why in list(self.stale.items())[:_SHOWN]:
             lines.append(f"Left alone: {visible(unit)}: {visible(why, 500)}")
         lines += _more(len(self.stale))
+        if self.warning:
+            lines.append(visible(self.warning, 500))
         if self.rows and self.run and not self._undo:
             lines.append(f"A backup was made before; {undo}.")
         if self.rows:

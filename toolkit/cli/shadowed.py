@@ -8,6 +8,7 @@ import contextlib
 import importlib
 import os
 import sys
+import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, TextIO
@@ -87,9 +88,12 @@ def apply_shadow(
             show(render_aftermath(result.run, result.backup, bool(_written(result))))
     else:
         say("There is nothing to write.")
+    if result.warning:
+        say(result.warning)
     wanted = units if unit_ids else run.value.units
-    if not wanted and run.raised is not None:
-        return ERROR
+    if run.raised is not None:
+        say(f"{run.function} raised, and may have had more to write: {run.raised[:300]}")
+        return DRIFT if wanted else ERROR
     return IN_SYNC if len(_written(result)) == len(wanted) else DRIFT
 
 
@@ -124,9 +128,10 @@ def _write(where: Where, run: ShadowRun, units: Sequence[Unit]) -> Result:
 
 async def _carry_out(where: Where, run: ShadowRun, units: Sequence[Unit]) -> Result:
     by = dict.fromkeys((unit.id for unit in units), user_name())
+    until = None if where.deadline is None else time.monotonic() + where.deadline
     async with where.open_store(read_only=False) as store:
         with progress("Writing") as tell:
-            return await run.write(units, store, by, tell)
+            return await run.write(units, store, by, tell, until)
 
 
 def _written(result: Result) -> list[str]:

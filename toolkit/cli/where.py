@@ -137,7 +137,7 @@ class FileDefaults(MutableMapping[str, Any]):
         if self._found is None:
             file = find_settings()
             self._found = read_settings(file) if file else {}
-            if file and file.parent != Path().resolve():
+            if file and file.parent != Path.cwd():
                 paths = {
                     name: str(file.parent / self._found[name])
                     for name in _PATHS & self._found.keys()

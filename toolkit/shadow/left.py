@@ -10,7 +10,7 @@ from typing import TypeAlias
 import msgspec
 
 from toolkit.guard import compare_rows, why_stale
-from toolkit.model import Code, Finding, Plan, Status, Unit, UnitKind
+from toolkit.model import Code, Finding, Plan, Status, Unit
 from toolkit.records import Raw
 from toolkit.shadow.overlay import same_row
 
@@ -26,7 +26,7 @@ def plan_left(plan: Plan, then: Rows, now: Rows) -> Plan:
         if _done(unit, now):
             continue
         why = why_stale(unit, plan, moved)
-        units.append(_moved(unit, why) if why else _by_itself(unit))
+        units.append(_moved(unit, why) if why else unit)
     return msgspec.structs.replace(plan, units=tuple(units))
 
 
@@ -46,9 +46,3 @@ def _moved(unit: Unit, why: str) -> Unit:
     key = unit.change.writes[0].key if unit.change else ""
     finding = Finding(unit=unit.id, code=Code.STALE_PLAN, key=key, cause=why)
     return msgspec.structs.replace(unit, status=Status.CONFLICT, findings=(finding,), change=None)
-
-
-def _by_itself(unit: Unit) -> Unit:
-    """Approving a room takes along the user row of the same Space; of a function's writes none goes
-    unseen, so the user row names no Space."""
-    return msgspec.structs.replace(unit, space_id=None) if unit.kind is UnitKind.USER else unit

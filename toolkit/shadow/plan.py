@@ -50,6 +50,7 @@ def plan_writes(
         account=account,
         joined=(),
         units=tuple(sorted(units, key=lambda unit: (unit.kind is UnitKind.ROOM, unit.id))),
+        foreign=True,
     )
 
 
@@ -86,7 +87,7 @@ def _unit(unit_id: str, writes: Sequence[RowWrite], after: LocalState, function:
 
 def _with_user(unit: Unit, after: LocalState) -> Unit:
     row = after.users.get(unit.id)
-    return msgspec.structs.replace(unit, owner=unit.id, space_id=row.space_id) if row else unit
+    return msgspec.structs.replace(unit, owner=unit.id, space_id=row.space_id if row else None)
 
 
 def _with_room(unit: Unit, writes: Sequence[RowWrite], after: LocalState) -> Unit:

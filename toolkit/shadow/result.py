@@ -10,15 +10,12 @@ from datetime import UTC, datetime
 from functools import cached_property
 from typing import TYPE_CHECKING
 
-from msgspec.structs import replace
-
 from toolkit.advice import row_name, verb
 from toolkit.agreement import user_name
 from toolkit.apply import apply_changes
 from toolkit.convention import Convention
-from toolkit.decisions import second_spaces
 from toolkit.errors import ToolkitError
-from toolkit.job import Look, Outcome, Result, load_look, new_job, one_at_a_time
+from toolkit.job import Look, Result, load_look, new_job, one_at_a_time
 from toolkit.journal import Journal
 from toolkit.lock import hold_lock
 from toolkit.model import Plan, RowWrite, Unit
@@ -118,11 +115,13 @@ class ShadowRun:
         who = dict.fromkeys((unit.id for unit in units), user_name() if by is None else by)
         async with self._opened(store) as target:
             result = await self.write(units, target, who)
-            self._see((await load_look(target)).rows)
-            runs = Journal(target.path).runs() if result.run and transactional(target) else []
+            rows = (await load_look(target)).rows
+            if self._is_own(target):
+                self._see(rows)
+            runs = Journal(target.path).runs(rows) if result.run and transactional(target) else []
         run = next((run for run in runs if run.id == result.run), None)
         left = {unit: out.detail for unit, out in result.outcomes.items() if not out.applied}
-        return Applied(self.report(result), run, left)
+        return Applied(self.report(result), run, left, warning=result.warning)
 
     def named(self, unit_ids: Iterable[str]) -> list[Unit]:
         """The units of these names. Raises `ToolkitError` for one that isn't there or is only shown."""
@@ -134,22 +133,29 @@ class ShadowRun:
         store: Store,
         by: Mapping[str, str],
         progress: Progress | None = None,
+        until: float | None = None,
     ) -> Result:
-        """Write units of its plan, each only while all that it rests on is as the function met it."""
+        """Write units of its plan, each only while all that it rests on is as the function met it.
+
+        No unit is begun past `until`, by the monotonic clock.
+        """
         wanted = {unit.id for unit in units}
         units = [unit for unit in self.value.units if unit.id in wanted]
-        second = second_spaces(units)
-        units = [unit for unit in units if unit.id not in second]
         async with one_at_a_time(store):
             now = (await load_look(store)).rows
             # Without its token, which is of no use in another connection.
             look = Look(rows_before(self.value, self.look.rows, now))
             job = new_job(
-                self.value, units, look, "shadow", datetime.now(UTC), by=by, progress=progress
+                self.value,
+                units,
+                look,
+                "shadow",
+                datetime.now(UTC),
+                by=by,
+                until=until,
+                progress=progress,
             )
-            result = await apply_changes(job, store, None)
-        stale = {unit: Outcome("stale", why) for unit, why in second.items()}
-        return replace(result, outcomes=result.outcomes | stale)
+            return await apply_changes(job, store, None)
 
     def report(self, result: Result) -> Report:
         """What came of writing, told as the bot's own functions tell it."""
@@ -167,6 +173,12 @@ class ShadowRun:
             if transactional(store):
                 stack.enter_context(hold_lock(store.path))
             yield store
+
+    def _is_own(self, store: Store) -> bool:
+        """Whether it is the database of the shadow run, whoever has opened it."""
+        if not (transactional(store) and transactional(self.store)):
+            return store is self.store
+        return store.path.resolve() == self.store.path.resolve()
 
     def _see(self, rows: dict[str, Raw]) -> None:
         """A board that is open shows at once what a cell has applied."""

@@ -3,6 +3,7 @@
 The rows are looked at again, the function never runs again, and no room is asked for.
 """
 
+import logging
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import ClassVar
@@ -21,6 +22,8 @@ from toolkit.shadow.result import ShadowRun
 from toolkit.shadow.shown import ShadowPlan
 from toolkit.sides import Sides
 from toolkit.surprise import check_size
+
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -72,7 +75,10 @@ class ShadowRoad:
         check_size(agreed, max_changes)
         by = approvers(agreed, decisions)
         async with self.sides.open_store(read_only=False) as store:
-            return self.run.report(await self.run.write(agreed, store, by, progress))
+            result = await self.run.write(agreed, store, by, progress)
+        if result.warning:  # as reconcile_matrix_state does
+            _log.warning(result.warning)
+        return self.run.report(result)
 
 
 def open_session(run: ShadowRun, rows: Mapping[str, Raw]) -> Session:
