@@ -480,6 +480,26 @@ def poisoned(path: Path) -> Path:
     return path
 
 
+def test_to_open_may_be_cancelled(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing comes from a thread whose loop has ended; the test would fail for that."""
+    connect: Any = sqlite3.connect
+
+    def connect_slowly(*args: Any, **named: Any) -> Any:
+        time.sleep(0.1)
+        return connect(*args, **named)
+
+    async def begin() -> None:
+        opening = asyncio.ensure_future(SQLiteStore(path).open())
+        await asyncio.sleep(0.02)
+        opening.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await opening
+
+    monkeypatch.setattr(sqlite3, "connect", connect_slowly)
+    asyncio.run(begin())
+    time.sleep(0.2)
+
+
 @pytest.mark.parametrize("closed", [False, True])
 async def test_to_look_at_what_is_not_utf8_keeps_no_lock(poisoned: Path, closed: bool) -> None:
     async with AsyncExitStack() as stack:

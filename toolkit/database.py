@@ -1,7 +1,6 @@
 """An open connection to a SQLite database; the only module that imports aiosqlite.
 
-Each call crosses into SQLite's thread once. Errors come out as a `StoreError` that says what was
-being done, what happened and what to try.
+Errors come out as a `StoreError` that says what was being done, what happened and what to try.
 """
 
 import asyncio
@@ -199,9 +198,20 @@ async def connect(path: Path, mode: str, table: Table, busy_timeout: float) -> D
     # A store that nobody closed must not keep a script or a notebook kernel from exiting.
     thread: Any = getattr(connection, "_thread", connection)  # before 0.22 it is the thread
     thread.daemon = True
+    opening = asyncio.create_task(_open(connection))
     with explained(path, "open"):
-        await connection
+        try:
+            await asyncio.shield(opening)
+        except asyncio.CancelledError:  # its thread would call a loop that is closed by then
+            await asyncio.wait([opening])
+            if opening.exception() is None:
+                await connection.close()
+            raise
     return Database(path, table, connection)
+
+
+async def _open(connection: aiosqlite.Connection) -> None:
+    await connection
 
 
 _TABLES = """SELECT name FROM sqlite_master
