@@ -404,7 +404,8 @@ def test_on_somebodys_own_bot_the_lessons_write_nothing(own_bot: Bot, tmp_path: 
 
 
 @pytest.mark.slow
-def test_a_bot_that_is_in_sync_has_lessons_too(tmp_path: Path) -> None:
+@pytest.mark.parametrize("practice", [True, False])
+def test_a_bot_that_is_in_sync_has_lessons_too(tmp_path: Path, practice: bool) -> None:
     """Frames are empty then, and no cell has a unit to take."""
     (tmp_path / "bot").mkdir()
     with serve_recorded(tmp_path / "bot", renamed(Recorded.load(), OTHER, only="dave")) as served:
@@ -412,7 +413,7 @@ def test_a_bot_that_is_in_sync_has_lessons_too(tmp_path: Path) -> None:
         assert len(bot.look().plan) == 0
         rows = bot.rows()
         for name in NAMES:
-            run_watched(lesson(name), tmp_path, bot.practice)
+            run_watched(lesson(name), tmp_path, bot.practice if practice else bot.settings)
         assert bot.rows() == rows
 
 
