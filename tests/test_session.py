@@ -2,12 +2,13 @@
 
 import asyncio
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import nio
+import pandas as pd
 import pytest
 
 from tests.bench import ALICE, BOB, BOT, Bench, small_rows
@@ -21,6 +22,7 @@ from toolkit import (
     reconcile_matrix_state,
     road,
 )
+from toolkit.frames import Shelf
 from toolkit.ledger import load_ledger
 from toolkit.records import Raw, chat_key, encode_row, room_key, user_key
 from toolkit.snapshot import Snapshot, save_snapshot
@@ -540,7 +542,47 @@ class TestShowing:
         for name in ("rooms", "rows", "drift"):
             frame = getattr(session, name)
             frame["mine"] = 1
-            assert "mine" not in getattr(session, name).columns
+            frame["key" if name == "drift" else "owner" if name == "rooms" else "user"].array[0] = (
+                "x"
+            )
+            again = getattr(session, name)
+            assert "mine" not in again.columns and not again.isin(["x"]).any(axis=None)
+
+    async def test_frames_are_built_once_and_anew_when_something_else_is_shown(
+        self, bench: Bench, session: Session
+    ) -> None:
+        def shown() -> list[pd.DataFrame]:
+            plan = session.plan
+            of_plan = [plan.to_frame(), plan.findings(), plan.changes()]
+            return [session.rooms, session.rows, session.drift, *of_plan]
+
+        def kept() -> list[int]:
+            return [id(frame) for _, frame in session._shelf._built.values()]
+
+        def fresh() -> list[pd.DataFrame]:
+            session._shelf = Shelf()
+            return shown()
+
+        first, built = shown(), kept()
+        assert len(built) == 5 and kept() == built
+        for again, frame in zip(shown(), first, strict=True):
+            pd.testing.assert_frame_equal(again, frame)
+        assert kept() == built
+
+        moves: list[Callable[[], object]] = [
+            lambda: session.approve("!a2"),
+            lambda: session.approve("!a1", chat_id="C7"),
+            lambda: session.withdraw("!a1"),
+        ]
+        for move in moves:
+            move()
+            for found, frame in zip(shown(), fresh(), strict=True):
+                pd.testing.assert_frame_equal(found, frame)
+        assert not session.plan.to_frame().equals(first[3])
+
+        bench.put({A2: small_rows()[A2]})
+        await session.reload()
+        assert not session.rows.equals(first[1]) and "!a2" not in session.drift["unit"].tolist()
 
     async def test_it_draws_a_map(self, session: Session) -> None:
         assert session.plot()._repr_png_().startswith(b"\x89PNG")

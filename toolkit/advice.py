@@ -136,6 +136,11 @@ def changed_fields(write: RowWrite) -> list[tuple[str, str, str]]:
     ]
 
 
+def deed(write: RowWrite) -> str:
+    """What happens to which row."""
+    return f"{verb(write)} the {row_name(write.key)}"
+
+
 def verb(write: RowWrite) -> str:
     """What a write does to its row."""
     if write.before is None:
@@ -174,7 +179,7 @@ def _advise(finding: Finding, unit: Unit, speech: Speech) -> str:
 
 def _verbs(unit: Unit) -> str:
     writes = unit.change.writes if unit.change else ()
-    return " and ".join([f"{verb(write)} the {row_name(write.key)}" for write in writes])
+    return " and ".join(map(deed, writes))
 
 
 def _fields(raw: Raw) -> dict[str, Any] | None:

@@ -6,8 +6,10 @@ types: a reader can trust the first and argue with the second. The words are tho
 
 import hashlib
 import json
+from collections.abc import Iterable
 from enum import StrEnum
 from functools import cached_property
+from json.encoder import encode_basestring_ascii as _quote
 from typing import Any
 
 import msgspec
@@ -179,7 +181,7 @@ class Evidence(msgspec.Struct, frozen=True, gc=False):
 NO_EVIDENCE = Evidence(Rung.NONE)
 
 
-class Finding(msgspec.Struct, frozen=True, kw_only=True, dict=True):
+class Finding(msgspec.Struct, frozen=True, kw_only=True):
     """One fact about one unit. `cause` is for the reader; no code branches on it."""
 
     unit: str
@@ -192,10 +194,10 @@ class Finding(msgspec.Struct, frozen=True, kw_only=True, dict=True):
     evidence: Evidence = NO_EVIDENCE
     proposal: str | None = None
 
-    @cached_property
+    @property
     def id(self) -> str:
         """Twelve hex digits that stay the same as long as the same thing is wrong with the same field."""
-        return _digest([self.unit, self.code, self.key, self.field])[:12]
+        return _digest(_list(map(_quote, (self.unit, self.code, self.key, self.field))))[:12]
 
 
 class RowWrite(msgspec.Struct, frozen=True):
@@ -215,7 +217,8 @@ class Change(msgspec.Struct, frozen=True, dict=True):
     @cached_property
     def fingerprint(self) -> str:
         """An approval names this: it fits no other change of the same unit."""
-        return _digest([[w.key, pack_raw(w.before), pack_raw(w.after)] for w in self.writes])[:16]
+        writes = (_list((_quote(w.key), _stored(w.before), _stored(w.after))) for w in self.writes)
+        return _digest(_list(writes))[:16]
 
 
 class UnitKind(StrEnum):
@@ -301,12 +304,16 @@ _encode = json.JSONEncoder().encode
 """ASCII escapes keep what isn't UTF-8 apart without failing on it."""
 
 
-def _digest(value: object) -> str:
-    return hashlib.sha256(_as_json(value).encode()).hexdigest()
+def _digest(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()
 
 
-def _as_json(value: object) -> str:
-    """What `json.dumps` says; it is slow for anything but a single text."""
-    if isinstance(value, list):
-        return f"[{', '.join(map(_as_json, value))}]"
-    return "null" if value is None else _encode(value)
+def _list(parts: Iterable[str]) -> str:
+    """Values that are JSON already as `json.dumps` writes a list of them, which takes its time."""
+    return f"[{', '.join(parts)}]"
+
+
+def _stored(raw: Raw) -> str:
+    if isinstance(raw, str):
+        return _quote(raw)
+    return "null" if raw is None else _encode(pack_raw(raw))

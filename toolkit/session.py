@@ -8,6 +8,7 @@ import asyncio
 import os
 from collections.abc import Coroutine, Mapping
 from contextlib import ExitStack
+from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self, TypeVar
@@ -18,7 +19,7 @@ from toolkit.convention import Convention
 from toolkit.deciding import Deciding
 from toolkit.decisions import Decision
 from toolkit.errors import ToolkitError
-from toolkit.frames import Frame, drift_frame, history_frame, rooms_frame, rows_frame
+from toolkit.frames import Frame, Shelf, drift_frame, history_frame, rooms_frame, rows_frame
 from toolkit.job import Result
 from toolkit.journal import Journal, Run
 from toolkit.ledger import Vote
@@ -57,6 +58,7 @@ class Session(Deciding):
         self._remote = RemoteState("", {})
         self._local = load_records([])
         self._runs: list[Run] = []
+        self._shelf = Shelf()
         self._task: asyncio.Task[Any] | None = None
 
     @property
@@ -132,7 +134,7 @@ class Session(Deciding):
     def _take(self, remote: RemoteState, rows: Mapping[str, Raw]) -> None:
         """Plan anew, with the decisions and the history that are on disk by now."""
         self._remote, self._local = remote, load_records(rows.items())
-        self._planned = []
+        self._planned, self._shelf = [], Shelf()
         self._read_decisions()
         self._runs = self._load_runs(rows)
         self._tell()
@@ -159,22 +161,22 @@ class Session(Deciding):
     @property
     def plan(self) -> ShownPlan:
         """What would be written, and how it has been decided."""
-        return self._road.show(self._plan, self._votes())
+        return replace(self._road.show(self._plan, self._votes()), shelf=self._shelf)
 
     @property
     def rooms(self) -> Frame:
         """Every joined room, index `room_id`."""
-        return rooms_frame(self._remote, self._plan, self._local)
+        return self._shelf.take(rooms_frame, self._remote, self._plan, self._local)
 
     @property
     def rows(self) -> Frame:
         """Every local row of the three families, index `key`."""
-        return rows_frame(self._local, self._plan)
+        return self._shelf.take(rows_frame, self._local, self._plan)
 
     @property
     def drift(self) -> Frame:
         """Every finding, index `finding_id`."""
-        return drift_frame(self._plan)
+        return self._shelf.take(drift_frame, self._plan)
 
     def pending(self) -> Frame:
         """The lines of `plan.to_frame()` that nobody has decided about, or not about this change."""

@@ -12,7 +12,7 @@ from typing import Any
 
 from toolkit.advice import unit_name
 from toolkit.errors import ToolkitError
-from toolkit.frames import Frame, changes_frame, drift_frame, plan_frame
+from toolkit.frames import Frame, Shelf, changes_frame, drift_frame, plan_frame
 from toolkit.html import plan_html, plan_text
 from toolkit.journal import Run
 from toolkit.ledger import Vote
@@ -34,18 +34,19 @@ class ShownPlan:
     value: Plan
     votes: Mapping[str, Vote] = field(default_factory=dict)
     offline: bool = False
+    shelf: Shelf = field(default_factory=Shelf, compare=False)
 
     def to_frame(self) -> Frame:
         """A line per unit: `toolkit.frames.COLUMNS["plan"]`."""
-        return plan_frame(self.value, self.votes)
+        return self.shelf.take(plan_frame, self.value, self.votes)
 
     def findings(self) -> Frame:
         """A line per finding: `toolkit.frames.COLUMNS["drift"]`."""
-        return drift_frame(self.value)
+        return self.shelf.take(drift_frame, self.value)
 
     def changes(self) -> Frame:
         """A line per field that would be written: `toolkit.frames.COLUMNS["changes"]`."""
-        return changes_frame(self.value)
+        return self.shelf.take(changes_frame, self.value)
 
     def rows(self, unit: str) -> dict[str, dict[str, Any]]:
         """The rows of one unit `before` and `after`, by key, as dicts; None where there is no row.

@@ -7,6 +7,7 @@ piece, and only the piece that can't be read is left out.
 
 import json
 from collections.abc import Callable, Iterable
+from sys import intern
 from typing import Any
 
 import msgspec
@@ -94,16 +95,17 @@ def _project(room_id: str, events: Iterable[_Event], custom: str | None) -> Room
     members: list[Member] = []
     children: list[Link] = []
     parents: list[Link] = []
+    # What is the same in many rooms is kept once: over a hundred thousand of them that is time, too.
     for event in events:
         kind, key = event.type, event.state_key
         if kind == "m.room.member":
             membership = event.content.membership
             if key and isinstance(membership, str):
-                members.append(Member(key, membership, event.event_id))
+                members.append(Member(key, intern(membership), event.event_id))
         elif kind == "m.space.child" or kind == "m.space.parent":
             if key and event.sender and _live(event.content.via):
                 links = children if kind == "m.space.child" else parents
-                links.append(Link(key, event.sender, event.event_id))
+                links.append(Link(key, intern(event.sender), event.event_id))
         elif key == "":
             if reader := _READERS.get(kind):
                 reader(found, event)
@@ -120,12 +122,12 @@ def _project(room_id: str, events: Iterable[_Event], custom: str | None) -> Room
 
 def _read_create(found: dict[str, Any], event: _Event) -> None:
     content = event.content
-    found["creator"] = event.sender
+    found["creator"] = _shared(event.sender)
     found["create_event"] = event.event_id
     if type(event.origin_server_ts) is int:
         found["created"] = event.origin_server_ts
     found["room_type"] = _string(content.type)
-    found["version"] = _string(content.room_version)
+    found["version"] = _shared(_string(content.room_version))
     if isinstance(content.predecessor, dict):
         found["predecessor"] = _string(content.predecessor.get("room_id"))
 
@@ -138,7 +140,7 @@ def _read_tombstone(found: dict[str, Any], event: _Event) -> None:
 def _read_name(found: dict[str, Any], event: _Event) -> None:
     # The spec reads an empty name as no name (m.room.name).
     if name := _string(event.content.name):
-        found.update(name=name, name_sender=event.sender, name_event=event.event_id)
+        found.update(name=name, name_sender=_shared(event.sender), name_event=event.event_id)
 
 
 def _read_encryption(found: dict[str, Any], event: _Event) -> None:
@@ -165,6 +167,10 @@ def _live(via: Any) -> bool:
 
 def _string(value: Any) -> str | None:
     return value if isinstance(value, str) else None
+
+
+def _shared(text: str | None) -> str | None:
+    return text and intern(text)
 
 
 def _by_user(member: Member) -> str:

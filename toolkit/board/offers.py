@@ -9,10 +9,10 @@ from dataclasses import dataclass
 
 import msgspec
 
-from toolkit.advice import NOTEBOOK, action, changed_fields, row_name, verb
+from toolkit.advice import NOTEBOOK, action, changed_fields, deed, verb
 from toolkit.convention import chat_number
 from toolkit.free import find_highest, free_ids
-from toolkit.model import Choices, Code, Plan, Unit, UnitKind
+from toolkit.model import Choices, Code, Plan, RowWrite, Unit, UnitKind
 from toolkit.records import LocalState
 from toolkit.visible import visible
 
@@ -153,8 +153,7 @@ def why_unfit(unit: Unit, picked: Choices) -> str:
 def say_action(unit: Unit, offers: Offers) -> str:
     """What approving would do, or what to do first, for somebody with a mouse."""
     if unit.change:
-        verbs = [f"{verb(write)} the {row_name(write.key)}" for write in unit.change.writes]
-        words = f"would {' and '.join(_with_fields(unit, verbs))}"
+        words = f"would {' and '.join(map(_say_write, unit.change.writes))}"
         return f"needs your yes: {words}" if unit.needs_human else words
     wanted = [
         ("pick the owner", offers.owners),
@@ -173,14 +172,11 @@ def say_action(unit: Unit, offers: Offers) -> str:
     return action(unit, NOTEBOOK)
 
 
-def _with_fields(unit: Unit, verbs: list[str]) -> list[str]:
+def _say_write(write: RowWrite) -> str:
     """A change of few fields names them; what is inserted or overwritten is the whole row."""
-    told = []
-    for write, words in zip(unit.change.writes if unit.change else (), verbs, strict=True):
-        fields = [name for name, _, _ in changed_fields(write) if name]
-        few = verb(write) == "change" and len(fields) <= 3
-        told.append(f"{words} ({', '.join(fields)})" if few and fields else words)
-    return told
+    fields = [name for name, _, _ in changed_fields(write) if name]
+    few = verb(write) == "change" and 0 < len(fields) <= 3
+    return f"{deed(write)} ({', '.join(fields)})" if few else deed(write)
 
 
 def _spaces(unit: Unit, codes: Iterable[Code]) -> tuple[str, ...]:

@@ -8,6 +8,7 @@ from toolkit.frames.columns import COLUMNS, DECISIONS, Field
 from toolkit.frames.display import Column, Frame
 from toolkit.frames.past import history_frame
 from toolkit.frames.planned import changes_frame, drift_frame, plan_frame
+from toolkit.frames.shelf import Shelf
 from toolkit.frames.world import rooms_frame, rows_frame
 
 __all__ = [
@@ -16,6 +17,7 @@ __all__ = [
     "Column",
     "Field",
     "Frame",
+    "Shelf",
     "changes_frame",
     "drift_frame",
     "history_frame",

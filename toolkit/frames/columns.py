@@ -170,7 +170,7 @@ def make_array(values: Any, dtype: Dtype) -> Any:
         return pd.array(_milliseconds(values).view("M8[ms]"), dtype=dtype)
     if isinstance(dtype, np.dtype):
         return pd.RangeIndex(len(values))
-    if isinstance(dtype, pd.StringDtype):
+    if isinstance(dtype, pd.StringDtype) and not isinstance(values, np.ndarray):
         values = objects(values, len(values))  # pandas makes the same array of a list, slowly
     array: Any = pd.array  # its stubs know each dtype by itself, none in general
     return array(values, dtype=dtype, copy=False)

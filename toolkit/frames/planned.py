@@ -6,8 +6,10 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, TypeAlias
 
+import numpy as np
+
 from toolkit.advice import NOTEBOOK, action, changed_fields, verb
-from toolkit.frames.columns import COLUMNS, build
+from toolkit.frames.columns import COLUMNS, build, codes_of, objects, places_of
 from toolkit.frames.display import Frame
 from toolkit.model import Finding, Plan, Status, Unit, UnitKind
 from toolkit.records import CHAT, USER, split_chat_key
@@ -16,6 +18,7 @@ _Line: TypeAlias = tuple[Any, ...]
 
 _encode = json.JSONEncoder(ensure_ascii=False).encode
 
+_VERBS = places_of(COLUMNS["changes"]["verb"].dtype)
 _NOTE = "nothing: it is only told"
 _KEPT = "nothing: rows are never deleted"
 _LOOSE = "look at the row; it belongs to no unit, and nothing overwrites it"
@@ -186,19 +189,28 @@ def _actions(units: Iterable[Unit]) -> list[str]:
 
 def changes_frame(plan: Plan) -> Frame:
     """A line per field that would be written: `COLUMNS["changes"]`."""
-    columns: dict[str, list[Any]] = {name: [] for name in COLUMNS["changes"]}
-    lines, units, keys, verbs, fields, befores, afters, humans = columns.values()
-    for unit in plan.units:
-        for write in unit.change.writes if unit.change else ():
-            changed = changed_fields(write)
-            units += [unit.id] * len(changed)
-            keys += [write.key] * len(changed)
-            verbs += [verb(write)] * len(changed)
-            humans += [unit.needs_human] * len(changed)
-            for field, before, after in changed:
-                whole = not field and write.before is not None  # an empty text is a value then
-                fields.append(field or None)
-                befores.append(before if before or whole else None)
-                afters.append(after or None)
-    lines += range(len(units))
+    about = [unit for unit in plan.units if unit.change for _ in unit.change.writes]
+    writes = [write for unit in plan.units if unit.change for write in unit.change.writes]
+    lengths: list[int] = []
+    fields: list[str | None] = []
+    befores: list[str | None] = []
+    afters: list[str | None] = []
+    for write in writes:
+        changed = changed_fields(write)
+        lengths.append(len(changed))
+        for field, before, after in changed:
+            whole = not field and write.before is not None  # an empty text is a value then
+            fields.append(field or None)
+            befores.append(before if before or whole else None)
+            afters.append(after or None)
+    columns = {
+        "line": range(len(fields)),
+        "unit": objects([unit.id for unit in about], len(about)).repeat(lengths),
+        "key": objects([write.key for write in writes], len(writes)).repeat(lengths),
+        "verb": codes_of([verb(write) for write in writes], _VERBS).repeat(lengths),
+        "field": fields,
+        "before": befores,
+        "after": afters,
+        "needs_human": np.array([u.needs_human for u in about], np.bool_).repeat(lengths),
+    }
     return build("changes", columns)

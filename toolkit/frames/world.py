@@ -7,7 +7,7 @@ from typing import Any, TypeAlias
 import numpy as np
 import pandas as pd
 
-from toolkit.frames.columns import COLUMNS, build, codes_of, places_of
+from toolkit.frames.columns import COLUMNS, Objects, build, codes_of, objects, places_of
 from toolkit.frames.display import Frame
 from toolkit.model import (
     Code,
@@ -52,12 +52,15 @@ _UNREAD = RoomState(room_id="")
 
 def rooms_frame(remote: RemoteState, plan: Plan, local: LocalState) -> Frame:
     """Every joined room, unreadable ones included: `COLUMNS["rooms"]`."""
-    skipped = list(_places((skip.room_id for skip in plan.skipped), plan.joined))
+    skips = {skip.room_id: skip for skip in plan.skipped}
+    rooms = (unit for unit in plan.units if unit.kind is UnitKind.ROOM)
+    units = {u.id: u for u in rooms if remote.joined(u.id)}  # a shadow run has joined none
+    others = sorted([*skips, *units])
+    places = dict(zip(others, _places(others, plan.joined), strict=True))
+    skipped = [places[room_id] for room_id in skips]
     columns = _in_sync_rooms(plan, local, skipped)
     _put_skipped(columns, skipped, plan, local)
-    rooms = (unit for unit in plan.units if unit.kind is UnitKind.ROOM)
-    units = [unit for unit in rooms if remote.joined(unit.id)]  # a shadow run has joined none
-    _put_units(columns, list(_places((u.id for u in units), plan.joined)), units)
+    _put_units(columns, [places[room_id] for room_id in units], [*units.values()])
     return build("rooms", columns | _state_columns(remote, plan.joined))
 
 
@@ -207,10 +210,16 @@ def _user_columns(keys: Sequence[str], local: LocalState) -> Columns:
     return {"user": users, "space_id": [row.space_id if row else pd.NA for row in rows]}
 
 
-def _joined(name: str, families: Sequence[Columns], lengths: Sequence[int]) -> list[Any]:
+def _joined(name: str, families: Sequence[Columns], lengths: Sequence[int]) -> Objects:
     """One column of all families; null where a family has none."""
-    parts = zip(families, lengths, strict=True)
-    return [value for part, length in parts for value in part.get(name) or [pd.NA] * length]
+    none = (np.full(length, pd.NA, object) for length in lengths)
+    parts = zip(families, lengths, none, strict=True)
+    return np.concatenate(
+        [
+            objects(part[name], length) if name in part else nothing
+            for part, length, nothing in parts
+        ]
+    )
 
 
 def _looked_up(table: Mapping[str, str], keys: Sequence[str]) -> Any:

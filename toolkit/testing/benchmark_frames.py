@@ -5,6 +5,7 @@ that lie ready: `pd.DataFrame` is `pd.DataFrame(columns).astype(dtypes)` with th
 one would write, and `pd.array` is the least that pandas needs: an array per column, made with its dtype.
 `at 5 %` and `all` say how many of the rooms have lost their row. `first look` is at a plan that was just
 made: each finding's id and each change's fingerprint is hashed once, when it is first asked for.
+`asked again` is what a session does from the second time on: it hands out a copy of what it has built.
 """
 
 import argparse
@@ -18,6 +19,7 @@ from rich.console import Console
 
 from toolkit.frames import (
     COLUMNS,
+    Shelf,
     changes_frame,
     drift_frame,
     history_frame,
@@ -90,6 +92,15 @@ def _lines(chats: int, frames: dict[str, Build], rounds: int, drift: str) -> Ite
         bases = {name: base_of(name, build()) for name, build in frames.items()}
         for name, build in frames.items():
             yield _compare(chats, f"{name} ({drift}): {words}", build, bases[name], rounds, _BOUND)
+        shelf = Shelf()
+        yield _compare(
+            chats,
+            f"these together ({drift}), asked again: {words}",
+            lambda shelf=shelf: [shelf.take(build) for build in frames.values()],  # type: ignore[misc]
+            lambda bases=bases: [base() for base in bases.values()],  # type: ignore[misc]
+            rounds,
+            _BOUND,
+        )
         yield _compare(
             chats,
             f"these together ({drift}): {words}",
