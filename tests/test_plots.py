@@ -25,12 +25,12 @@ from toolkit.plots import (
     NOBODY,
     ChatMark,
     UserLine,
-    causes,
     describe,
     draw_map,
     user_lines,
 )
 from toolkit.records import load_records
+from toolkit.summary import count_causes
 
 HOSTILE = (
     "",
@@ -168,16 +168,7 @@ def test_every_chat_of_a_plan_is_on_the_map_once(sides: Sides) -> None:
     expected = Counter(rooms) + Counter({Status.IN_SYNC: len(plan.in_sync_rooms)})
     assert Counter(chat.status for line in found for chat in line.chats) == expected
     assert {line.name for line in found if line.status} - {NOBODY} >= set(plan.in_sync_users)
-    drawn(draw_map(found, causes(plan)))
-
-
-def test_causes_are_counted_in_words_the_most_frequent_first() -> None:
-    units = (
-        unit("!1", Status.CONFLICT, Code.WRONG_FIELD, Code.OWNER_LEFT),
-        unit("!2", Status.CONFLICT, Code.WRONG_FIELD, Code.CHAT_ID_UNKNOWN),
-    )
-    found = causes(Plan(account="@bot:hs", joined=(), units=units))
-    assert list(found.items()) == [("wrong field", 2), ("chat id unknown", 1), ("owner left", 1)]
+    drawn(draw_map(found, {cause.words: cause.count for cause in count_causes(plan)}))
 
 
 # How it is drawn

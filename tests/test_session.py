@@ -586,3 +586,7 @@ class TestShowing:
 
     async def test_it_draws_a_map(self, session: Session) -> None:
         assert session.plot()._repr_png_().startswith(b"\x89PNG")
+
+    async def test_map_and_summary_count_alike(self, session: Session) -> None:
+        assert "3 × a row is missing" in repr(session)
+        assert "a row is missing 3" in repr(session.plot())

@@ -93,8 +93,8 @@ def test_no_drift_leaves_nothing_to_do() -> None:
     assert summarise(loose).next.startswith("1 row can't be read")
 
 
-def test_conflicts_are_the_most_urgent() -> None:
-    assert [unit.id for unit in urgent_units(plan().units)] == ["!b1", "!a2", ALICE, "!a1"]
+def test_conflicts_are_the_most_urgent_then_what_is_missing() -> None:
+    assert [unit.id for unit in urgent_units(plan().units)] == ["!b1", ALICE, "!a1", "!a2"]
 
 
 def test_a_vote_on_what_is_no_longer_planned_counts_for_nothing() -> None:

@@ -17,10 +17,10 @@ SHOWN = 50
 """Units in a notebook's output; a frame has them all."""
 
 _LONG = 500
-# Of JupyterLab's colours those that stand out from both of its backgrounds by 4.5 : 1 (WCAG 1.4.3).
+# Of JupyterLab's colours those that the review table has; words in them would be hard to read.
 _COLOURS = {
-    Status.MISSING: "var(--jp-info-color0)",
-    Status.MISMATCHED: "var(--jp-info-color0)",
+    Status.MISSING: "var(--jp-warn-color1)",
+    Status.MISMATCHED: "var(--jp-info-color1)",
     Status.CONFLICT: "var(--jp-error-color1)",
 }
 _TEX = re.compile(r"[$\\]")
@@ -135,11 +135,12 @@ def _units_table(plan: Plan, decided: Mapping[str, str]) -> str:
 
 def _unit_row(unit: Unit, decided: Mapping[str, str]) -> str:
     """Long ids and sentences stand below each other, so that the table fits beside a notebook's files."""
-    colour = f' style="text-align: left; color: {_COLOURS.get(unit.status, "inherit")}"'
+    edge = f"border-left: 4px solid {_COLOURS.get(unit.status, 'transparent')}"
     name, id_ = unit_name(unit), f"<code>{_safe(unit.id)}</code>"
     who = f"{_safe(name)}<br>{id_}" if name else id_
     return (
-        f"<tr><td{colour}>{_status(unit, decided)}</td><td{_LEFT}>{who}</td>"
+        f'<tr><td style="text-align: left; {edge}">{_status(unit, decided)}</td>'
+        f"<td{_LEFT}>{who}</td>"
         f"<td{_LEFT}>{_safe(_cause(unit))}<br>→ {_safe(action(unit, NOTEBOOK))}</td></tr>"
     )
 

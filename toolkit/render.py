@@ -28,7 +28,7 @@ LONG = 1_000
 
 _STYLES = {
     Status.MISSING: "yellow",
-    Status.MISMATCHED: "yellow",
+    Status.MISMATCHED: "cyan",
     Status.CONFLICT: "bold red",
 }
 _SHOWN_KEYS = 20

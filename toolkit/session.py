@@ -33,6 +33,7 @@ from toolkit.road import Picked, Repairs, Road
 from toolkit.shown import Applied, ShownPlan, ShownUndo
 from toolkit.sides import Sides, find_sides
 from toolkit.store import Store, transactional
+from toolkit.summary import count_causes
 from toolkit.undo import plan_reversal
 from toolkit.undo import undo as carry_out_undo
 
@@ -184,10 +185,11 @@ class Session(Deciding):
         return frame[frame["decision"] == Vote.PENDING.value]
 
     def plot(self) -> "Picture":
-        """Every user's Space with its chats by status, and how often each cause occurs."""
-        from toolkit.plots import causes, draw_map, user_lines  # matplotlib takes its time to load
+        """Every user's Space with its chats by status, and in how many units each cause was found."""
+        from toolkit.plots import draw_map, user_lines  # matplotlib takes its time to load
 
-        return draw_map(user_lines(self._plan, self._local), causes(self._plan))
+        causes = {cause.words: cause.count for cause in count_causes(self._plan)}
+        return draw_map(user_lines(self._plan, self._local), causes)
 
     def history(self) -> Frame:
         """The runs that wrote to this database, index `run`, oldest first."""

@@ -13,7 +13,7 @@ from toolkit.model import Code, Finding, Plan, Reason, Status, Unit, UnitKind
 
 _DECIDED = ("approved", "rejected", "deferred")
 _STATUSES = (Status.IN_SYNC, Status.MISSING, Status.MISMATCHED, Status.CONFLICT)
-_URGENT = {status: rank for rank, status in enumerate(reversed(_STATUSES))}
+_URGENT = {Status.CONFLICT: 0, Status.MISSING: 1, Status.MISMATCHED: 2}
 
 WORDS = {
     Code.OWNER_AMBIGUOUS: "several users may own it",
@@ -93,7 +93,7 @@ def summarise(
         joined=len(plan.joined),
         rooms=_by_status(plan.units, UnitKind.ROOM, len(plan.in_sync_rooms)),
         users=_by_status(plan.units, UnitKind.USER, len(plan.in_sync_users)),
-        causes=_causes(plan),
+        causes=count_causes(plan),
         skipped={reason: reasons[reason] for reason in Reason if reasons[reason]},
         orphans=len(plan.orphans),
         notes=len(plan.notes),
@@ -106,7 +106,7 @@ def summarise(
 
 
 def urgent_units(units: Iterable[Unit]) -> list[Unit]:
-    """Units in conflict first, else in their own order."""
+    """Units in conflict first, then those with lost rows, then those with wrong ones (domain.md 3)."""
     return sorted(units, key=lambda unit: _URGENT.get(unit.status, len(_URGENT)))
 
 
@@ -124,7 +124,7 @@ def _by_status(units: Iterable[Unit], kind: UnitKind, in_sync: int) -> dict[Stat
     return {status: counts[status] for status in _STATUSES}
 
 
-def _causes(plan: Plan) -> tuple[Cause, ...]:
+def count_causes(plan: Plan) -> tuple[Cause, ...]:
     """Each code with the number of units that have it, the most frequent first."""
     counts: Counter[Code] = Counter()
     for unit in plan.units:

@@ -1,11 +1,10 @@
-"""The picture behind `session.plot()`: every user's Space with its chats, and what went wrong how often.
+"""The picture behind `session.plot()`: every user's Space with its chats, and what went wrong in how many of them.
 
 Figures are made without pyplot: nothing is left open, and a notebook shows each of them once. Names come
 from strangers; they are drawn as plain text, never as maths, and only with glyphs that the font has.
 """
 
 from toolkit.plots.drawing import draw_map
-from toolkit.plots.found import causes
 from toolkit.plots.marks import INKS, NOBODY, ChatMark, Ink, UserLine, user_lines
 from toolkit.plots.picture import Picture
 from toolkit.plots.words import describe
@@ -17,7 +16,6 @@ __all__ = [
     "Ink",
     "Picture",
     "UserLine",
-    "causes",
     "describe",
     "draw_map",
     "user_lines",

@@ -1,4 +1,4 @@
-"""How often each cause was found, as bars below the map."""
+"""In how many units each cause was found, as bars below the map."""
 
 from collections.abc import Sequence
 
@@ -16,9 +16,9 @@ def draw_bars(
     picture: Picture, bars: Sequence[tuple[str, int]], top: float, rows: int, width: float
 ) -> None:
     """Bars in columns, the longest first."""
-    picture.write(MARGIN, top, "What was found, how often", 9.5, bold=True)
+    picture.write(MARGIN, top, "What was found, and in how many units", 9.5, bold=True)
     longest = max(count for _, count in bars)
-    words = [fit(cause, width * 0.45, 9) for cause, _ in bars]
+    words = [fit(cause, width * 0.6, 9) for cause, _ in bars]
     begin = max(width_of(word, 9) for word in words) + 0.12
     room = width - begin - width_of(f"{longest:,}", 9) - 0.3
     room = min(room, _BAR_LENGTH)

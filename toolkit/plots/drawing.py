@@ -25,7 +25,7 @@ _LABEL = 6.5
 
 
 def draw_map(users: Sequence[UserLine], causes: Mapping[str, int]) -> Picture:
-    """Every user's chats by status, and how often each cause was found.
+    """Every user's chats by status, and in how many units each cause was found.
 
     Many users are drawn more closely; if there are too many to read, those in sync are counted.
     """

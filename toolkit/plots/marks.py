@@ -46,8 +46,8 @@ class Ink(NamedTuple):
 # Okabe and Ito's colours, which colour-blind people tell apart, and a grey. What is well stays pale.
 INKS = {
     Status.CONFLICT: Ink("C", "#000000", "#d55e00", "#6b2b00"),
-    Status.MISMATCHED: Ink("≠", "#000000", "#f0e442", "#6f6a00"),
-    Status.MISSING: Ink("M", "#000000", "#56b4e9", "#00507a"),
+    Status.MISSING: Ink("M", "#000000", "#f0e442", "#6f6a00"),
+    Status.MISMATCHED: Ink("≠", "#000000", "#56b4e9", "#00507a"),
     Status.ORPHANED: Ink("O", "#000000", "#cc79a7", "#7a3358"),
     Status.SKIPPED: Ink("S", "#000000", "#c8c8c8", "#6e6e6e"),
     Status.IN_SYNC: Ink("✓", "#00593f", "#ffffff", "#009e73"),
