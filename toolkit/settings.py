@@ -34,7 +34,22 @@ KNOWN: Mapping[str, type] = {
     "deadline": float,
     **CONVENTION,
 }
+PATHS = {"database", "backup_dir"}
+"""Settings that are paths, seen from the file's folder."""
+
 _WORDS = {str: "a text", bool: "true or false", float: "a number", list: "a list of texts"}
+
+
+def load_settings() -> dict[str, Any]:
+    """What the file here, or in the nearest folder above that has one, sets; nothing without one.
+
+    Raises `ToolkitError`.
+    """
+    file = find_settings()
+    found = read_settings(file) if file else {}
+    if file and file.parent != Path.cwd():  # here they can stay as short as they are
+        found |= {name: str(file.parent / found[name]) for name in PATHS & found.keys()}
+    return found
 
 
 def find_settings(folder: Path | None = None) -> Path | None:

@@ -23,10 +23,10 @@ from toolkit.remote import load_remote
 from toolkit.settings import (
     CONVENTION,
     FILE,
+    PATHS,
     TOKEN,
     TOKEN_FILE,
-    find_settings,
-    read_settings,
+    load_settings,
     read_token,
 )
 from toolkit.snapshot import load_snapshot
@@ -149,18 +149,16 @@ def find_sides(
     environment = os.environ if environment is None else environment
     _refuse_both(snapshot=snapshot, homeserver=homeserver, client=client)
     _refuse_both(snapshot=snapshot, database=database, store=store)
-    file = find_settings()
-    known = read_settings(file) if file else {}
+    known = load_settings()
     kept = {name: value for name, value in known.items() if name in CONVENTION}
     if snapshot is not None:
         path = Path(snapshot)
         kept = dict(load_snapshot(path).settings) | kept
         return Sides(convention=convention or Convention(**kept), snapshot=path)
     homeserver = homeserver or environment.get("MATRIX_HOMESERVER") or known.get("homeserver")
-    folder = file.parent if file else Path()
-    found = database or environment.get("BOT_DATABASE")
-    if not found and "database" in known:
-        found = folder / known["database"]
+    # The same file also when somebody changes the folder in a notebook.
+    paths = {name: Path(known[name]).absolute() for name in PATHS & known.keys()}
+    found = database or environment.get("BOT_DATABASE") or paths.get("database")
     if store is None and not found:
         raise ToolkitError(
             "No database is named: give database= or store=, or set BOT_DATABASE, or `database` in "
@@ -172,7 +170,7 @@ def find_sides(
         token="" if client is not None else _token(homeserver, access_token, environment),
         database=None if store is not None else Path(found or ""),
         table={name: known[name] for name in _TABLE if name in known},
-        backup_dir=folder / known["backup_dir"] if "backup_dir" in known else None,
+        backup_dir=paths.get("backup_dir"),
         client=client,
         store=store,
         chat_mgr=chat_mgr,

@@ -20,8 +20,7 @@ from toolkit.settings import (
     KNOWN,
     TOKEN,
     TOKEN_FILE,
-    find_settings,
-    read_settings,
+    load_settings,
     read_token,
 )
 
@@ -119,9 +118,6 @@ class Where:
         return replace(self, token=keep_secret(token))
 
 
-_PATHS = {"database", "backup_dir"}  # from the file's folder, wherever the command is called
-
-
 class FileDefaults(MutableMapping[str, Any]):
     """click's defaults for every command, read from the file when the first is asked for."""
 
@@ -135,14 +131,7 @@ class FileDefaults(MutableMapping[str, Any]):
 
     def _settings(self) -> dict[str, Any]:
         if self._found is None:
-            file = find_settings()
-            self._found = read_settings(file) if file else {}
-            if file and file.parent != Path.cwd():
-                paths = {
-                    name: str(file.parent / self._found[name])
-                    for name in _PATHS & self._found.keys()
-                }
-                self._found |= paths
+            self._found = load_settings()
         return self._found
 
     def __setitem__(self, name: str, value: Any) -> None:

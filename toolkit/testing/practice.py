@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from toolkit.convention import Convention
-from toolkit.settings import FILE, TOKEN, find_settings, read_settings
+from toolkit.settings import FILE, TOKEN, find_settings, load_settings
 from toolkit.testing.recorded import Recorded, Served, serve_recorded
 from toolkit.testing.watchdog import Watchdog
 
@@ -57,8 +57,8 @@ async def use_demo_world(directory: Path | None = None) -> DemoNote:
         )
     if os.environ.get(HOMESERVER):
         return DemoNote(f"Your bot, as {HOMESERVER} says.")
-    if file := find_settings():
-        _set(_own_bot(file))
+    if find_settings():
+        _set(_own_bot(load_settings()))
         return DemoNote(f"Your bot, as {FILE} says.")
     recorded = Recorded.load()
     _enter(_entered.enter_context(serve_recorded(_new_folder(directory), recorded)))
@@ -74,12 +74,9 @@ def _leave() -> None:
     _entered.close()
 
 
-def _own_bot(file: Path) -> dict[str, str]:
+def _own_bot(known: dict[str, str]) -> dict[str, str]:
     """What a bot's code finds in its environment; there, a variable goes before the file."""
-    known = read_settings(file)
-    found = {HOMESERVER: known.get("homeserver")}
-    if "database" in known:
-        found[DATABASE] = str(file.parent / known["database"])
+    found = {HOMESERVER: known.get("homeserver"), DATABASE: known.get("database")}
     return {name: value for name, value in found.items() if value and not os.environ.get(name)}
 
 
