@@ -20,12 +20,16 @@ from toolkit.convention import Convention
 from toolkit.job import Look, Result, load_look, new_job
 from toolkit.model import Choices, Plan, RemoteState, Unit
 from toolkit.plan import plan_repairs
-from toolkit.records import Raw, chat_key, load_records, new_chat_row
+from toolkit.records import Raw, chat_key, load_records, new_chat_row, room_key, user_key
 from toolkit.state import decode_room
 from toolkit.store import Store
 from toolkit.testing import World
 
 BOT, ALICE, BOB = "@bot:hs", "@alice:hs", "@bob:hs"
+TOKEN = "fake-token"
+A1, A2, B1 = room_key("!a1"), room_key("!a2"), room_key("!b1")
+C1, C2, CB = chat_key(ALICE, "C1"), chat_key(ALICE, "C2"), chat_key(BOB, "C1")
+UA, UB = user_key(ALICE), user_key(BOB)
 NOW = datetime(2026, 11, 22, 22, 3, 45, tzinfo=UTC)
 Rows = dict[str, Any]
 

@@ -3,16 +3,23 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
-from tests.bench import ALICE, BOT, Bench, small_rows
+from tests.bench import ALICE, BOT, TOKEN, Bench, small_rows
 from tests.scenario import right_rows
 from toolkit.records import chat_key, room_key, user_key
 from toolkit.session import Session
 from toolkit.testing import FakeHomeserver, World
 
-TOKEN = "fake-token"
 HOSTILE = "<img src=x onerror=\"window.__hacked='name'\"><script>window.__hacked='s'</script> $x^2$ \u202e"
 RTL = "חדר של אליס עם שם ארוך مرحبا 12"
+
+
+async def look(bench: Bench, server: FakeHomeserver, **more: Any) -> Session:
+    """A session on both sides of the bench."""
+    return await Session.open(
+        homeserver=server.url, access_token=TOKEN, database=bench.path, **more
+    )
 
 
 def small(path: Path) -> Bench:

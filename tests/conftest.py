@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import signal
-from collections.abc import Generator, Iterator
+from collections.abc import AsyncIterator, Generator, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -13,12 +13,13 @@ from typing import TYPE_CHECKING
 import pytest
 from hypothesis import settings
 
-from toolkit.testing import Synapse
+from toolkit.testing import FakeHomeserver, Synapse
 from toolkit.testing.demo import DemoWorld, seed_demo
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser
 
+    from tests.bench import Bench
     from tests.browser import NotebookPage
     from tests.lab import Lab
 
@@ -87,6 +88,24 @@ def demo(demo_template: DemoWorld, tmp_path: Path) -> DemoWorld:
     database = tmp_path / "bot.db"
     shutil.copy(demo_template.database, database)
     return replace(demo_template, database=database)
+
+
+@pytest.fixture
+def bench(tmp_path: Path) -> Bench:
+    """Alice's first chat has no rows, her second no room row, Bob's user row is gone."""
+    from tests.bench import A1, A2, C1, UB, Bench, small_rows
+
+    bench = Bench(tmp_path / "bot.db")
+    bench.fill({k: row for k, row in small_rows().items() if k not in (A1, C1, A2, UB)})
+    return bench
+
+
+@pytest.fixture
+async def server(bench: Bench) -> AsyncIterator[FakeHomeserver]:
+    from tests.bench import BOT, TOKEN
+
+    async with FakeHomeserver(bench.world.rooms, BOT, TOKEN) as found:
+        yield found
 
 
 @pytest.fixture(scope="module")

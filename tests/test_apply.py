@@ -11,7 +11,23 @@ from typing import Any
 
 import pytest
 
-from tests.bench import ALICE, BOB, NOW, Bench, Mine, SyncManager, small_rows, states, text
+from tests.bench import (
+    A1,
+    A2,
+    ALICE,
+    B1,
+    BOB,
+    C1,
+    C2,
+    CB,
+    NOW,
+    Bench,
+    Mine,
+    SyncManager,
+    small_rows,
+    states,
+    text,
+)
 from toolkit import ChatManager, InMemoryStore, SQLiteStore, StoreError
 from toolkit.apply import apply_changes
 from toolkit.chat import ChatContext
@@ -20,9 +36,6 @@ from toolkit.journal import Journal, Run
 from toolkit.model import Choices
 from toolkit.records import NULL, chat_key, room_key, user_key
 from toolkit.transaction import Transaction
-
-A1, A2, B1 = room_key("!a1"), room_key("!a2"), room_key("!b1")
-C1, C2, CB = chat_key(ALICE, "C1"), chat_key(ALICE, "C2"), chat_key(BOB, "C1")
 
 
 @pytest.fixture(params=["DELETE", "WAL"])

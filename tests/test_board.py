@@ -2,14 +2,24 @@
 
 import asyncio
 import threading
-from collections.abc import AsyncIterator
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.bench import ALICE, BOB, BOT, Bench, small_rows
+from tests.bench import (
+    A1,
+    A2,
+    ALICE,
+    BOB,
+    BOT,
+    C1,
+    TOKEN,
+    UB,
+    Bench,
+    small_rows,
+)
+from tests.boards import look
 from tests.scenario import Scenario, load_scenarios
 from toolkit.agreement import find_unit
 from toolkit.board import ReviewModel, find_model
@@ -24,29 +34,7 @@ from toolkit.road import Repairs
 from toolkit.session import Session
 from toolkit.testing import FakeHomeserver
 
-A1, A2 = room_key("!a1"), room_key("!a2")
-C1 = chat_key(ALICE, "C1")
-UB = user_key(BOB)
-TOKEN = "fake-token"
 SCENARIOS = [s for s in load_scenarios() if not s.data.get("choices")]
-
-
-@pytest.fixture
-def bench(tmp_path: Path) -> Bench:
-    """Alice's first chat has no rows, her second no room row, Bob's user row is gone."""
-    bench = Bench(tmp_path / "bot.db")
-    bench.fill({k: row for k, row in small_rows().items() if k not in (A1, C1, A2, UB)})
-    return bench
-
-
-@pytest.fixture
-async def server(bench: Bench) -> AsyncIterator[FakeHomeserver]:
-    async with FakeHomeserver(bench.world.rooms, BOT, TOKEN) as found:
-        yield found
-
-
-async def look(bench: Bench, server: FakeHomeserver) -> Session:
-    return await Session.open(homeserver=server.url, access_token=TOKEN, database=bench.path)
 
 
 @pytest.fixture

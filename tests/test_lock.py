@@ -7,15 +7,15 @@ import signal
 import stat
 import subprocess
 import sys
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 from nio import AsyncClient
 
-from tests.bench import BOB, BOT, Bench, small_rows
-from tests.test_board import A1, A2, C1, TOKEN, UB, look
+from tests.bench import A1, BOB, BOT, TOKEN, Bench
+from tests.boards import look
 from toolkit import ChatManager, SQLiteStore, ToolkitError, reconcile_matrix_state
 from toolkit.board import find_model
 from toolkit.cli import write
@@ -45,20 +45,6 @@ while left:
             left -= 1
     except ToolkitError:
         pass"""
-
-
-@pytest.fixture
-def bench(tmp_path: Path) -> Bench:
-    """Alice's first chat has no rows, her second no room row, Bob's user row is gone."""
-    bench = Bench(tmp_path / "bot.db")
-    bench.fill({k: row for k, row in small_rows().items() if k not in (A1, C1, A2, UB)})
-    return bench
-
-
-@pytest.fixture
-async def server(bench: Bench) -> AsyncIterator[FakeHomeserver]:
-    async with FakeHomeserver(bench.world.rooms, BOT, TOKEN) as found:
-        yield found
 
 
 @pytest.fixture

@@ -1,15 +1,14 @@
 """A chat id that somebody picks: who else may have it, by board, by cell and by command alike."""
 
 import asyncio
-from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 import toolkit.cli
-from tests.bench import ALICE, BOT, Bench, small_rows
-from tests.test_board import A1, C1, TOKEN, look
+from tests.bench import A1, ALICE, C1, TOKEN, Bench, small_rows
+from tests.boards import look
 from toolkit.board import ReviewModel, find_model
 from toolkit.ledger import Vote
 from toolkit.records import chat_key, new_chat_row, room_key, user_key
@@ -26,12 +25,6 @@ def bench(tmp_path: Path) -> Bench:
     for room, name in (("!a7", "Планы"), ("!a8", "Чат 1"), ("!a9", "Разговор")):
         bench.world.chat(room, "!alice", name, owner=ALICE)
     return bench
-
-
-@pytest.fixture
-async def server(bench: Bench) -> AsyncIterator[FakeHomeserver]:
-    async with FakeHomeserver(bench.world.rooms, BOT, TOKEN) as found:
-        yield found
 
 
 @pytest.fixture

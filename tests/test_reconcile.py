@@ -16,7 +16,23 @@ import pytest
 from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
-from tests.bench import ALICE, BOB, BOT, Bench, SyncManager, small_rows, small_world
+from tests.bench import (
+    A1,
+    A2,
+    ALICE,
+    B1,
+    BOB,
+    BOT,
+    C1,
+    C2,
+    CB,
+    UA,
+    UB,
+    Bench,
+    SyncManager,
+    small_rows,
+    small_world,
+)
 from tests.worlds import CONVENTION, STRANGER, Sides, readable_worlds
 from toolkit import (
     ChatManager,
@@ -38,9 +54,6 @@ from toolkit.records import chat_key, load_records, room_key, user_key
 from toolkit.report import KEYS
 from toolkit.testing import FakeHomeserver, Fault, Garbage, Hang, Hook, Status
 
-A1, A2, B1 = room_key("!a1"), room_key("!a2"), room_key("!b1")
-C1, C2, CB = chat_key(ALICE, "C1"), chat_key(ALICE, "C2"), chat_key(BOB, "C1")
-UA, UB = user_key(ALICE), user_key(BOB)
 SPACES = [{"room_id": "!alice", "reason": "space"}, {"room_id": "!bob", "reason": "space"}]
 ROOMS = ["!a1", "!a2", "!alice", "!b1", "!bob"]
 

@@ -2,7 +2,7 @@
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Callable
+from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -11,7 +11,22 @@ import nio
 import pandas as pd
 import pytest
 
-from tests.bench import ALICE, BOB, BOT, Bench, small_rows
+from tests.bench import (
+    A1,
+    A2,
+    ALICE,
+    B1,
+    BOB,
+    BOT,
+    C1,
+    CB,
+    TOKEN,
+    UA,
+    UB,
+    Bench,
+    small_rows,
+)
+from tests.boards import look
 from tests.clients import is_one_sentence
 from toolkit import (
     ChatManager,
@@ -24,15 +39,11 @@ from toolkit import (
 )
 from toolkit.frames import Shelf
 from toolkit.ledger import load_ledger
-from toolkit.records import Raw, chat_key, encode_row, room_key, user_key
+from toolkit.records import Raw, encode_row, room_key
 from toolkit.snapshot import Snapshot, save_snapshot
 from toolkit.testing import FakeHomeserver, Fault, Hook, Status
 
-A1, A2, B1 = room_key("!a1"), room_key("!a2"), room_key("!b1")
-C1, C2, CB = chat_key(ALICE, "C1"), chat_key(ALICE, "C2"), chat_key(BOB, "C1")
-UA, UB = user_key(ALICE), user_key(BOB)
 NOW = datetime(2026, 11, 24, tzinfo=UTC)
-TOKEN = "fake-token"
 
 
 @pytest.fixture(autouse=True)
@@ -44,28 +55,8 @@ def elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture
-def bench(tmp_path: Path) -> Bench:
-    """Alice's first chat has no rows, her second no room row, Bob's user row is gone."""
-    bench = Bench(tmp_path / "bot.db")
-    bench.fill({k: row for k, row in small_rows().items() if k not in (A1, C1, A2, UB)})
-    return bench
-
-
-@pytest.fixture
-async def server(bench: Bench) -> AsyncIterator[FakeHomeserver]:
-    async with FakeHomeserver(bench.world.rooms, BOT, TOKEN) as found:
-        yield found
-
-
-@pytest.fixture
 async def session(bench: Bench, server: FakeHomeserver) -> Session:
     return await look(bench, server)
-
-
-async def look(bench: Bench, server: FakeHomeserver, **more: Any) -> Session:
-    return await Session.open(
-        homeserver=server.url, access_token=TOKEN, database=bench.path, **more
-    )
 
 
 def votes(session: Session) -> dict[str, str]:

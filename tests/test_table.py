@@ -4,16 +4,14 @@ import ast
 import asyncio
 import json
 import sys
-from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 import toolkit.board
-from tests.bench import ALICE, BOB, BOT, Bench, small_rows
-from tests.boards import HOSTILE, TOKEN, many, small
-from tests.test_board import A1, A2, C1, UB, look
+from tests.bench import A1, A2, ALICE, BOB, BOT, TOKEN, Bench, small_rows
+from tests.boards import HOSTILE, look, many, small
 from toolkit import reconcile_matrix_state
 from toolkit.board import find_model
 from toolkit.board.table import SCRIPTS, ReviewTable
@@ -27,18 +25,10 @@ FOLDER = Path(toolkit.board.__file__).parent
 
 
 @pytest.fixture
-def bench(tmp_path: Path) -> Bench:
-    """Alice's first chat has no rows, her second no room row, Bob's user row is gone."""
-    bench = Bench(tmp_path / "bot.db")
-    bench.fill({k: row for k, row in small_rows().items() if k not in (A1, C1, A2, UB)})
+def bench(bench: Bench) -> Bench:
+    """Besides what is shared, a chat of a hostile name."""
     bench.world.chat("!a9", "!alice", HOSTILE, owner=ALICE)
     return bench
-
-
-@pytest.fixture
-async def server(bench: Bench) -> AsyncIterator[FakeHomeserver]:
-    async with FakeHomeserver(bench.world.rooms, BOT, TOKEN) as found:
-        yield found
 
 
 class Browser:

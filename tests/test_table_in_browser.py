@@ -15,7 +15,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tests.boards import HOSTILE, TOKEN, WORLDS
+from tests.bench import TOKEN
+from tests.boards import HOSTILE, WORLDS
 from tests.lab import Lab
 from toolkit.records import chat_key, room_key, user_key
 
