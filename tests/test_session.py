@@ -539,6 +539,12 @@ class TestShowing:
             again = getattr(session, name)
             assert "mine" not in again.columns and not again.isin(["x"]).any(axis=None)
 
+    async def test_a_look_gives_both_sides_in_order_which_frames_are_quickest_with(
+        self, session: Session
+    ) -> None:
+        for found in (session._remote.rooms, session._local.rows):
+            assert [*found] == sorted(found)
+
     async def test_frames_are_built_once_and_anew_when_something_else_is_shown(
         self, bench: Bench, session: Session
     ) -> None:

@@ -151,7 +151,10 @@ class RoomState(msgspec.Struct, frozen=True, gc=False, kw_only=True):
 
 
 class RemoteState(msgspec.Struct, frozen=True):
-    """Every room that the account is joined to: read, or known to be unreadable and why."""
+    """Every room that the account is joined to: read, or known to be unreadable and why.
+
+    A look gives `rooms` in the order of their ids; frames of very many are quicker then.
+    """
 
     account: str
     rooms: dict[str, RoomState]

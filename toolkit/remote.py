@@ -205,7 +205,7 @@ class _Look:
             )
 
     def state(self, account: str) -> RemoteState:
-        return RemoteState(account, self.rooms, self.refused)
+        return RemoteState(account, dict(sorted(self.rooms.items())), self.refused)
 
 
 def _check_membership(room: RoomState, account: str) -> None:

@@ -46,7 +46,7 @@ class Snapshot(msgspec.Struct, frozen=True):
         """The homeserver's side, through the same decoder as a live one."""
         rooms: dict[str, RoomState] = {}
         refused = dict(self.unreadable)
-        for room_id, body in self.rooms.items():
+        for room_id, body in sorted(self.rooms.items()):
             try:
                 rooms[room_id] = _read_room(room_id, body, convention.state_event_type)
             except UnreadableState as error:

@@ -2,7 +2,7 @@
 
 from bisect import bisect_left
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from typing import Any, TypeAlias
+from typing import Any, TypeAlias, TypeVar
 
 import numpy as np
 import pandas as pd
@@ -26,12 +26,14 @@ from toolkit.records import (
     USER,
     LocalState,
     chat_key,
+    load_records,
     room_key,
     split_chat_key,
     user_key,
 )
 
 Columns: TypeAlias = dict[str, Any]
+T = TypeVar("T")
 
 _KINDS = {
     Reason.SPACE: Kind.SPACE,
@@ -131,7 +133,10 @@ def _space_owners(plan: Plan, local: LocalState) -> dict[str, str | None]:
 
 def _state_columns(remote: RemoteState, joined: Sequence[str]) -> Columns:
     """What the rooms say of themselves; one list after the other, because they are many."""
-    rooms = [room or _UNREAD for room in map(remote.rooms.get, joined)]
+    if joined == (*remote.rooms,):
+        rooms = [*remote.rooms.values()]
+    else:
+        rooms = [room or _UNREAD for room in map(remote.rooms.get, joined)]
     unread = np.zeros(len(rooms), np.bool_)
     unread[list(_places(sorted(remote.unreadable), joined))] = True
     encrypted = np.array([room.encrypted for room in rooms], dtype=np.bool_)
@@ -160,6 +165,8 @@ def _joined_members(rooms: Sequence[RoomState]) -> Any:
 def rows_frame(local: LocalState, plan: Plan) -> Frame:
     """Every local row, unreadable ones included: `COLUMNS["rows"]`."""
     keys = sorted(local.rows)
+    if keys != [*local.rows]:  # SQLite gives rows in the order of their keys, other stores may not
+        local = load_records((key, local.rows[key]) for key in keys)
     rooms, users = bisect_left(keys, ROOM), bisect_left(keys, USER)  # families follow each other
     families = {
         "chat": _chat_columns(keys[:rooms], local),
@@ -182,18 +189,28 @@ def rows_frame(local: LocalState, plan: Plan) -> Frame:
     )
 
 
+def _filled(keys: Sequence[str], readable: Iterable[T], local: LocalState) -> list[T | None]:
+    """What the readable ones of these rows hold, None for the others; both in the order of the keys."""
+    if not local.unreadable:
+        return [*readable]
+    values = iter(readable)
+    return [None if key in local.unreadable else next(values) for key in keys]
+
+
 def _chat_columns(keys: Sequence[str], local: LocalState) -> Columns:
-    names = list(map(split_chat_key, keys))
+    found = _filled(keys, local.chats, local)
+    names = [name or split_chat_key(key) for key, name in zip(keys, found, strict=True)]
+    rows = _filled(keys, local.chats.values(), local)
     return {
         "user": [user or pd.NA for user, _ in names],
         "chat_id": [chat_id for _, chat_id in names],
-        "room_id": [row.surface_ref if row else pd.NA for row in map(local.chats.get, names)],
+        "room_id": [row.surface_ref if row else pd.NA for row in rows],
     }
 
 
 def _room_columns(keys: Sequence[str], local: LocalState) -> Columns:
     ids = [key.removeprefix(ROOM) for key in keys]
-    rows = list(map(local.rooms.get, ids))
+    rows = _filled(keys, local.rooms.values(), local)
     names = (row.display_name if row else None for row in rows)
     return {
         "user": [row.matrix_user_id if row else pd.NA for row in rows],
@@ -206,7 +223,7 @@ def _room_columns(keys: Sequence[str], local: LocalState) -> Columns:
 
 def _user_columns(keys: Sequence[str], local: LocalState) -> Columns:
     users = [key.removeprefix(USER) for key in keys]
-    rows = map(local.users.get, users)
+    rows = _filled(keys, local.users.values(), local)
     return {"user": users, "space_id": [row.space_id if row else pd.NA for row in rows]}
 
 
@@ -236,7 +253,7 @@ def _among(some: Collection[str], keys: Sequence[str]) -> np.ndarray[Any, np.dty
 
 def _counters(keys: Sequence[str], length: int, local: LocalState) -> Any:
     """The users' counters behind as many nulls as there are other rows."""
-    rows = (local.users.get(key.removeprefix(USER)) for key in keys)
+    rows = _filled(keys, local.users.values(), local)
     known = [_number(row.next_chat_index) if row else None for row in rows]
     first = length - len(keys)
     missing, numbers = np.ones(length, np.bool_), np.zeros(length, np.int64)

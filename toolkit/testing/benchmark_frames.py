@@ -41,8 +41,9 @@ _BOUND = 2.0
 
 def measure_frames(chats: int, rounds: int) -> Iterator[Line]:
     """Each frame of an ordinary world, all of them together, then those of one without room rows."""
-    remote = RemoteState(BOT, {r: decode_room(r, body) for r, body in scale_rooms(chats)})
-    rows = dict(scale_rows(chats))
+    rooms = {room_id: decode_room(room_id, body) for room_id, body in scale_rooms(chats)}
+    remote = RemoteState(BOT, dict(sorted(rooms.items())))  # both in order, as a look gives them
+    rows = dict(sorted(scale_rows(chats)))
     local = load_records(rows.items())
     plan = plan_repairs(remote, local)
     runs = _runs(plan)
