@@ -568,6 +568,17 @@ async def test_a_deadline_holds_whatever_hangs(
     assert is_one_sentence(str(caught.value))
 
 
+async def test_a_deadline_says_what_went_wrong_until_then(server: FakeHomeserver) -> None:
+    server.fault(Fault(STATE, Status(429, {"retry_after_ms": 10_000})))
+    said = r"passed while reading \(http://.* says that there are too many requests\); nothing"
+    with pytest.raises(RemoteIncomplete, match=said):
+        async with within(0.15, "reading"):
+            await look(server.url)
+    with pytest.raises(RemoteIncomplete, match="passed while waiting; nothing"):
+        async with within(0.01, "waiting"):
+            await asyncio.sleep(1)
+
+
 async def test_a_timeout_of_somebody_else_is_no_deadline() -> None:
     with pytest.raises(TimeoutError):
         async with within(5, "reading"):

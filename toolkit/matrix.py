@@ -12,6 +12,7 @@ import re
 import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
+from contextvars import ContextVar
 from typing import Any, Protocol, TypeGuard, TypeVar
 from urllib.parse import quote
 
@@ -33,6 +34,8 @@ ANSWER_BYTES = 64 * 1024 * 1024  # a list of a million rooms; one event has at m
 T = TypeVar("T")
 
 _log = logging.getLogger(__name__)
+_troubles: ContextVar[list[str]] = ContextVar("_troubles")
+"""What went wrong last within a deadline, also in the tasks that were begun there."""
 
 
 class NioClient(Protocol):
@@ -249,6 +252,7 @@ class Homeserver:
         self._progress(done, rooms, "")
 
     def _tell_wait(self, reason: str, seconds: float) -> None:
+        _troubles.get([])[:] = [f"{self.address} {reason}"]
         if seconds >= 1:
             word = f"{self.address} {reason}; asking again in {seconds:.0f} s"
             _log.info(word)
@@ -299,16 +303,20 @@ async def _unwrapped() -> AsyncIterator[None]:
 @asynccontextmanager
 async def within(seconds: float | None, doing: str) -> AsyncIterator[None]:
     """Bound a whole read; past the deadline the remote side counts as incomplete."""
+    token = _troubles.set([])
     try:
         async with asyncio.timeout(seconds) as limit:
             yield
     except TimeoutError:
         if not limit.expired():
             raise
+        last = f" ({trouble[-1]})" if (trouble := _troubles.get()) else ""
         raise RemoteIncomplete(
-            f"The deadline of {seconds:.3g} s passed while {doing}; nothing was written. "
+            f"The deadline of {seconds:.3g} s passed while {doing}{last}; nothing was written. "
             "Give it more time, or try when the homeserver is less busy."
         ) from None
+    finally:
+        _troubles.reset(token)
 
 
 def open_client(homeserver: str, access_token: str) -> Any:
