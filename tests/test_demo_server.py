@@ -385,7 +385,8 @@ def test_jupyterlab_takes_over_with_paths_that_mean_the_same(
         pass
 
     def execve(program: str, command: list[str], environment: dict[str, str]) -> None:
-        assert command[1:] == ["-m", "jupyterlab", f"matrix-drift-notebooks/{NAME}"]
+        root = ["--allow-root"] if os.geteuid() == 0 else []  # JupyterLab refuses without
+        assert command[1:] == ["-m", "jupyterlab", f"matrix-drift-notebooks/{NAME}", *root]
         assert environment["BOT_DATABASE"] == str(Path.cwd() / "bot.db")
         assert environment["MATRIX_ACCESS_TOKEN"] == "secret"
         raise Replaced(program)

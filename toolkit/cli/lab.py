@@ -115,6 +115,7 @@ class Lab:
             "JUPYTER_DATA_DIR": "data",
             "JUPYTER_RUNTIME_DIR": "runtime",
             "IPYTHONDIR": "ipython",
+            "MPLCONFIGDIR": "matplotlib",
             "TMPDIR": "tmp",
         }
         return {

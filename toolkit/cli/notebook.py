@@ -70,6 +70,8 @@ def _become_jupyterlab(first: Path) -> NoReturn:
             "JupyterLab isn't installed: pip install 'matrix-drift[notebook]' and try again."
         )
     command = [sys.executable, "-m", "jupyterlab", str(first)]
+    if os.geteuid() == 0:  # a container's root has nothing else to be
+        command.append("--allow-root")
     sys.stdout.flush()
     os.execve(sys.executable, command, _environment())  # noqa: S606  # no shell is wanted
 

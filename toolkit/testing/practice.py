@@ -20,10 +20,14 @@ from toolkit.testing.recorded import Recorded, Served, serve_recorded
 from toolkit.testing.watchdog import Watchdog
 
 HOMESERVER, DATABASE = "MATRIX_HOMESERVER", "BOT_DATABASE"
+PRACTICE = "MATRIX_DRIFT_PRACTICE"
+"""Names the account on whose rows the lessons may try everything: the demo's, unless one is named."""
+
 DEMO = "MATRIX_DRIFT_DEMO"
 """Names the folder of `matrix-drift demo` to its notebooks, where `PRISTINE` lies."""
 
 PRISTINE = "pristine.db"
+_BOT = "@bot:example.org"
 _PREFIX = "matrix-drift-lesson-"
 _MARK = "MATRIX_DRIFT_LESSON"
 
@@ -76,7 +80,9 @@ def _leave() -> None:
 
 def _own_bot(known: dict[str, str]) -> dict[str, str]:
     """What a bot's code finds in its environment; there, a variable goes before the file."""
-    found = {HOMESERVER: known.get("homeserver"), DATABASE: known.get("database")}
+    found = {HOMESERVER: known.get("homeserver")}
+    if "database" in known:
+        found[DATABASE] = str(Path(known["database"]).absolute())
     return {name: value for name, value in found.items() if value and not os.environ.get(name)}
 
 
@@ -84,7 +90,7 @@ def _repeat_demo(folder: Path) -> None:
     """What an earlier lesson repaired must not be missing in this one."""
     database = _new_folder(folder) / "bot.db"
     shutil.copy(folder / PRISTINE, database)
-    _set({DATABASE: str(database)})
+    _set({DATABASE: str(database), PRACTICE: os.environ.get(PRACTICE, _BOT)})
 
 
 def _new_folder(directory: Path | None) -> Path:
@@ -95,7 +101,14 @@ def _new_folder(directory: Path | None) -> Path:
 
 
 def _enter(served: Served) -> None:
-    _set({HOMESERVER: served.url, TOKEN: served.token, DATABASE: str(served.database)})
+    _set(
+        {
+            HOMESERVER: served.url,
+            TOKEN: served.token,
+            DATABASE: str(served.database),
+            PRACTICE: os.environ.get(PRACTICE, _BOT),
+        }
+    )
 
 
 def _set(variables: dict[str, str]) -> None:
