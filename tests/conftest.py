@@ -57,10 +57,9 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 def pytest_runtest_makereport(
     item: pytest.Item,
 ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
-    """Turn a skipped Synapse or browser test into a failed one where all are required."""
+    """Turn a skipped test into a failed one where all are required."""
     report = yield
-    marked = any(item.get_closest_marker(name) for name in _MARKER_OF_FIXTURE.values())
-    required = marked and os.environ.get(_REQUIRE_ALL)
+    required = os.environ.get(_REQUIRE_ALL)
     if required and report.skipped and not hasattr(report, "wasxfail"):
         report.outcome = "failed"
         report.longrepr = f"skipped, although {_REQUIRE_ALL} is set: {report.longrepr}"

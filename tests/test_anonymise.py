@@ -34,7 +34,7 @@ from toolkit import anonymise as module
 from toolkit.anonymise import anonymise, listen, translate
 from toolkit.cli import look as cli_look
 from toolkit.convention import Convention, chat_number
-from toolkit.model import Change, Choices, Evidence, Finding, Plan, Skip, Unit, UnitKind
+from toolkit.model import Change, Choices, Code, Evidence, Finding, Plan, Skip, Unit, UnitKind
 from toolkit.plan import plan_repairs
 from toolkit.pseudonyms import STATE_TYPES, Pseudonyms
 from toolkit.records import FAMILIES, NULL, Raw
@@ -124,13 +124,17 @@ class Renamed:
 
     def finding(self, found: Finding) -> Finding:
         key = self.names.key(found.key) if found.key else ""
+        whole = found.code is Code.UNREADABLE_ROW and found.local is not None
+        local = (
+            module._row(found.local, self.names) if whole else self.value(found.field, found.local)
+        )
         return Finding(
             unit=key if found.unit == found.key else self.names.text(found.unit),
             code=found.code,
             key=key,
             cause=self.pattern.sub(lambda match: self.words[match[0]], found.cause),
             field=found.field,
-            local=self.value(found.field, found.local),
+            local=local,
             remote=self.value(found.field, found.remote),
             evidence=self.evidence(found.evidence),
             proposal=found.proposal and self.names.chat(found.proposal),

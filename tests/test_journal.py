@@ -90,7 +90,20 @@ def test_through_a_link_it_is_the_same_journal(journal: Journal, tmp_path: Path)
 
 @pytest.mark.parametrize(
     "damage",
-    [b'{"outcome":{"id":"r', b'{"intent":5}', b"[]", b"null", b'{"a":1,"b":2}', b"\x00\xff", b"{}"],
+    [
+        *(
+            b'{"outcome":{"id":"r',
+            b'{"intent":5}',
+            b"[]",
+            b"null",
+            b'{"a":1,"b":2}',
+            b"{}",
+            b"\x00\xff",
+        ),
+        b"[" * 100_000,
+        b'{"outcome":{"id":"r","time":"t","action":7,"entries":[]}}',
+        b'{"outcome":{"id":"r","time":"t","action":"a","entries":[],"backup":5}}',
+    ],
 )
 def test_a_damaged_line_costs_no_other(journal: Journal, damage: bytes) -> None:
     journal.begin(run())

@@ -171,3 +171,9 @@ def test_a_bot_pays_for_what_it_calls(statement: str, without: set[str]) -> None
         [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True
     )
     assert loaded.stdout.split() == []
+
+
+def test_without_the_notebooks_packages_a_session_says_what_to_install() -> None:
+    code = "import sys\nsys.modules['pandas'] = None\nfrom toolkit import Session"
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True)
+    assert "pip install 'matrix-drift[notebook]'" in done.stderr.splitlines()[-1]

@@ -51,6 +51,8 @@ _HOME = {
     "shadow_run": "shadow",
 }
 
+_NOTEBOOK = {"anywidget", "ipywidgets", "matplotlib", "numpy", "pandas"}
+
 __all__ = [
     "ChatContext",
     "ChatManager",
@@ -78,5 +80,14 @@ __all__ = [
 
 def __getattr__(name: str) -> Any:
     if name in _HOME:
-        return getattr(import_module(f"toolkit.{_HOME[name]}"), name)
+        try:
+            return getattr(import_module(f"toolkit.{_HOME[name]}"), name)
+        except ModuleNotFoundError as error:
+            if (error.name or "").partition(".")[0] not in _NOTEBOOK:
+                raise
+            raise ModuleNotFoundError(
+                f"toolkit.{name} needs {error.name}, which a bot doesn't: "
+                "pip install 'matrix-drift[notebook]'.",
+                name=error.name,
+            ) from None
     raise AttributeError(f"module 'toolkit' has no attribute {name!r}")

@@ -95,7 +95,7 @@ def what(finding: Finding) -> str:
     if finding.code is Code.MISSING_ROW:
         return f"{row} is missing"
     if finding.code is Code.UNREADABLE_ROW:
-        return f"{row} can't be read"
+        return f"{row} can't be read" + ("" if finding.local is None else f": {finding.local}")
     if finding.field:
         return (
             f"{row}: {finding.field} is {_value(finding.local)}, should be {_value(finding.remote)}"

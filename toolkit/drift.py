@@ -193,7 +193,9 @@ def _absent(
     # A user id can be made to look like part of a placeholder's key.
     why = local.unreadable.get(key, "its key means another row")
     cause = f"the row is there but can't be read: {why}; it is overwritten only if you say so"
-    drift.findings.append(_finding(unit, Code.UNREADABLE_ROW, key, cause, evidence))
+    stored = local.rows[key]
+    told = stored if isinstance(stored, str) else None  # a BLOB is no text to show
+    drift.findings.append(_finding(unit, Code.UNREADABLE_ROW, key, cause, evidence, local=told))
     if overwrite:
         drift.writes.append(RowWrite(key, local.rows[key], _overwrite(local.rows[key], right)))
 

@@ -197,7 +197,7 @@ def _parse(line: str) -> Run | None:
         [(kind, value)] = json.loads(line).items()
         entries = tuple(map(_entry_from, value["entries"]))
         return _known(Run, value, entries=entries, finished=kind == "outcome")
-    except (ValueError, TypeError, KeyError, AttributeError):
+    except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
         return None
 
 
@@ -212,4 +212,9 @@ def _entry_from(value: dict[str, Any]) -> Entry:
 
 def _known(type_: type[S], value: dict[str, Any], **read: Any) -> S:
     """A value from its JSON; fields that a later version adds are passed over."""
-    return type_(**{name: value[name] for name in type_.__struct_fields__ if name in value} | read)
+    found = {name: value[name] for name in type_.__struct_fields__ if name in value} | read
+    for field in msgspec.structs.fields(type_):
+        told = found.get(field.name, "")
+        if field.type in (str, str | None) and not isinstance(told, str | None):
+            raise TypeError(f"{field.name} is no text")
+    return type_(**found)

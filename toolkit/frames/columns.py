@@ -85,7 +85,10 @@ COLUMNS: dict[str, dict[str, Field]] = {
         "code": Field(_CODE, "What is the matter; null for an orphaned row."),
         "key": Field(TEXT, "The row that the finding is about."),
         "field": Field(TEXT, "The field of the row; null if it is the whole row."),
-        "local": Field(TEXT, "The field's value in the row, as JSON; null if absent."),
+        "local": Field(
+            TEXT,
+            "The field's value in the row, as JSON; null if absent. Of an unreadable row all its text.",
+        ),
         "remote": Field(TEXT, "What the field should be by the rooms, as JSON."),
         "cause": Field(TEXT, "How it may have come to this, in words."),
         "action": Field(TEXT, "What happens next, or what a person has to do first."),

@@ -25,11 +25,8 @@ from toolkit.records import (
     ROOM,
     USER,
     LocalState,
-    chat_key,
     load_records,
-    room_key,
     split_chat_key,
-    user_key,
 )
 
 Columns: TypeAlias = dict[str, Any]
@@ -270,14 +267,7 @@ def _number(value: int) -> int | None:
 def _units_of_keys(plan: Plan) -> dict[str, str]:
     """Row -> the first unit that would write it, that finds something in it, or whose it would be."""
     units = plan.units[::-1]  # of two that say the same of a row the first one stays
-    own = {key: unit.id for unit in units for key in _own(unit)}
+    own = {key: unit.id for unit in units for key in unit.keys}
     found = {finding.key: unit.id for unit in units for finding in unit.findings}
     written = {w.key: unit.id for unit in units if unit.change for w in unit.change.writes}
     return own | found | written
-
-
-def _own(unit: Unit) -> list[str]:
-    if unit.kind is UnitKind.USER:
-        return [user_key(unit.owner or "")]
-    room = room_key(unit.id)
-    return [room, chat_key(unit.owner, unit.chat_id)] if unit.owner and unit.chat_id else [room]
