@@ -303,7 +303,30 @@ def test_backups_go_where_they_are_wanted(md: Md, bench: Bench, tmp_path: Path) 
     assert len(list((tmp_path / "safe").glob("*.backup"))) == 1
 
 
+def test_a_choice_that_says_nothing_of_its_unit_is_refused_and_nothing_written(
+    md: Md, bench: Bench
+) -> None:
+    before = bench.bytes()
+    for words, why in (
+        ((ALICE, "--chat-id", "C4"), "--chat-id says nothing of it: it is a user row"),
+        (("!a1", "--overwrite"), "--overwrite says nothing of it: all its rows can be read"),
+    ):
+        done = md("apply", *words)
+        assert done.code == 2 and why in done.out
+    assert bench.bytes() == before
+
+
 # decisions
+
+
+def test_a_plan_written_down_names_the_proposals_in_it(
+    md: Md, bench: Bench, tmp_path: Path
+) -> None:
+    for room in ("!bob", "!b1"):
+        bench.world.member(room, BOB, "leave")
+    bench.put({room_key("!b1"): None, user_key(BOB): None, chat_key(BOB, "C1"): None})
+    done = md("plan", "--out", str(tmp_path / "d.json"))
+    assert done.said("Among them are proposals, which want a look") and done.said("!b1")
 
 
 def test_a_plan_written_down_can_be_trimmed_and_applied(

@@ -139,6 +139,10 @@ def test_a_folder_that_takes_no_file_is_one_sentence_and_leaves_nothing(tmp_path
         ('{"version": 2, "decisions": {}}', "reads 1"),
         ('{"version": 1, "decisions": {}, "rejected": []}', "no object"),
         ('{"version": 1, "decisions": {"!a": {"change": 5}}}', "can't be read"),
+        ('{"version": 1, "decisions": {"!a": {"chnage": "abc"}}}', "unknown field `chnage`"),
+        ('{"version": 1, "decisions": {"!a": {"choices": {"chatid": "C1"}}}}', "unknown field"),
+        ('{"version": 1, "decisions": {"!a": {"change": "a"}, "!a": {}}}', "names '!a' twice"),
+        ('{"version": 1, "decisions": {}, "x": ' + "1" * 5_000 + "}", "digits"),
         ("\udcff", "not UTF-8"),
     ],
 )
@@ -147,6 +151,14 @@ def test_a_file_that_is_none_is_one_sentence(tmp_path: Path, text: str, why: str
     file.write_bytes(text.encode(errors="surrogateescape"))
     with pytest.raises(SnapshotError, match=why):
         load_ledger(file)
+
+
+def test_a_no_among_the_decisions_is_a_no(tmp_path: Path) -> None:
+    plan = plan_without(A1)
+    [unit] = plan.units
+    line = f'{{"change": "{change_of(unit)}", "agreed": false}}'
+    (tmp_path / "file").write_text(f'{{"version": 1, "decisions": {{"!a1": {line}}}}}')
+    assert load_ledger(tmp_path / "file").standing(plan) == {"!a1": Vote.REJECTED}
 
 
 def test_no_file_is_one_sentence(tmp_path: Path) -> None:

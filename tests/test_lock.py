@@ -162,6 +162,8 @@ async def test_what_another_session_has_written_is_not_told_as_ones_own(
     one.approve("!a1")
     two.approve("!a1")
     assert (await one.apply()).rows == 2
+    with pytest.raises(ToolkitError, match="changed elsewhere"):
+        await two.apply()
     late = await two.apply()
     assert (late.rows, late.run) == (0, None) and len(two.history()) == 1
 

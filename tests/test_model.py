@@ -54,6 +54,13 @@ def test_an_approval_fits_no_other_change() -> None:
     assert change().fingerprint == change().fingerprint
 
 
+def test_the_same_rows_agreed_to_over_a_conflict_are_another_change() -> None:
+    write = RowWrite("matrix_room:!r", None, "{}")
+    left = Change((write,), doubts=(Code.OWNER_LEFT,))
+    ambiguous = Change((write,), doubts=(Code.OWNER_AMBIGUOUS,))
+    assert len({Change((write,)).fingerprint, left.fingerprint, ambiguous.fingerprint}) == 3
+
+
 def test_what_a_change_relies_on_is_no_part_of_what_was_approved() -> None:
     write = RowWrite("matrix_room:!r", None, "{}")
     assert Change((write,), ("a",)).fingerprint == Change((write,), ("b",)).fingerprint

@@ -188,6 +188,58 @@ class TestDeciding:
         assert len(session.approve(session.drift["status"] != "conflict").units) == 3
         assert len(session.approve(session.rooms["kind"] == "chat").units) == 2
 
+    async def test_a_whole_frame_names_its_units_and_passes_over_lines_of_none(
+        self, bench: Bench, server: FakeHomeserver
+    ) -> None:
+        bench.put({room_key("!gone"): small_rows()[A1]})  # its line of the drift is about no unit
+        session = await look(bench, server)
+        for frame in (session.drift, session.drift["unit"], session.plan.changes()):
+            assert {unit.id for unit in session.approve(frame).units} == set(PENDING)
+            session.withdraw(frame)
+        assert [unit.id for unit in session.approve(session.rows).units] == ["!a2"]
+
+    async def test_a_mask_overrules_no_decision_about_one_unit(self, session: Session) -> None:
+        session.reject("!a1")
+        session.defer("!a2")
+        decided = session.approve(session.drift["status"] == "missing")
+        assert votes(session) == {"!a1": "rejected", "!a2": "deferred", BOB: "approved"}
+        assert "it is rejected: approve it by its id" in decided.refused["!a1"]
+        assert "it is deferred" in decided.refused["!a2"]
+        session.approve(["!a1", "!a2"])
+        assert set(votes(session).values()) == {"approved"}
+
+    async def test_a_mask_leaves_a_conflict_that_is_settled_as_it_is(
+        self, bench: Bench, server: FakeHomeserver
+    ) -> None:
+        bench.world.chat("!a9", "!alice", "Разговор", owner=ALICE)
+        session = await look(bench, server)
+        session.approve("!a9", chat_id="C9")
+        assert not session.approve(session.drift["owner"] == ALICE).refused
+        found = session.plan.to_frame()
+        assert (found["decision"]["!a9"], found["chat_id"]["!a9"]) == ("approved", "C9")
+
+    async def test_a_choice_that_says_nothing_of_its_unit_is_refused(
+        self, session: Session
+    ) -> None:
+        idle: list[tuple[str, dict[str, Any], str]] = [
+            (BOB, {"chat_id": "C4"}, "chat_id= says nothing of it: it is a user row"),
+            ("!a1", {"overwrite": True}, "all its rows can be read"),
+            ("!a1", {"lower_counter": True}, "it is a room"),
+        ]
+        for unit, choice, why in idle:
+            assert why in session.approve(unit, **choice).refused[unit]
+        assert votes(session) == PENDING
+
+    async def test_what_goes_along_is_not_said_to_be_pending(
+        self, bench: Bench, server: FakeHomeserver
+    ) -> None:
+        bench.put({UA: None})
+        session = await look(bench, server)
+        session.approve("!a1")
+        decided = session.withdraw(ALICE)
+        assert votes(session)[ALICE] == "approved" and not decided.units
+        assert "it goes along with an approved room" in decided.refused[ALICE]
+
     async def test_a_status_is_a_selection(self, session: Session) -> None:
         assert {unit.id for unit in session.approve(status="missing").units} == set(PENDING)
 
@@ -202,6 +254,10 @@ class TestDeciding:
     ) -> None:
         with pytest.raises(ToolkitError, match="no index"):
             session.approve((session.drift["status"] == "missing").to_numpy())
+        with pytest.raises(ToolkitError, match="yes and no"):
+            session.approve([True, False])
+        with pytest.raises(ToolkitError, match="without reset_index"):
+            session.approve(session.drift.reset_index()["status"] == "missing")
         with pytest.raises(ToolkitError, match="no status 'lost'"):
             session.approve(status="lost")
 
@@ -255,6 +311,34 @@ class TestDeciding:
             refused = session.approve("!a9", chat_id=chat_id).refused
             assert refused.get("!a9"), chat_id
         assert not session.decisions_file or not session.decisions_file.exists()
+
+    @pytest.mark.parametrize(
+        "wrong", [{"overwrite": "yes"}, {"lower_counter": 1}, {"chat_id": 4}, {"owner": []}]
+    )
+    async def test_a_choice_of_a_wrong_type_is_refused_and_nothing_kept(
+        self, session: Session, wrong: dict[str, Any]
+    ) -> None:
+        with pytest.raises(ToolkitError, match="wrong type"):
+            session.approve("!a1", **wrong)
+        assert not session.decisions_file or not session.decisions_file.exists()
+
+    @pytest.mark.parametrize("name", ["bot.db/x.json", "x" * 300, "nul\0"])
+    async def test_a_path_that_can_be_no_file_of_decisions_is_one_sentence(
+        self, bench: Bench, server: FakeHomeserver, name: str
+    ) -> None:
+        with pytest.raises(ToolkitError, match="decisions") as caught:
+            (await look(bench, server, decisions=name)).approve("!a1")
+        assert is_one_sentence(str(caught.value).replace("\0", ""))
+
+    async def test_a_mask_of_several_columns_is_refused(self, session: Session) -> None:
+        plan = session.plan.to_frame()
+        for mask in (plan[["status"]] == "conflict", session.drift == "conflict"):
+            with pytest.raises(ToolkitError, match="of one column"):
+                session.approve(mask)
+
+    async def test_a_mask_on_the_rows_names_their_units(self, session: Session) -> None:
+        rows = session.rows
+        assert [u.id for u in session.approve(rows["unit"] == "!a2").units] == ["!a2"]
 
     async def test_a_choice_is_for_one_unit(self, session: Session) -> None:
         with pytest.raises(ToolkitError, match="one unit"):
@@ -329,6 +413,69 @@ class TestKeeping:
         assert votes(session)["!a1"] == "pending"
         await session.apply()
         assert bench.row(A1) is None
+
+    async def test_an_approval_of_what_was_certain_is_none_of_a_guess_with_the_same_rows(
+        self, bench: Bench, server: FakeHomeserver
+    ) -> None:
+        bench.put({B1: None, CB: None})
+        session = await look(bench, server)
+        session.approve(status="missing")
+        for room in ("!bob", "!b1"):
+            bench.world.member(room, BOB, "leave")
+        await session.reload()
+        plan = session.plan.to_frame()
+        left = plan[plan["codes"].str.contains("owner_left")]
+        assert sorted(left["decision"]) == ["pending", "pending"]
+        await session.apply()
+        assert bench.row(B1) is None and bench.row(UB) is None and bench.row(A1) is not None
+
+    async def test_what_somebody_else_has_picked_meanwhile_is_not_agreed_to_unseen(
+        self, bench: Bench, server: FakeHomeserver
+    ) -> None:
+        bench.put({UA: None})
+        bench.world.chat("!a9", "!alice", "Разговор", owner=ALICE)
+        session, other = await look(bench, server), await look(bench, server)
+        other.approve("!a9", chat_id="C9")  # the counter follows
+        for unit in (ALICE, [ALICE]):
+            decided = session.approve(unit)
+            assert not decided.units or unit == [ALICE]
+            if not decided.units:
+                assert "than was shown" in decided.refused[ALICE]
+        assert session.plan.rows(ALICE)[UA]["after"]["next_chat_index"] == 10
+
+    async def test_a_frame_kept_over_a_reload_agrees_to_what_it_shows_only(
+        self, session: Session, bench: Bench
+    ) -> None:
+        shown = session.plan.to_frame()
+        bench.put({C1: small_rows()[C1]})
+        await session.reload()
+        decided = session.approve(shown)
+        assert "than was shown" in decided.refused["!a1"]
+        assert {unit.id for unit in decided.units} == {"!a2", BOB}
+        assert session.approve(session.plan.to_frame().loc[["!a1"]]).units
+
+    async def test_apply_writes_nothing_that_was_rejected_elsewhere_meanwhile(
+        self, session: Session, bench: Bench, server: FakeHomeserver
+    ) -> None:
+        session.approve(["!a1", "!a2"])
+        other = await look(bench, server)
+        other.reject("!a1")
+        before = bench.bytes()
+        with pytest.raises(ToolkitError, match="changed elsewhere"):
+            await session.apply()
+        assert bench.bytes() == before and votes(session)["!a1"] == "rejected"
+        assert (await session.apply()).rows == 1 and bench.row(A1) is None
+
+    async def test_apply_writes_what_is_approved_here_and_leaves_others_theirs(
+        self, session: Session, bench: Bench, server: FakeHomeserver
+    ) -> None:
+        session.approve("!a1")
+        other = await look(bench, server)
+        other.approve("!a2")
+        assert (await session.apply()).rows == 2
+        assert bench.row(A1) is not None and bench.row(A2) is None
+        await other.reload()
+        assert votes(other)["!a2"] == "approved"
 
     async def test_two_sessions_on_one_database_agree_after_a_reload(
         self, session: Session, bench: Bench, server: FakeHomeserver
@@ -476,7 +623,43 @@ class TestApplying:
         assert bench.bytes() == before and votes(session)["!a1"] == "approved"
 
 
+class TestAfterARun:
+    """It is over: what goes wrong then takes nothing of its report away."""
+
+    async def test_a_file_of_decisions_that_is_damaged_meanwhile(
+        self, session: Session, bench: Bench, server: FakeHomeserver
+    ) -> None:
+        session.approve("!a1")
+        file = session.decisions_file
+        assert file
+        server.fault(Fault("/joined_rooms$", Hook(lambda: file.write_text("{damaged")), times=1))
+        done = await session.apply()
+        assert (done.rows, bench.row(A1)) == (2, small_rows()[A1]) and done.run and done.backup
+        assert "of before: Can't read the decisions" in repr(done)
+
+    async def test_a_homeserver_that_is_gone_when_what_is_stale_is_looked_at_again(
+        self, session: Session, bench: Bench, server: FakeHomeserver
+    ) -> None:
+        session.approve(["!a1", "!a2"])
+        bench.put({C1: small_rows()[C1]})  # the first one is stale
+        server.fault(Fault("/joined_rooms$", Status(403), after=1))
+        done = await session.apply()
+        assert done.rows == 1 and "!a1" in done.stale and bench.row(A2) is not None
+        assert "of before" in done.warning
+
+    async def test_both_displays_say_how_was_decided(self, session: Session) -> None:
+        session.approve("!a1")
+        assert "missing, approved" in repr(session)
+        assert "missing, approved" in str(session._repr_html_())
+
+
 class TestLookingBack:
+    async def test_a_plan_of_taking_back_a_named_run_names_one(self, session: Session) -> None:
+        session.approve("!a1")
+        done = await session.apply()
+        assert "await session.undo() does" in repr(session.plan_undo())
+        assert "await session.undo(run) does" in repr(session.plan_undo(done.run))
+
     async def test_the_last_run_is_taken_back(self, session: Session, bench: Bench) -> None:
         before = bench.bytes()
         session.approve("!a1")

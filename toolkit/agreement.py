@@ -3,7 +3,7 @@
 import getpass
 
 from toolkit.advice import TERMINAL, Speech, action
-from toolkit.model import Plan, Unit
+from toolkit.model import Choices, Code, Plan, Unit, UnitKind
 
 
 def find_unit(plan: Plan, unit_id: str) -> Unit | None:
@@ -27,6 +27,23 @@ def why_no_change(unit: Unit, speech: Speech = TERMINAL) -> str:
     causes = [finding.cause for finding in unit.conflicts or unit.findings]
     why = "; ".join(dict.fromkeys(cause.rstrip(".") for cause in causes))
     return f"{why}. Next: {action(unit, speech)}"
+
+
+def why_idle(unit: Unit, picked: Choices, speech: Speech = TERMINAL) -> str:
+    """Why a pick says nothing of this unit, so that somebody meant another one; empty if all do."""
+    codes = {finding.code for finding in unit.findings}
+    user_row = unit.kind is UnitKind.USER
+    idle = [
+        (picked.chat_id is not None and user_row, speech.some_chat_id, "it is a user row"),
+        (picked.lower_counter and not user_row, speech.lower_counter, "it is a room"),
+        (
+            picked.overwrite and Code.UNREADABLE_ROW not in codes,
+            speech.overwrite,
+            "all its rows can be read",
+        ),
+    ]
+    told = [f"{option} says nothing of it: {why}" for meant, option, why in idle if meant]
+    return "; ".join(told)
 
 
 def user_name() -> str:

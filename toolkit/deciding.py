@@ -9,17 +9,22 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import msgspec
+
 from toolkit.advice import NOTEBOOK, action
-from toolkit.agreement import find_unit, user_name, why_no_change, why_no_unit
+from toolkit.agreement import find_unit, user_name, why_idle, why_no_change, why_no_unit
 from toolkit.decisions import Decision
-from toolkit.errors import ToolkitError
+from toolkit.errors import SnapshotError, ToolkitError
 from toolkit.ledger import Ledger, Vote, as_shown, load_ledger, save_ledger
 from toolkit.model import Choices, Plan, Status, Unit
 from toolkit.road import Picked
-from toolkit.selection import select
+from toolkit.selection import Changes, changes_of, changes_shown, select
 from toolkit.shown import Decided
 
 NO_CHOICES = Choices()
+_MOVED = "something else would be written by now than was shown; look again"
+_STANDS = "it is {}: approve it by its id, or withdraw that before"
+_ALONG = "it goes along with an approved room: withdraw that one, or reject this"
 _PLANS = 4
 
 
@@ -71,26 +76,33 @@ class Deciding(ABC):
 
         `unit` is a room id or mxid, several, or a boolean mask on a frame; or all of a `status`.
         The other options settle a conflict and are for one unit: the change that comes out then is
-        agreed to. What needs a person's eye is approved by its id only, not by a mask or status.
+        agreed to. What needs a person's eye is approved by its id only, not by a mask or status, and
+        what was rejected or deferred stays so unless its id is named.
         """
+        picked = _choices(owner, space_id, chat_id, overwrite, lower_counter)
+        before = self._plan
         self._read_decisions()
-        picked = Choices(owner, space_id, chat_id, overwrite, lower_counter)
+        shown = {} if before is self._plan else changes_of(before)
         chosen = select(self._plan, unit, status)
         if isinstance(unit, str) and chosen:
             # With its owner picked, a Space's unit is called by the owner; the choice stays behind.
-            return self._approve_one(unit if unit in self._ledger.votes else chosen[0], picked)
+            name = unit if unit in self._ledger.votes else chosen[0]
+            return self._approve_one(name, picked, {} if picked != NO_CHOICES else shown)
         if picked != NO_CHOICES:
             raise ToolkitError("A choice is for one unit: name it by its id.")
-        return self._approve_many(chosen, named=isinstance(unit, list | tuple | set))
+        named = isinstance(unit, list | tuple | set)
+        return self._approve_many(chosen, shown | changes_shown(unit), named=named)
 
-    def _approve_one(self, unit_id: str, picked: Choices) -> Decided:
+    def _approve_one(self, unit_id: str, picked: Choices, shown: Changes) -> Decided:
         if picked == NO_CHOICES:  # what was picked for it before still counts
             picked = self._ledger.choices.get(unit_id, NO_CHOICES)
         choice = Decision(choices=picked, by=user_name())
         ledger = self._ledger.decide(Vote.APPROVED, {unit_id: choice})
         plan = self._replan(ledger)
         unit = find_unit(plan, unit_id)
-        why = self._why_refused(unit) if unit else why_no_unit(plan, unit_id)
+        why = why_no_unit(plan, unit_id)
+        if unit:
+            why = why_idle(unit, picked, NOTEBOOK) or self._why_refused(unit, shown)
         if unit is None or unit.change is None or why:
             return Decided(Vote.APPROVED, refused={unit_id: why})
         own = picked if unit.id == unit_id else NO_CHOICES
@@ -99,12 +111,15 @@ class Deciding(ABC):
             Vote.APPROVED, ledger.decide(Vote.APPROVED, {unit.id: decision}), [unit]
         )
 
-    def _approve_many(self, unit_ids: Sequence[str], *, named: bool) -> Decided:
-        units, refused = [], {}
+    def _approve_many(self, unit_ids: Sequence[str], shown: Changes, *, named: bool) -> Decided:
+        units, refused, votes = [], {}, self._votes()
         for unit in self._units(unit_ids):
-            if why := self._why_refused(unit):
+            vote = Vote.APPROVED if named else votes[unit.id]
+            if vote in (Vote.REJECTED, Vote.DEFERRED):
+                refused[unit.id] = _STANDS.format(vote.value)
+            elif why := self._why_refused(unit, shown):
                 refused[unit.id] = why
-            elif unit.needs_human and not named:
+            elif unit.needs_human and vote is not Vote.APPROVED:
                 refused[unit.id] = f"it needs a decision of its own: {action(unit, NOTEBOOK)}"
             else:
                 units.append(unit)
@@ -112,8 +127,15 @@ class Deciding(ABC):
         decided = self._record(Vote.APPROVED, ledger, units)
         return replace(decided, refused=refused)
 
-    def _why_refused(self, unit: Unit) -> str:
-        return self.why_not(unit) or ("" if unit.change else why_no_change(unit, NOTEBOOK))
+    def _why_refused(self, unit: Unit, shown: Changes) -> str:
+        """`shown`: the changes of units that the person may have seen, where those aren't the plan's."""
+        if why := self.why_not(unit):
+            return why
+        if unit.change is None:
+            return why_no_change(unit, NOTEBOOK)
+        return (
+            _MOVED if shown.get(unit.id, unit.change.fingerprint) != unit.change.fingerprint else ""
+        )
 
     def reject(self, unit: Any = None, *, status: Status | str | None = None) -> Decided:
         """Leave the rows of these units as they are, for as long as the same would be written."""
@@ -136,7 +158,13 @@ class Deciding(ABC):
         plan = self._replan(ledger)
         bare = [find_unit(plan, next(iter(unit.room_ids), unit.id)) for unit in units]
         ledger = ledger.decide(vote, as_shown(unit for unit in bare if unit))
-        return self._record(vote, ledger, units)
+        decided = self._record(vote, ledger, units)
+        if vote is not Vote.PENDING:
+            return decided
+        along = {unit.id: _ALONG for unit in units if self._votes().get(unit.id) is Vote.APPROVED}
+        return replace(
+            decided, units=tuple(unit for unit in units if unit.id not in along), refused=along
+        )
 
     def _units(self, unit_ids: Iterable[str]) -> list[Unit]:
         units = {unit.id: unit for unit in self._plan.units}
@@ -199,10 +227,25 @@ class Deciding(ABC):
         return plan
 
 
+def _choices(*picked: Any) -> Choices:
+    """What was picked, as the file of decisions will hold it. Raises `ToolkitError`."""
+    given = dict(zip(Choices.__struct_fields__, picked, strict=True))
+    try:
+        return msgspec.convert(given, Choices)
+    except msgspec.ValidationError as error:
+        raise ToolkitError(f"A choice is of the wrong type: {error}.") from None
+
+
 def _state_of(path: Path | None) -> tuple[int, int, int] | None:
-    """What tells that a file is another one; it is always replaced whole. None if there is none."""
+    """What tells that a file is another one; it is always replaced whole. None if there is none.
+
+    Raises `SnapshotError` for a path that can be none.
+    """
     try:
         found = path.stat() if path else None
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         return None
+    except (OSError, ValueError) as error:
+        why = getattr(error, "strerror", None) or "no file can be called so"
+        raise SnapshotError(f"Can't read the decisions {path}: {why}.") from None
     return found and (found.st_mtime_ns, found.st_size, found.st_ino)

@@ -13,7 +13,7 @@ from toolkit.errors import ToolkitError
 from toolkit.model import Choices, Plan, Reason, Unit, UnitKind
 
 
-class Decision(msgspec.Struct, frozen=True, omit_defaults=True):
+class Decision(msgspec.Struct, frozen=True, omit_defaults=True, forbid_unknown_fields=True):
     """A human's yes to one unit's change, with what they picked.
 
     `change` is the fingerprint of the change that was shown; if the unit's change is another one by
@@ -26,16 +26,29 @@ class Decision(msgspec.Struct, frozen=True, omit_defaults=True):
     by: str = ""
     agreed: bool = True
 
+    def agrees_with(self, other: "Decision | None") -> bool:
+        """Whether the other says the same, whoever said it."""
+        return other is not None and msgspec.structs.replace(other, by=self.by) == self
+
+
+_WORDS = "what"
+"""A field of the file that tells its reader what would be done."""
 
 Decisions = Mapping[str, Decision | Mapping[str, Any]]
 
 
 def read_decisions(decisions: Decisions) -> dict[str, Decision]:
-    """Decisions as values; what came from JSON is checked. Raises `ToolkitError`."""
-    try:
-        return {unit: msgspec.convert(d, Decision) for unit, d in decisions.items()}
-    except msgspec.ValidationError as error:
-        raise ToolkitError(f"A decision can't be read: {error}.") from None
+    """Decisions as values; what came from JSON is checked, for a slip of the pen must not say yes to
+    more. Raises `ToolkitError`."""
+    found = {}
+    for unit, decision in decisions.items():
+        if isinstance(decision, dict):
+            decision = {name: decision[name] for name in decision.keys() - {_WORDS}}
+        try:
+            found[unit] = msgspec.convert(decision, Decision)
+        except msgspec.ValidationError as error:
+            raise ToolkitError(f"A decision can't be read: {error}.") from None
+    return found
 
 
 def agreed_units(plan: Plan, decisions: Mapping[str, Decision]) -> list[Unit]:

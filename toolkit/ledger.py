@@ -9,6 +9,7 @@ import json
 import os
 import re
 import secrets
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from enum import StrEnum
 from pathlib import Path
@@ -145,7 +146,11 @@ def load_ledger(path: Path) -> Ledger:
         )
     ledger = Ledger()
     for section, vote in _SECTIONS.items():
-        ledger = ledger.decide(vote, _read_section(path, value.get(section, {})))
+        found = _read_section(path, value.get(section, {}))
+        ledger = ledger.decide(vote, found)
+        if vote is Vote.APPROVED:
+            no = {unit: decision for unit, decision in found.items() if not decision.agreed}
+            ledger = ledger.decide(Vote.REJECTED, no)
     return ledger
 
 
@@ -194,7 +199,7 @@ def _line(decision: Decision, unit: Unit | None) -> dict[str, Any]:
 
 def _parse(path: Path, text: str) -> Any:
     try:
-        return json.loads(text)
+        return json.loads(text, object_pairs_hook=_once_each)
     except RecursionError:
         raise SnapshotError(f"Can't read the decisions {path}: it is no JSON.") from None
     except json.JSONDecodeError as error:
@@ -205,6 +210,19 @@ def _parse(path: Path, text: str) -> Any:
         raise SnapshotError(
             f"Can't read the decisions {path}: it is no JSON (line {error.lineno}: {error.msg})."
         ) from None
+    except ValueError as error:  # a name twice, or a number of thousands of digits
+        raise SnapshotError(f"Can't read the decisions {path}: {error}.") from None
+
+
+def _once_each(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """Of two lines about one unit nobody could tell which one counts."""
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        twice = next(
+            name for name, count in Counter(name for name, _ in pairs).items() if count > 1
+        )
+        raise ValueError(f"it names {twice!r} twice")
+    return found
 
 
 def _read_section(path: Path, value: Any) -> dict[str, Decision]:

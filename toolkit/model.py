@@ -14,7 +14,7 @@ from typing import Any
 
 import msgspec
 
-from toolkit.records import Raw, pack_raw
+from toolkit.records import Raw, chat_key, pack_raw, room_key, user_key
 
 
 class Kind(StrEnum):
@@ -164,7 +164,7 @@ class RemoteState(msgspec.Struct, frozen=True):
         return room_id in self.rooms or room_id in self.unreadable
 
 
-class Choices(msgspec.Struct, frozen=True, omit_defaults=True):
+class Choices(msgspec.Struct, frozen=True, omit_defaults=True, forbid_unknown_fields=True):
     """What a human picked for one unit; inputs of the planner."""
 
     owner: str | None = None
@@ -212,16 +212,21 @@ class RowWrite(msgspec.Struct, frozen=True):
 
 
 class Change(msgspec.Struct, frozen=True, dict=True):
-    """What would be written for a unit, all or nothing, and which further rows that rests on."""
+    """What would be written for a unit, all or nothing, and which further rows that rests on.
+
+    `doubts` are the conflicts that somebody who agrees passes over: the same rows are another change
+    once their owner has left.
+    """
 
     writes: tuple[RowWrite, ...]
     relies_on: tuple[str, ...] = ()
+    doubts: tuple[Code, ...] = ()
 
     @cached_property
     def fingerprint(self) -> str:
         """An approval names this: it fits no other change of the same unit."""
         writes = (_list((_quote(w.key), _stored(w.before), _stored(w.after))) for w in self.writes)
-        return _digest(_list(writes))[:16]
+        return _digest(_list([*writes, *map(_quote, self.doubts)]))[:16]
 
 
 class UnitKind(StrEnum):
@@ -253,6 +258,16 @@ class Unit(msgspec.Struct, frozen=True, kw_only=True):
     needs_human: bool = False
     choices: Choices = Choices()
     candidates: tuple[str, ...] = ()
+
+    @property
+    def keys(self) -> tuple[str, ...]:
+        """Keys of its own rows, as far as it is known whose they are."""
+        if self.kind is UnitKind.USER:
+            return (user_key(self.owner or ""),)
+        room = room_key(self.id)
+        return (
+            (room, chat_key(self.owner, self.chat_id)) if self.owner and self.chat_id else (room,)
+        )
 
     @property
     def conflicts(self) -> tuple[Finding, ...]:

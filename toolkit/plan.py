@@ -252,7 +252,7 @@ class _Planner:
                 unit,
                 status=status,
                 findings=findings,
-                change=self._change(unit, drift) if whole else None,
+                change=self._change(unit, drift, _doubts(findings)) if whole else None,
                 needs_human=status is Status.CONFLICT or self._chosen(unit, group),
                 candidates=next((b.candidates for b in blocks if b.candidates), ()),
             )
@@ -278,15 +278,15 @@ class _Planner:
             or group.space == self.choices.get(group.owner or "", NO_CHOICES).space_id
         )
 
-    def _change(self, unit: Unit, drift: Drift) -> Change:
+    def _change(self, unit: Unit, drift: Drift, doubts: tuple[Code, ...]) -> Change:
         """The writes, and the rows that name the unit's owner or its room besides them."""
         if unit.kind is UnitKind.USER:
-            return Change(tuple(drift.writes))
+            return Change(tuple(drift.writes), doubts=doubts)
         space_ids = ids(self.identity.versions(unit.space_id or ""))
         owners = self.groups.naming.owner_keys(space_ids, unit.room_ids)
         relied = {key for key, _ in owners} | {room_key(room_id) for room_id in unit.room_ids}
         relied.add(chat_key(unit.owner or "", unit.chat_id or ""))
-        return Change(tuple(drift.writes), tuple(sorted(relied)))
+        return Change(tuple(drift.writes), tuple(sorted(relied)), doubts)
 
     def _reach(self) -> dict[str, tuple[str, ...]]:
         """Space -> ids of all its versions and chats, for the Spaces that something is planned for."""
@@ -318,6 +318,10 @@ def _conflict(unit: Unit, key: str, block: Block) -> Finding:
         evidence=unit.evidence,
         proposal=block.proposal,
     )
+
+
+def _doubts(findings: Iterable[Finding]) -> tuple[Code, ...]:
+    return tuple(sorted({finding.code for finding in findings} & CONFLICTS))
 
 
 def _status(findings: Iterable[Finding]) -> Status:

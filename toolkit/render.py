@@ -117,7 +117,7 @@ def _asides(plan: Plan) -> Iterator[RenderableType]:
         yield _listed([f"{note.key}: {note.cause}" for note in plan.notes])
 
 
-def _verdict(plan: Plan) -> Text:
+def _verdict(plan: Plan, *, shown: bool = False) -> Text:
     if not plan.units and not plan.loose:
         if not plan.in_sync_rooms:
             return _line("In sync: there are no chats that could lack anything.")
@@ -125,9 +125,9 @@ def _verdict(plan: Plan) -> Text:
     ready = sum(1 for unit in plan.units if unit.change and not unit.needs_human)
     words = []
     if ready:
+        look = "" if shown else "`matrix-drift plan` shows the rows, "
         words.append(
-            f"{count_of(ready, 'unit')} can be repaired: `matrix-drift plan` shows the rows, "
-            "`matrix-drift apply` writes them."
+            f"{count_of(ready, 'unit')} can be repaired: {look}`matrix-drift apply` writes them."
         )
     words += map(str, render_open(plan))
     return _line("\n".join(words))
@@ -165,7 +165,7 @@ def render_plan(plan: Plan, limit: int | None = None) -> Iterator[RenderableType
     if limit is not None and max(len(ready), len(open_)) > limit:
         yield _line(f"Shown are the first {limit} of each; --json has them all.")
     yield from _asides(plan)
-    yield _verdict(plan)
+    yield _verdict(plan, shown=True)
 
 
 def render_changes(units: Iterable[Unit]) -> Iterator[RenderableType]:

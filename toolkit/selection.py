@@ -4,10 +4,13 @@ Nothing of pandas is imported; what a Series or a frame is shows in what it has.
 """
 
 from collections.abc import Iterable
-from typing import Any
+from typing import Any, TypeAlias
 
 from toolkit.errors import ToolkitError
 from toolkit.model import Plan, Status
+
+Changes: TypeAlias = dict[str, str | None]
+"""Unit -> the fingerprint of its change; None: there was none."""
 
 
 def select(plan: Plan, selection: Any = None, status: Status | str | None = None) -> list[str]:
@@ -22,6 +25,8 @@ def select(plan: Plan, selection: Any = None, status: Status | str | None = None
     if selection is None and wanted is None:
         raise ToolkitError("Say which units: an id, several, a mask on a frame, or status=.")
     by_finding = {f.id: unit.id for unit in plan.units for f in unit.findings}
+    by_key = {f.key: unit.id for unit in reversed(plan.units) for f in unit.findings}
+    by_key |= {key: unit.id for unit in reversed(plan.units) for key in unit.keys}
     by_version = {room: unit.id for unit in plan.units for room in unit.room_ids}
     units = {unit.id: unit for unit in plan.units}
     known = {*plan.joined, *plan.in_sync_users}
@@ -29,7 +34,9 @@ def select(plan: Plan, selection: Any = None, status: Status | str | None = None
         found: Iterable[str] = units
     else:
         found = [
-            label if label in units else by_finding.get(label) or by_version.get(label, label)
+            label
+            if label in units
+            else by_finding.get(label) or by_key.get(label) or by_version.get(label, label)
             for label in labels(selection)
         ]
     chosen = [unit_id for unit_id in dict.fromkeys(found) if unit_id in units or unit_id in known]
@@ -40,6 +47,19 @@ def select(plan: Plan, selection: Any = None, status: Status | str | None = None
     if wanted is None:
         return chosen
     return [unit_id for unit_id in chosen if unit_id in units and units[unit_id].status is wanted]
+
+
+def changes_of(plan: Plan) -> Changes:
+    """The fingerprint of every unit's change."""
+    return {unit.id: unit.change.fingerprint if unit.change else None for unit in plan.units}
+
+
+def changes_shown(selection: Any) -> Changes:
+    """What a frame of units says of their changes: `ShownPlan.to_frame()`, or lines of it."""
+    if "change" not in getattr(selection, "columns", ()):
+        return {}
+    shown = selection["change"]
+    return dict(zip(shown.index, shown.where(shown.notna(), None).astype(object), strict=True))
 
 
 def labels(selection: Any) -> list[str]:
@@ -55,13 +75,27 @@ def labels(selection: Any) -> list[str]:
             raise ToolkitError("The mask has no index: make it of one of the session's frames.")
         selection = selection.index[selection.fillna(False).astype(bool)]
     elif hasattr(selection, "columns"):
+        if {str(dtype) for dtype in selection.dtypes} <= {"bool", "boolean"}:
+            raise ToolkitError(
+                "A mask is of one column, such as session.drift['status'] == 'missing'."
+            )
         selection = selection["unit"] if "unit" in selection.columns else selection.index
+    if hasattr(selection, "dropna"):
+        selection = selection.dropna()  # what is about no unit
     try:
         found = list(selection)
     except TypeError:
         found = [selection]
+    if any(isinstance(label, bool) for label in found):
+        raise ToolkitError(
+            "A list of yes and no doesn't say of which units: use a mask on one of the session's "
+            "frames, such as session.drift['status'] == 'missing'."
+        )
     if not all(isinstance(label, str) for label in found):
-        raise ToolkitError("Units are named by room ids and user ids, as in session.drift.")
+        raise ToolkitError(
+            "Units are named by room ids and user ids, as in session.drift; a mask must be on one of "
+            "the session's frames as it is, without reset_index()."
+        )
     return found
 
 

@@ -36,6 +36,7 @@ from toolkit.store import Store, transactional
 from toolkit.summary import count_causes
 from toolkit.undo import plan_reversal
 from toolkit.undo import undo as carry_out_undo
+from toolkit.visible import visible
 
 if TYPE_CHECKING:
     from toolkit.plots import Picture
@@ -43,6 +44,8 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 _running: WeakValueDictionary[object, asyncio.Task[Any]] = WeakValueDictionary()
 """The run on each database of this process, whatever cell or click has started it."""
+
+_OUTDATED = "That is done, but what this session shows is of before: {}"
 
 
 class Session(Deciding):
@@ -213,20 +216,54 @@ class Session(Deciding):
         Raises `HomeserverError`, `RemoteIncomplete`, `StoreError` or another `ToolkitError`, each
         before anything is written.
         """
+        decisions = self._agreed()
         plan, known = self._plan, {run.id for run in self._load_runs()}
-        decisions = self._ledger.binding(plan)
         report = await self._alone(self._road.write(plan, decisions, progress, max_changes))
-        await self._reload_rows()
-        run = next((run for run in reversed(self._runs) if run.id not in known), None)
+        rows, warning = await self._rows_left()
+        run = next((run for run in reversed(self._load_runs(rows)) if run.id not in known), None)
         if cancelled := report is None:
             report, decisions = build_report(plan, _outcomes(run)), {}
         stale = stale_units(report, decisions)
         agreed = {unit for unit, decision in decisions.items() if decision.agreed}
         written = {entry.unit for entry in run.applied} if run else agreed - stale.keys()
-        self._keep(self._ledger.decide(Vote.PENDING, dict.fromkeys(written, Decision())))
-        if stale or cancelled:
-            await self.reload()
-        return Applied(report, run, stale, cancelled=cancelled)
+        warning = warning or await self._settle(rows, written, anew=bool(stale or cancelled))
+        return Applied(report, run, stale, cancelled=cancelled, warning=warning)
+
+    def _agreed(self) -> dict[str, Decision]:
+        """What is approved here and, by now, in the file; raises `ToolkitError` where those differ.
+
+        What somebody else has approved besides is theirs to write.
+        """
+        before = self._ledger.binding(self._plan)
+        self._read_decisions()
+        after = self._ledger.binding(self._plan)
+        for unit, decision in before.items():
+            if decision.agreed and not decision.agrees_with(after.get(unit)):
+                self._tell()
+                raise ToolkitError(
+                    "Decisions about this database were changed elsewhere since they were shown "
+                    f"here, the one about {visible(unit)} among them; nothing was written. Look "
+                    "again, then apply."
+                )
+        return {u: d for u, d in after.items() if u in before or not d.agreed}
+
+    async def _rows_left(self) -> tuple[Mapping[str, Raw], str]:
+        """The rows after a run. It is over whatever comes of this: what goes wrong is told, not raised."""
+        try:
+            return await self._road.load_rows(), ""
+        except ToolkitError as error:
+            return self._local.rows, _OUTDATED.format(error)
+
+    async def _settle(self, rows: Mapping[str, Raw], written: set[str], *, anew: bool) -> str:
+        """Show what a run has left, and forget what was decided about what it wrote; as above."""
+        try:
+            self._take(self._remote, rows)
+            self._keep(self._ledger.decide(Vote.PENDING, dict.fromkeys(written, Decision())))
+            if anew:
+                await self.reload()
+        except ToolkitError as error:
+            return _OUTDATED.format(error)
+        return ""
 
     async def _alone(self, work: Coroutine[Any, Any, T]) -> T | None:
         """One run at a time on a database; None if `cancel` has ended it."""
@@ -265,7 +302,7 @@ class Session(Deciding):
 
     def plan_undo(self, run: str | None = None) -> ShownUndo:
         """What taking back a run would write, by default the last that wasn't taken back."""
-        return ShownUndo(plan_reversal(self._find_run(run), self._local.rows))
+        return ShownUndo(plan_reversal(self._find_run(run), self._local.rows), named=bool(run))
 
     async def undo(self, run: str | None = None, progress: Progress | None = None) -> Applied:
         """Take back a run, by default the last, as far as nobody has written its rows since.
@@ -294,7 +331,12 @@ class Session(Deciding):
             if run.id == name or (name is None and not run.undoes and run.id not in undone):
                 return run
         if name is None:
-            raise ToolkitError("There is no run that could be taken back.")
+            part = (
+                "; session.undo(run) takes one by its name, also a second time"
+                if self._runs
+                else ""
+            )
+            raise ToolkitError(f"There is no run that could be taken back{part}.")
         raise ToolkitError(f"There is no run {name!r}; session.history() names them.")
 
 

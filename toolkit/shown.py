@@ -63,22 +63,26 @@ class ShownPlan:
         return len(self.value.units)
 
     def __repr__(self) -> str:
-        return plan_text(summarise(self.value, self.votes, offline=self.offline), self.value)
+        summary = summarise(self.value, self.votes, offline=self.offline)
+        return plan_text(summary, self.value, self.votes)
 
     def _repr_html_(self) -> str:
         summary = summarise(self.value, self.votes, offline=self.offline)
         return plan_html(summary, self.value, self.votes)
 
 
+@dataclass(frozen=True, repr=False)
 class ShownUndo(ShownPlan):
     """What taking back a run would write, and what it would leave as it is."""
+
+    named: bool = False
 
     def __repr__(self) -> str:
         units = [unit for unit in self.value.units if unit.change]
         rows = sum(len(unit.change.writes) for unit in units if unit.change)
         lines = [
             f"Taking it back would write {count_of(rows, 'row')} of {count_of(len(units), 'unit')};"
-            " await session.undo() does."
+            f" await session.undo({'run' if self.named else ''}) does."
         ]
         lines += [f"  {visible(unit.id)}" for unit in units[:_SHOWN]] + _more(len(units))
         stays = [finding for unit in self.value.units for finding in unit.findings]

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import msgspec
 
-from toolkit.agreement import find_unit, user_name, why_no_change, why_no_unit
+from toolkit.agreement import find_unit, user_name, why_idle, why_no_change, why_no_unit
 from toolkit.decisions import Decision, agreed_units, stale_decisions
 from toolkit.errors import SnapshotError, ToolkitError
 from toolkit.ledger import Ledger, Vote, dump_ledger
@@ -52,6 +52,8 @@ def agree_to_units(
             settled.append(_in_sync(plan, unit_id))
         elif unit.id != unit_id and unit.kind is UnitKind.ROOM and choices != NO_CHOICES:
             raise ToolkitError(f"{unit_id} is an older version of {unit.id}: choose for that one.")
+        elif why := why_idle(unit, choices):
+            refused[unit.id] = why
         elif unit.change is None:
             refused[unit.id] = why_no_change(unit)
         else:
@@ -110,8 +112,8 @@ def _in_sync(plan: Plan, unit_id: str) -> str:
 # Files
 
 
-def save_decisions(path: Path, plan: Plan, *, lower: bool) -> int:
-    """Write a new file with a line for every unit that can be agreed to; returns how many."""
+def save_decisions(path: Path, plan: Plan, *, lower: bool) -> list[Unit]:
+    """Write a new file with a line for every unit that can be agreed to; returns those."""
     decisions = {unit.id: _decide(unit, lower) for unit in plan.units if unit.change}
     try:
         handle = os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600)
@@ -121,4 +123,4 @@ def save_decisions(path: Path, plan: Plan, *, lower: bool) -> int:
         raise SnapshotError(f"{path} is there already and stays; name another file.") from None
     except OSError as error:
         raise SnapshotError(f"Can't write the decisions {path}: {error.strerror}.") from None
-    return len(decisions)
+    return [unit for unit in plan.units if unit.id in decisions]

@@ -20,6 +20,7 @@ from toolkit.remote import load_remote
 from toolkit.render import plan_json, render_check, render_plan
 from toolkit.snapshot import Snapshot, load_snapshot, save_snapshot
 from toolkit.surprise import check_belonging
+from toolkit.visible import visible
 
 IN_SYNC, DRIFT = 0, 2
 
@@ -42,8 +43,12 @@ def plan(where: Where, *, as_json: bool, out: Path | None) -> int:
     else:
         show(render_plan(found, shown_units()))
     if out is not None:
-        count = save_decisions(out, found, lower=where.lower_counters)
-        say(f"{count} decisions stand in {out}, one to a line: delete those that you don't want.")
+        units = save_decisions(out, found, lower=where.lower_counters)
+        say(
+            f"{len(units)} decisions stand in {out}, one to a line: delete those that you don't want."
+        )
+        if guessed := [visible(unit.id) for unit in units if unit.needs_human]:
+            say(f"Among them are proposals, which want a look: {', '.join(guessed)}.")
     return exit_code(found, strict=False)
 
 
