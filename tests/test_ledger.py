@@ -159,6 +159,9 @@ def test_a_no_among_the_decisions_is_a_no(tmp_path: Path) -> None:
     line = f'{{"change": "{change_of(unit)}", "agreed": false}}'
     (tmp_path / "file").write_text(f'{{"version": 1, "decisions": {{"!a1": {line}}}}}')
     assert load_ledger(tmp_path / "file").standing(plan) == {"!a1": Vote.REJECTED}
+    line = '{"agreed": false}'  # to whatever would be written
+    (tmp_path / "file").write_text(f'{{"version": 1, "decisions": {{"!a1": {line}}}}}')
+    assert load_ledger(tmp_path / "file").standing(plan) == {"!a1": Vote.REJECTED}
 
 
 def test_no_file_is_one_sentence(tmp_path: Path) -> None:

@@ -58,7 +58,11 @@ def test_the_same_rows_agreed_to_over_a_conflict_are_another_change() -> None:
     write = RowWrite("matrix_room:!r", None, "{}")
     left = Change((write,), doubts=(Code.OWNER_LEFT,))
     ambiguous = Change((write,), doubts=(Code.OWNER_AMBIGUOUS,))
-    assert len({Change((write,)).fingerprint, left.fingerprint, ambiguous.fingerprint}) == 3
+    certain = Change((write,))
+    assert len({certain.fingerprint, left.fingerprint, ambiguous.fingerprint}) == 3
+    assert certain.agreed_in(left.fingerprint) and left.agreed_in(left.fingerprint)
+    assert not left.agreed_in(certain.fingerprint) and not left.agreed_in(ambiguous.fingerprint)
+    assert not certain.agreed_in(None) and not certain.agreed_in(change().fingerprint)
 
 
 def test_what_a_change_relies_on_is_no_part_of_what_was_approved() -> None:

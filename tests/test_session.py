@@ -477,6 +477,42 @@ class TestKeeping:
         await other.reload()
         assert votes(other)["!a2"] == "approved"
 
+    async def test_what_is_a_no_here_is_not_written_for_somebody_elses_yes(
+        self, bench: Bench, server: FakeHomeserver
+    ) -> None:
+        bench.put({UA: None})
+        session, other = await look(bench, server), await look(bench, server)
+        session.reject(["!a1", ALICE])
+        session.approve("!a2")
+        other.approve(["!a1", ALICE])
+        assert (await session.apply()).rows == 1
+        assert bench.row(A2) and bench.row(A1) is None and bench.row(UA) is None
+
+    async def test_what_was_picked_once_stands_in_no_later_approvals_way(
+        self, bench: Bench, server: FakeHomeserver
+    ) -> None:
+        bench.put({A1: "not json"})
+        session = await look(bench, server)
+        assert session.approve("!a1", overwrite=True).units
+        bench.put({A1: None})
+        await session.reload()
+        assert votes(session)["!a1"] == "pending" and session.approve("!a1").units
+
+    async def test_a_proposal_that_is_certain_by_now_stays_approved(
+        self, bench: Bench, server: FakeHomeserver
+    ) -> None:
+        bench.put({B1: None, CB: None})
+        for room in ("!bob", "!b1"):
+            bench.world.member(room, BOB, "leave")
+        session = await look(bench, server)
+        assert session.approve(["!b1"]).units
+        bench.put({UB: small_rows()[UB]})  # which names the owner
+        await session.reload()
+        assert votes(session)["!b1"] == "approved" and "conflict" not in set(
+            session.drift["status"]
+        )
+        assert (await session.apply()).rows == 2
+
     async def test_two_sessions_on_one_database_agree_after_a_reload(
         self, session: Session, bench: Bench, server: FakeHomeserver
     ) -> None:

@@ -94,6 +94,7 @@ class Deciding(ABC):
         return self._approve_many(chosen, shown | changes_shown(unit), named=named)
 
     def _approve_one(self, unit_id: str, picked: Choices, shown: Changes) -> Decided:
+        given = picked
         if picked == NO_CHOICES:  # what was picked for it before still counts
             picked = self._ledger.choices.get(unit_id, NO_CHOICES)
         choice = Decision(choices=picked, by=user_name())
@@ -102,7 +103,7 @@ class Deciding(ABC):
         unit = find_unit(plan, unit_id)
         why = why_no_unit(plan, unit_id)
         if unit:
-            why = why_idle(unit, picked, NOTEBOOK) or self._why_refused(unit, shown)
+            why = why_idle(unit, given, NOTEBOOK) or self._why_refused(unit, shown)
         if unit is None or unit.change is None or why:
             return Decided(Vote.APPROVED, refused={unit_id: why})
         own = picked if unit.id == unit_id else NO_CHOICES
@@ -133,9 +134,8 @@ class Deciding(ABC):
             return why
         if unit.change is None:
             return why_no_change(unit, NOTEBOOK)
-        return (
-            _MOVED if shown.get(unit.id, unit.change.fingerprint) != unit.change.fingerprint else ""
-        )
+        seen = shown.get(unit.id, unit.change.fingerprint)
+        return "" if unit.change.agreed_in(seen) else _MOVED
 
     def reject(self, unit: Any = None, *, status: Status | str | None = None) -> Decided:
         """Leave the rows of these units as they are, for as long as the same would be written."""

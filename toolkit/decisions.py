@@ -100,7 +100,7 @@ def stale_decisions(plan: Plan, decisions: Mapping[str, Decision]) -> dict[str, 
 
 def _why_unfit(plan: Plan, unit: Unit, decision: Decision) -> str | None:
     change, picked = decision.change, decision.choices.space_id
-    if change is not None and (unit.change is None or unit.change.fingerprint != change):
+    if change is not None and not (unit.change and unit.change.agreed_in(change)):
         return "the change is no longer the one that was agreed to; look again"
     if picked is not None and not _could_be(plan, unit, picked):
         return f"the picked Space {picked} is not one that it could belong to; look again"

@@ -109,9 +109,9 @@ class Ledger(msgspec.Struct, frozen=True):
 
     def _fits(self, unit: Unit) -> bool:
         vote, decision = self.votes[unit.id]
-        if vote is Vote.APPROVED and decision.change is None:  # agrees to whatever it leads to
-            return True
-        return decision.change == (unit.change.fingerprint if unit.change else None)
+        if decision.change is None and (vote is Vote.APPROVED or not decision.agreed):
+            return True  # a yes to whatever it leads to, or a no to all
+        return unit.change.agreed_in(decision.change) if unit.change else decision.change is None
 
 
 def as_shown(units: Iterable[Unit]) -> dict[str, Decision]:

@@ -215,7 +215,7 @@ class Change(msgspec.Struct, frozen=True, dict=True):
     """What would be written for a unit, all or nothing, and which further rows that rests on.
 
     `doubts` are the conflicts that somebody who agrees passes over: the same rows are another change
-    once their owner has left.
+    once their owner has left, and still agreed to once that is settled.
     """
 
     writes: tuple[RowWrite, ...]
@@ -224,9 +224,14 @@ class Change(msgspec.Struct, frozen=True, dict=True):
 
     @cached_property
     def fingerprint(self) -> str:
-        """An approval names this: it fits no other change of the same unit."""
+        """An approval names this: sixteen hex digits of the rows, then each doubt after a `+`."""
         writes = (_list((_quote(w.key), _stored(w.before), _stored(w.after))) for w in self.writes)
-        return _digest(_list([*writes, *map(_quote, self.doubts)]))[:16]
+        return "+".join([_digest(_list(writes))[:16], *self.doubts])
+
+    def agreed_in(self, fingerprint: str | None) -> bool:
+        """Whether who agreed to that fingerprint has agreed to this: the same rows, over no new doubt."""
+        rows, *doubts = (fingerprint or "").split("+")
+        return rows == self.fingerprint.partition("+")[0] and set(self.doubts) <= set(doubts)
 
 
 class UnitKind(StrEnum):

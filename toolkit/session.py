@@ -232,7 +232,7 @@ class Session(Deciding):
     def _agreed(self) -> dict[str, Decision]:
         """What is approved here and, by now, in the file; raises `ToolkitError` where those differ.
 
-        What somebody else has approved besides is theirs to write.
+        What somebody else has approved besides is theirs to write, and what is a no here stays one.
         """
         before = self._ledger.binding(self._plan)
         self._read_decisions()
@@ -245,7 +245,8 @@ class Session(Deciding):
                     f"here, the one about {visible(unit)} among them; nothing was written. Look "
                     "again, then apply."
                 )
-        return {u: d for u, d in after.items() if u in before or not d.agreed}
+        no = {unit: decision for unit, decision in before.items() if not decision.agreed}
+        return {u: d for u, d in after.items() if u in before or not d.agreed} | no
 
     async def _rows_left(self) -> tuple[Mapping[str, Raw], str]:
         """The rows after a run. It is over whatever comes of this: what goes wrong is told, not raised."""
