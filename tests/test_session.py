@@ -454,6 +454,17 @@ class TestKeeping:
         assert {unit.id for unit in decided.units} == {"!a2", BOB}
         assert session.approve(session.plan.to_frame().loc[["!a1"]]).units
 
+    async def test_a_frame_kept_from_when_nothing_could_be_written_agrees_to_nothing(
+        self, bench: Bench, server: FakeHomeserver
+    ) -> None:
+        bench.world.chat("!a9", "!alice", "Разговор", owner=ALICE)
+        session = await look(bench, server)
+        shown = session.plan.to_frame().loc[["!a9"]]
+        bench.world.name("!a9", "Чат 9")
+        await session.reload()
+        assert session.plan.to_frame().loc["!a9", "approvable"]
+        assert "than was shown" in session.approve(shown).refused["!a9"]
+
     async def test_apply_writes_nothing_that_was_rejected_elsewhere_meanwhile(
         self, session: Session, bench: Bench, server: FakeHomeserver
     ) -> None:

@@ -218,9 +218,7 @@ def _once_each(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     """Of two lines about one unit nobody could tell which one counts."""
     found = dict(pairs)
     if len(found) < len(pairs):
-        twice = next(
-            name for name, count in Counter(name for name, _ in pairs).items() if count > 1
-        )
+        [(twice, _)] = Counter(name for name, _ in pairs).most_common(1)
         raise ValueError(f"it names {twice!r} twice")
     return found
 

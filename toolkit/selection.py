@@ -59,7 +59,7 @@ def changes_shown(selection: Any) -> Changes:
     if "change" not in getattr(selection, "columns", ()):
         return {}
     shown = selection["change"]
-    return dict(zip(shown.index, shown.where(shown.notna(), None).astype(object), strict=True))
+    return dict(zip(shown.index, shown.astype(object).where(shown.notna(), None), strict=True))
 
 
 def labels(selection: Any) -> list[str]:
