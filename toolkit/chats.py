@@ -5,7 +5,9 @@ another's.
 """
 
 import itertools
-from collections import defaultdict
+import math
+import operator
+from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from types import MappingProxyType
@@ -47,7 +49,7 @@ def _by_row(chat_id: str, recorded: bool) -> ChatId:
 class Context(msgspec.Struct, frozen=True):
     """What the ladder asks besides the rooms."""
 
-    account: str
+    accounts: frozenset[str]
     convention: Convention
     naming: Naming
 
@@ -77,6 +79,7 @@ def find_chat_ids(
     if picked:
         found |= _pick(picked, found, chats, owner, context)
     _settle_duplicates(found)
+    _doubt_names(found, chats)
     if any(answer.code for answer in found.values()):
         _propose_by_creation(found, chats)
         _mark_taken(found)
@@ -147,7 +150,7 @@ def _state_event(versions: tuple[RoomState, ...], context: Context) -> RoomState
     if context.convention.state_event_type is None:
         return None
     for version in versions:
-        if version.chat_id_sender == context.account and chat_number(version.chat_id):
+        if version.chat_id_sender in context.accounts and chat_number(version.chat_id):
             return version
     return None
 
@@ -159,7 +162,7 @@ def _by_name(versions: tuple[RoomState, ...], context: Context) -> ChatId:
         if chat_id is None:
             continue
         proof = (version.name_event,) if version.name_event else ()
-        if version.name_sender == context.account:
+        if version.name_sender in context.accounts:
             return ChatId(
                 chat_id, Evidence(Rung.ROOM_NAME, proof), claims=((chat_id, Rung.ROOM_NAME),)
             )
@@ -265,6 +268,43 @@ def _settle_duplicates(found: dict[str, ChatId]) -> None:
             )
 
 
+def _doubt_names(found: dict[str, ChatId], chats: Mapping[str, Sequence[RoomState]]) -> None:
+    """An id that only a name tells is a proposal where ids don't rise with the age of their rooms.
+
+    A bot may rename rooms on a user's wish, and then the room that was C2 is called "Чат 1".
+    """
+    if all(answer.evidence.rung is not Rung.ROOM_NAME for answer in found.values()):
+        return
+    aged = sorted(
+        (made, number, room_id)
+        for room_id, versions in chats.items()
+        if (answer := found[room_id]).certain
+        and answer.evidence.rung is not Rung.CHOICE  # a pick says nothing of when
+        and (made := _made(versions[-1])) is not None
+        and (number := chat_number(answer.chat_id))
+    )
+    for room_id in _out_of_order(aged):
+        if found[room_id].evidence.rung is Rung.ROOM_NAME:
+            found[room_id] = msgspec.structs.replace(
+                found[room_id], code=Code.CHAT_ID_INFERRED, cause=_OUT_OF_ORDER
+            )
+
+
+def _out_of_order(aged: Sequence[tuple[int, int, str]]) -> set[str]:
+    """The rooms beside which an older one has a higher number, or a younger one a lower.
+
+    `aged` holds (creation time, number, room id), sorted; rooms of one instant have no order.
+    """
+    found: set[str] = set()
+    for rooms, sign in ((aged, 1), (aged[::-1], -1)):
+        passed = -math.inf
+        for _, same in itertools.groupby(rooms, key=operator.itemgetter(0)):
+            instant = [(sign * number, room_id) for _, number, room_id in same]
+            found |= {room_id for number, room_id in instant if number < passed}
+            passed = max(passed, *(number for number, _ in instant))
+    return found
+
+
 def _propose_by_creation(
     found: dict[str, ChatId], chats: Mapping[str, Sequence[RoomState]]
 ) -> None:
@@ -314,10 +354,11 @@ def _mark_taken(found: dict[str, ChatId]) -> None:
     proposed = [answer.chat_id for answer in found.values() if answer.code is Code.CHAT_ID_INFERRED]
     if not proposed:
         return
-    claimed = {chat_id for answer in found.values() for chat_id, _ in answer.claims}
+    claimed = Counter(id_ for answer in found.values() for id_ in {i for i, _ in answer.claims})
     for room_id, answer in found.items():
+        own = any(claim == answer.chat_id for claim, _ in answer.claims)
         if answer.code is Code.CHAT_ID_INFERRED and (
-            answer.chat_id in claimed or proposed.count(answer.chat_id) > 1
+            claimed[answer.chat_id or ""] > own or proposed.count(answer.chat_id) > 1
         ):
             found[room_id] = msgspec.structs.replace(answer, free=False)
 
@@ -348,6 +389,10 @@ _GIVEN_UP = (
 )
 _FOREIGN_NAME = (
     "only the room's name tells the number, and somebody else than the bot wrote that name"
+)
+_OUT_OF_ORDER = (
+    "only the room's name tells the number, and an older room of the user has a higher one, or a younger "
+    "a lower: a name may have been changed on a user's wish"
 )
 _BY_CREATION = (
     "the order in which the user's rooms were made leaves exactly this number for the room"

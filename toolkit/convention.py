@@ -41,6 +41,8 @@ class Convention:
     `default_room_name`: the display name of a restored row whose room has none.
     `state_event_type`: a custom state event of the bot with the field `chat_id`, if it writes one.
     `helper_accounts`: users that are never an owner, such as an admin or a bridge.
+    `former_accounts`: users that the bot was before it moved to its account of today; what they made
+    counts as the bot's own.
     `platform`: what the bot's chat rows say in `platform`.
 
     Raises `ConventionError` for a pattern that can't be compiled or has no number in it.
@@ -50,11 +52,12 @@ class Convention:
     default_room_name: str = "Чат {n}"
     state_event_type: str | None = None
     helper_accounts: Sequence[str] = ()
+    former_accounts: Sequence[str] = ()
     platform: str = "matrix"
     _patterns: tuple[re.Pattern[str], ...] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
-        for name in ("room_name_patterns", "helper_accounts"):
+        for name in ("room_name_patterns", "helper_accounts", "former_accounts"):
             value = getattr(self, name)
             if isinstance(value, str):
                 raise ConventionError(f"{name} must be a list of texts, not the text {value!r}.")

@@ -16,7 +16,7 @@ from toolkit.records import (
     Raw,
     RoomRow,
     chat_key,
-    encode_row,
+    decode_object,
     new_chat_row,
     repair_row,
     room_key,
@@ -32,13 +32,17 @@ class Drift(msgspec.Struct):
 
 
 class Chat(msgspec.Struct, frozen=True, gc=False):
-    """A room whose owner, Space and chat id are settled."""
+    """A room whose owner, Space and chat id are settled.
+
+    In an archive inside the user's Space, the row may name that one as well.
+    """
 
     room: RoomState
     versions: tuple[str, ...]
     owner: str
     chat_id: str
     space_id: str
+    archives: tuple[str, ...]
     evidence: Evidence
 
 
@@ -69,7 +73,7 @@ def _compare_room_row(
         "chat_id": chat.chat_id,
         "display_name": name,
         "matrix_user_id": chat.owner,
-        "space_id": chat.space_id,
+        "space_id": row.space_id if row and row.space_id in chat.archives else chat.space_id,
     }
     if row is None:
         _absent(
@@ -188,7 +192,7 @@ def _absent(
     """A row that can't be used: restored if it is gone, overwritten only if a human says so."""
     if key not in local.rows:
         drift.findings.append(_finding(unit, Code.MISSING_ROW, key, cause, evidence))
-        drift.writes.append(RowWrite(key, None, encode_row(right)))
+        drift.writes.append(RowWrite(key, None, local.encode(key, right)))
         return
     # A user id can be made to look like part of a placeholder's key.
     why = local.unreadable.get(key, "its key means another row")
@@ -197,15 +201,18 @@ def _absent(
     told = stored if isinstance(stored, str) else None  # a BLOB is no text to show
     drift.findings.append(_finding(unit, Code.UNREADABLE_ROW, key, cause, evidence, local=told))
     if overwrite:
-        drift.writes.append(RowWrite(key, local.rows[key], _overwrite(local.rows[key], right)))
+        before = local.rows[key]
+        drift.writes.append(RowWrite(key, before, _overwrite(before, key, right, local)))
 
 
-def _overwrite(before: Raw, right: Mapping[str, Any]) -> Raw:
+def _overwrite(before: Raw, key: str, right: Mapping[str, Any], local: LocalState) -> Raw:
     try:
-        return repair_row(before, right)  # keeps the other fields where there are any
-    except (ValueError, RecursionError, TypeError):  # msgspec.DecodeError is a ValueError
-        text = encode_row(right)
-        return text.encode() if isinstance(before, bytes) else text
+        repaired = repair_row(before, right)  # keeps the other fields where there are any
+        decode_object(repaired)
+    except ValueError:
+        after = local.encode(key, right)
+        return after.encode() if isinstance(before, bytes) and isinstance(after, str) else after
+    return repaired
 
 
 def _finding(
@@ -258,13 +265,13 @@ def _lost(chat: Chat, local: LocalState) -> str:
         return "the room row is gone while the chat row still points here: the row was lost, the room was not"
     if record:
         return "the room row is gone, and the chat row points elsewhere"
-    return "both rows are gone while the bot is still in the room: a reset, or a backup older than the room"
+    return _BOTH_LOST
 
 
 def _lost_chat(chat: Chat, local: LocalState) -> str:
     if any(room_id in local.rooms for room_id in chat.versions):
         return "the chat row is gone while the room row still names it: the two writes were cut in between"
-    return "both rows are gone while the bot is still in the room: a reset, or a backup older than the room"
+    return _BOTH_LOST
 
 
 def _field_cause(chat: Chat, field: str, stored: Any) -> str:
@@ -277,7 +284,14 @@ def _field_cause(chat: Chat, field: str, stored: Any) -> str:
     return "the row says something else than the room: it is stale, or was edited by hand"
 
 
-_USER_ROW_LOST = "the user row is gone while the bot is still in the user's Space: the row was lost, the Space was not"
+_BOTH_LOST = (
+    "there are no rows while the bot is in the room: they were lost in a reset, are newer than the backup "
+    "that was restored, or a crash came between making the room and writing its rows"
+)
+_USER_ROW_LOST = (
+    "there is no user row while the bot is in the user's Space: it was lost, the Space was not, or a crash "
+    "came between making the Space and writing the row"
+)
 _SPACE_UPGRADED = "the Space was upgraded, and the row still names the old one"
 _OTHER_SPACE = "the row names another Space than the one that holds the user's chats"
 _COUNTER_LOW = (

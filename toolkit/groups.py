@@ -6,15 +6,17 @@ planner, which turns the outcome into units.
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
-from functools import cached_property
+from functools import cache, cached_property
 
 import msgspec
 
 from toolkit.chats import ChatId, Context, find_chat_id, find_chat_ids
 from toolkit.convention import Convention
-from toolkit.identity import Identity, resolve_identity
-from toolkit.model import Choices, Code, RemoteState, RoomState, Rung
+from toolkit.identity import Identity, Told, resolve_identity
+from toolkit.model import Choices, Code, Reason, RemoteState, RoomState, Rung
 from toolkit.naming import Naming, ids, index_rows
+from toolkit.no_chats import called_chats
+from toolkit.others import Others, split_others
 from toolkit.owners import Owner, find_owner
 from toolkit.records import LocalState, chat_key, room_key
 from toolkit.unread import Unread
@@ -30,6 +32,7 @@ class Block(msgspec.Struct, frozen=True):
     cause: str
     proposal: str | None = None
     candidates: tuple[str, ...] = ()
+    remote: str | None = None
 
 
 class Group(msgspec.Struct):
@@ -63,12 +66,15 @@ class Groups:
         convention: Convention,
         choices: Mapping[str, Choices],
     ) -> None:
-        self.remote, self.local, self.choices = remote, local, choices
-        self.nobody = frozenset({remote.account, *convention.helper_accounts})
-        self.naming: Naming = index_rows(local, convention.platform)
-        claimed = {r: row.space_id for r, row in local.rooms.items()} if remote.unreadable else {}
-        self.identity: Identity = resolve_identity(remote, choices, claimed)
-        self.context = Context(remote.account, convention, self.naming)
+        self.remote, self.choices = remote, choices
+        former = tuple(convention.former_accounts)
+        accounts = frozenset({remote.account, *former})
+        self.nobody = accounts | frozenset(convention.helper_accounts)
+        self.identity: Identity = self._identify(local, convention, former)
+        self.others: Others
+        self.local, self.others = split_others(local, convention.platform, self._is_chat)
+        self.naming: Naming = index_rows(self.local, convention.platform, self.others.numbers)
+        self.context = Context(accounts, convention, self.naming)
         self.blocks: dict[str, list[Block]] = {}  # by unit
         self.awaited: set[str] = set()  # users of whom something could not be read
         self.unsafe: set[str] = set()  # chats whose row points at a room that may need it
@@ -76,6 +82,7 @@ class Groups:
         self.owners = {space: self._find_owner(space) for space in self.identity.user_spaces}
         self.groups = self._group()
         self._place_linked()
+        self.called = called_chats(self.identity, self.local)
         self.open: dict[str, list[Group]] = defaultdict(list)  # by owner whom rows vouch for
         for group in self.groups:
             if group.owner and group.answer.vouched:
@@ -86,6 +93,33 @@ class Groups:
         self._hold_back()
         self.contested = self._contested()
         self._block_moves()
+
+    def _identify(
+        self, local: LocalState, convention: Convention, former: tuple[str, ...]
+    ) -> Identity:
+        named: dict[str, list[str]] = defaultdict(list)
+        for user, row in local.users.items():
+            named[row.space_id].append(user)
+
+        @cache
+        def rows() -> Naming:
+            return index_rows(local, convention.platform)
+
+        def tells_id(versions: tuple[RoomState, ...]) -> bool:
+            if any(v.room_id in local.rooms or rows().names(v.room_id) for v in versions):
+                return True
+            context = Context(frozenset({self.remote.account, *former}), convention, rows())
+            return bool(find_chat_id(versions, "", None, context).claims)
+
+        rooms = local.rooms.items() if self.remote.unreadable else ()
+        claimed = {room_id: row.space_id for room_id, row in rooms}
+        told = Told(claimed, named, tells_id, self.nobody, former)
+        return resolve_identity(self.remote, self.choices, told)
+
+    def _is_chat(self, room_id: str) -> bool:
+        """Whether it is a version of a room that is one of our chats."""
+        head = self.identity.lineage.head(room_id)
+        return head in self.remote.rooms and head not in self.identity.reasons
 
     def block(self, unit: str, block: Block) -> None:
         """Stop a unit; one conflict of a kind is enough."""
@@ -99,13 +133,13 @@ class Groups:
         return {chat: group for group in self.groups for chat in group.chats}
 
     def _find_owner(self, space: str) -> Owner:
-        chats = self.identity.chats[space].values()
+        chats = self._below(space).values()
         versions = self.identity.versions(space)
         answer = find_owner(versions, chats, self.naming, self.nobody)
         if not self.choices:
             return answer
         user = answer.user_id if answer.solid else None
-        asked = [space, *self.identity.chats[space], user or ""]
+        asked = [space, *self._below(space), user or ""]
         chosen = {self.choices[u].owner for u in asked if u in self.choices} - {None}
         if len(chosen) != 1:
             return answer
@@ -127,7 +161,22 @@ class Groups:
         for group in groups:
             for space in group.spaces:
                 group.chats |= self.identity.chats[space]
+                group.chats |= self._admit_archived(space, group.owner)
         return groups
+
+    def _below(self, space: str) -> dict[str, tuple[RoomState, ...]]:
+        """The chats of a Space, and the rooms in its archives, which may be some."""
+        return self.identity.chats[space] | self.identity.archived.get(space, {})
+
+    def _admit_archived(self, space: str, owner: str | None) -> dict[str, tuple[RoomState, ...]]:
+        """Rooms in an archive are chats if something certain says their id (domain.md 2.4)."""
+        found: dict[str, tuple[RoomState, ...]] = {}
+        for room_id, versions in self.identity.archived.get(space, {}).items():
+            if find_chat_id(versions, owner or "", None, self.context).claims:
+                found[room_id] = versions
+            else:
+                self.identity.reasons[room_id] = Reason.NO_SPACE
+        return found
 
     def _shared(self, space: str, answer: Owner) -> bool:
         """Whether the proposed owner has another Space; a mere guess about one takes no part."""
@@ -161,6 +210,7 @@ class Groups:
             group.found = find_chat_ids(
                 group.chats, group.owner, group.space, self.context, self.choices, claims
             )
+            self._spare_others(group, group.owner)
         if not group.answer.certain:
             owner = group.answer
             block = Block(
@@ -169,15 +219,44 @@ class Groups:
             for unit in (group.unit, *group.chats):
                 self.block(unit, block)
         if group.space is None:
-            self.block(group.unit, Block(Code.MULTIPLE_SPACES, _SPACES_TIED, None, group.spaces))
+            tied = Block(Code.MULTIPLE_SPACES, _SPACES_TIED, None, group.spaces)
+            for unit in (group.unit, *group.chats):
+                self.block(unit, tied)
+        elif outward := self._repaired_outward(group):
+            self.block(group.unit, outward)
         several = len(group.spaces) > 1
         for chat, answer in group.found.items():
-            if several and group.space not in self._spaces_of(chat, group):
+            if several and group.space and group.space not in self._spaces_of(chat, group):
                 self.block(
                     chat, Block(Code.MULTIPLE_SPACES, _OTHER_SPACE, group.space, group.spaces)
                 )
             if answer.code:
                 self.block(chat, Block(answer.code, answer.cause, answer.chat_id))
+
+    def _repaired_outward(self, group: Group) -> Block | None:
+        """A user row is never repaired from an inner Space to an outer one (domain.md 2.4)."""
+        row = self.local.users.get(group.owner or "")
+        if row is None or self.choices.get(group.owner or "", NO_CHOICES).space_id == group.space:
+            return None
+        named = self.identity.lineage.head(row.space_id)
+        if named not in self.identity.nesting.inside.get(group.space or "", ()):
+            return None
+        return Block(
+            Code.MULTIPLE_SPACES, _OUTWARD.format(named, group.space), None, (group.space or "",)
+        )
+
+    def _spare_others(self, group: Group, owner: str) -> None:
+        """A row of another platform keeps the key that it stands under (domain.md 1)."""
+        for chat, answer in group.found.items() if self.others.keys else ():
+            key = chat_key(owner, answer.chat_id or "")
+            if key in self.others.keys:
+                group.found[chat] = msgspec.structs.replace(
+                    answer,
+                    code=Code.DUPLICATE_CHAT_ID,
+                    cause=_OTHERS_ROW.format(key, answer.chat_id),
+                    free=False,
+                    recorded=False,
+                )
 
     def _open_claims(self, group: Group) -> dict[str, ChatId]:
         """What the chats of a Space hold that may be the same owner's, as rows say."""
@@ -191,15 +270,17 @@ class Groups:
     def _spaces_of(self, chat: str, group: Group) -> tuple[str, ...]:
         if chat in self.tied:
             return self.tied[chat]
-        return tuple(space for space in group.spaces if chat in self.identity.chats[space])
+        return tuple(space for space in group.spaces if chat in self._below(space))
 
     def _choose_space(self, group: Group) -> str | None:
         """Domain.md 3, "Two Spaces for one user"."""
-        if len(group.spaces) == 1:
-            return group.spaces[0]
         choice = self.choices.get(group.owner or "", NO_CHOICES).space_id
         if choice in group.spaces:
             return choice
+        if self.identity.nesting.undecided.intersection(group.spaces):
+            return None
+        if len(group.spaces) == 1:
+            return group.spaces[0]
         if any(
             self.unread.concerns(group.owner, group.spaces, unread)
             for unread in self.remote.unreadable
@@ -258,7 +339,7 @@ class Groups:
         for space, answer in self.owners.items():
             if answer.certain or not answer.code:
                 continue
-            rooms = [v.room_id for c in self.identity.chats[space].values() for v in c]
+            rooms = [v.room_id for c in self._below(space).values() for v in c]
             block = Block(answer.code, _CONTESTED.format(space))
             for key, _ in self.naming.owner_keys(ids(self.identity.versions(space)), rooms):
                 found[key] = (space, block)
@@ -300,7 +381,7 @@ class Groups:
     def _may_hold(self, target: str, chat_id: str, chat: str) -> bool:
         if self.blocks.get(target) or target in self.remote.unreadable:
             return True
-        if target in self.identity.unproven:
+        if target in self.identity.unproven or target in self.called:
             return True
         if target in self.identity.linked and target not in self.tied:
             return True
@@ -330,9 +411,17 @@ class Groups:
 
 _SPACES_TIED = (
     "the bot made several Spaces for this user, and neither their chats nor the local rows tell which "
-    "one counts: a reset made a new Space beside the old one"
+    "one counts: a reset made a new Space beside the old one, or one is an archive of the other"
 )
 _OTHER_SPACE = "the room hangs below another Space of the same user than the one that counts"
+_OUTWARD = (
+    "the user row names Space {0}, which lies in Space {1}: both may be the user's, and nothing tells which "
+    "one counts"
+)
+_OTHERS_ROW = (
+    "a row of another platform stands under {0}, which this chat needs: give one of the two another id "
+    "than {1}"
+)
 _HELD = "room {} could not be read, and it may hold one of this user's chat ids; try again"
 _PAST = "it goes on from room {}, or hangs below it, which could not be read; try again"
 _CONTESTED = "the row also speaks for Space {}, whose owner isn't certain; settle that first"

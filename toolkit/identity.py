@@ -1,15 +1,17 @@
 """Which room is what: upgrades, user Spaces, chats and the rest (domain.md 2.1 to 2.5). Pure.
 
-Upgrades come first, because everything else is asked of a room with all its versions. Who owns a
-Space is decided in `owners.py`, which chat a room is in `chats.py`.
+Upgrades come first, because everything else is asked of a room with all its versions. Spaces in Spaces
+are judged in `nesting.py`; who owns a Space is decided in `owners.py`, which chat a room is in `chats.py`.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TypeAlias
 
 import msgspec
 
 from toolkit.model import Choices, Kind, Link, Reason, RemoteState, RoomState
+from toolkit.nesting import NO_NESTING, Nesting, SpaceFacts, settle_nesting, without_circles
+from toolkit.owners import memberships
 
 _SpacesOf: TypeAlias = dict[str, tuple[str, ...]]
 
@@ -17,18 +19,19 @@ _SpacesOf: TypeAlias = dict[str, tuple[str, ...]]
 class Lineage(msgspec.Struct, frozen=True):
     """Which room replaced which, where tombstone and create event agree (domain.md 2.3).
 
-    `inherited` are the rooms that go on from one that the account created.
+    `accounts` are the bot's, former ones included; `inherited` are the rooms that go on from one that
+    the bot created.
     """
 
-    account: str
+    accounts: frozenset[str]
     rooms: Mapping[str, RoomState]
     older: Mapping[str, str]
     newer: Mapping[str, str]
     inherited: set[str]
 
     def trusts(self, room: RoomState) -> bool:
-        """Whether the account created the room, or one that it goes on from."""
-        return room.creator == self.account or room.room_id in self.inherited
+        """Whether the bot created the room, or one that it goes on from."""
+        return room.creator in self.accounts or room.room_id in self.inherited
 
     def versions(self, room_id: str) -> tuple[RoomState, ...]:
         """The room and what it was upgraded from, newest first."""
@@ -55,17 +58,20 @@ class Identity(msgspec.Struct, frozen=True, kw_only=True):
     """Which readable joined rooms are no chats and why, the user Spaces, and what hangs below them.
 
     `chats` maps a user Space to its chats, each with all its versions; `linked` maps a chat that
-    several Spaces claim to those.
+    several Spaces claim to those. `archived` maps a user Space to the rooms in its archives, which are
+    chats only if something certain says their id; `unlisted` are chats that no Space lists.
     `retired` maps a user Space to the tombstoned rooms below it that no joined room goes on from.
     `unproven` are rooms that may belong below an unreadable one, `moved` Spaces that go on as, or
     perhaps from, an unreadable one. All other ids are of newest versions.
     """
 
-    account: str
     lineage: Lineage
+    nesting: Nesting
     reasons: dict[str, Reason]
     user_spaces: tuple[str, ...]
     chats: dict[str, dict[str, tuple[RoomState, ...]]]
+    archived: dict[str, dict[str, tuple[RoomState, ...]]]
+    unlisted: list[str]
     linked: dict[str, tuple[str, ...]]
     retired: dict[str, list[str]]
     unproven: dict[str, str]
@@ -89,44 +95,65 @@ _KINDS = {
 }
 
 
-def resolve_identity(
-    remote: RemoteState,
-    choices: Mapping[str, Choices] | None = None,
-    claimed_spaces: Mapping[str, str] | None = None,
-) -> Identity:
-    """Decide what every room is, from state alone.
+class Told(msgspec.Struct, frozen=True):
+    """What the local rows and the convention add to state, where state alone can't tell Spaces apart.
 
-    `claimed_spaces`: room id -> the Space that a local row names; used only to tell apart "no Space"
-    from "its Space could not be read". `choices`: a human may say to which of several Spaces a room
-    belongs.
+    `claimed` maps a room to the Space that a row names for it, `named` a Space to the users whose row
+    names it; `tells_id` says whether anything certain tells a room's chat id. `nobody` are the accounts
+    that never own a Space, `former` those that the bot had before.
     """
-    lineage = _trace_upgrades(remote)
+
+    claimed: Mapping[str, str] = {}
+    named: Mapping[str, Sequence[str]] = {}
+    tells_id: Callable[[tuple[RoomState, ...]], bool] = bool
+    nobody: frozenset[str] = frozenset()
+    former: tuple[str, ...] = ()
+
+
+def resolve_identity(
+    remote: RemoteState, choices: Mapping[str, Choices] | None = None, told: Told | None = None
+) -> Identity:
+    """Decide what every room is: from state, and from `told` only where Spaces lie in each other.
+
+    `choices`: a human may say to which of several Spaces a room belongs.
+    """
+    told = told or Told()
+    lineage = _trace_upgrades(remote, frozenset({remote.account, *told.former}))
     spaces = [room for room in remote.rooms.values() if room.room_type and room.is_space]
     spaces = [space for space in spaces if lineage.trusts(space)]
-    nested = _nested(spaces, lineage)
+    heads = sorted(s.room_id for s in spaces if s.room_id not in lineage.newer)
+    places = _Places(remote, lineage, heads)
+    inner = without_circles(links) if (links := _nested(spaces, lineage)) else {}
+    nesting = settle_nesting(inner, places.facts(inner, told)) if inner else NO_NESTING
     user_spaces = tuple(
-        sorted(s.room_id for s in spaces if s.room_id not in nested and s.replacement is None)
+        space
+        for space in heads
+        if space not in nesting.containers
+        and space not in nesting.archives
+        and remote.rooms[space].replacement is None
     )
     identity = Identity(
-        account=remote.account,
         lineage=lineage,
+        nesting=nesting,
         reasons={},
         user_spaces=user_spaces,
         chats={space: {} for space in user_spaces},
+        archived={},
+        unlisted=[],
         linked={},
         retired={},
         unproven={},
         moved={},
     )
-    _classify(identity, remote, choices or {})
+    _classify(identity, remote, places, choices or {})
     if remote.unreadable:
-        _find_unproven(identity, remote, claimed_spaces or {})
+        _find_unproven(identity, remote, told.claimed)
     for space, chats in identity.chats.items():
         identity.chats[space] = {chat: chats[chat] for chat in sorted(chats)}
     return identity
 
 
-def _trace_upgrades(remote: RemoteState) -> Lineage:
+def _trace_upgrades(remote: RemoteState, accounts: frozenset[str]) -> Lineage:
     rooms, older = remote.rooms, dict[str, str]()
     for room in rooms.values():
         if room.predecessor is None or room.predecessor == room.room_id:
@@ -136,32 +163,87 @@ def _trace_upgrades(remote: RemoteState) -> Lineage:
         if old and old.replacement == room.room_id and old.is_space == room.is_space:
             older[room.room_id] = old.room_id
     newer = {old: new for new, old in older.items()}
-    lineage = Lineage(remote.account, rooms, older, newer, set())
+    lineage = Lineage(accounts, rooms, older, newer, set())
     for room_id in older:
-        if any(version.creator == remote.account for version in lineage.versions(room_id)):
+        if any(version.creator in accounts for version in lineage.versions(room_id)):
             lineage.inherited.add(room_id)
     return lineage
 
 
-def _nested(spaces: Iterable[RoomState], lineage: Lineage) -> set[str]:
-    """Spaces that hang below another one of ours.
+def _nested(spaces: Iterable[RoomState], lineage: Lineage) -> dict[str, set[str]]:
+    """Space -> the Spaces that lie in it, as the bot's own links say.
 
-    Only the account's own links count here: a user who may write into one Space could otherwise
-    take another user's whole Space out of the plan.
+    Others' links don't count here: a user who may write into one Space could otherwise take another
+    user's whole Space out of the plan.
     """
     heads = {lineage.head(space.room_id) for space in spaces}
-    nested: set[str] = set()
+    inner: dict[str, set[str]] = {}
     for space in spaces:
         head = lineage.head(space.room_id)
         for link in space.children:
-            child = lineage.head(link.target)
-            if child in heads and child != head and link.sender == lineage.account:
-                nested.add(child)
+            below = lineage.head(link.target)
+            if below in heads and below != head and link.sender in lineage.accounts:
+                inner.setdefault(head, set()).add(below)
         for link in space.parents:
             above = lineage.head(link.target)
-            if above in heads and above != head and link.sender == lineage.account:
-                nested.add(head)
-    return nested
+            if above in heads and above != head and link.sender in lineage.accounts:
+                inner.setdefault(above, set()).add(head)
+    return inner
+
+
+class _Places:
+    """Which Spaces each room hangs directly below, whatever those are.
+
+    A link that somebody else wrote into a Space counts only where the bot wrote none for the room.
+    """
+
+    def __init__(self, remote: RemoteState, lineage: Lineage, spaces: Sequence[str]) -> None:
+        self.remote, self.lineage = remote, lineage
+        alone = {space: (space,) for space in spaces}
+        self.listed, foreign = _listed(alone.values(), lineage)
+        self.of: dict[str, tuple[str, ...]] = {}
+        for room_id in remote.rooms:
+            found = _with_parents(
+                self.listed.get(room_id, ()), lineage.versions(room_id), alone, lineage
+            )
+            if all(remote.rooms[space].replacement is not None for space in found):
+                found = foreign.get(room_id, found)
+            self.of[room_id] = found
+
+    def facts(self, inner: Mapping[str, Sequence[str]], told: Told) -> dict[str, SpaceFacts]:
+        """What `nesting` asks about each Space that takes part."""
+        taking_part = {*inner, *(space for below in inner.values() for space in below)}
+        rooms: dict[str, list[tuple[RoomState, ...]]] = {space: [] for space in taking_part}
+        for room_id, spaces in self.of.items():
+            for space in taking_part.intersection(spaces):
+                room = self.remote.rooms[room_id]
+                if self.lineage.trusts(room) and not room.is_space and room.replacement is None:
+                    rooms[space].append(self.lineage.versions(room_id))
+        return {space: self._facts_of(space, rooms[space], told) for space in taking_part}
+
+    def _facts_of(
+        self, space: str, rooms: Sequence[tuple[RoomState, ...]], told: Told
+    ) -> SpaceFacts:
+        versions = self.lineage.versions(space)
+        own = memberships(versions, told.nobody)
+        chats = [memberships(room, told.nobody) for room in rooms]
+        candidates = own.present.keys() or {user for chat in chats for user in chat.present}
+        seen = {user for chat in chats for user in chat.latest}
+        banned = own.having("ban").union(*(chat.having("ban") for chat in chats))
+        named = {user for version in versions for user in told.named.get(version.room_id, ())}
+        unread = any(
+            link.target in self.remote.unreadable
+            for version in versions
+            for link in version.children
+        )
+        return SpaceFacts(
+            named=frozenset(named & (own.latest.keys() | seen) - banned),
+            present=frozenset(own.present),
+            owner=next(iter(candidates)) if len(candidates) == 1 else None,
+            ever=frozenset(own.latest.keys() or seen),
+            holds=bool(rooms) or unread,
+            numbered=any(map(told.tells_id, rooms)),
+        )
 
 
 def _listed(user_spaces: Iterable[tuple[str]], lineage: Lineage) -> tuple[_SpacesOf, _SpacesOf]:
@@ -176,7 +258,7 @@ def _listed(user_spaces: Iterable[tuple[str]], lineage: Lineage) -> tuple[_Space
         for version in lineage.versions(space[0]):
             for link in version.children:
                 room_id = lineage.head(link.target)
-                if link.sender == lineage.account:
+                if link.sender in lineage.accounts:
                     own[room_id] = _merge(own.get(room_id, ()), space)
                 elif _was_in(link.sender, room_id, lineage):
                     foreign[room_id] = _merge(foreign.get(room_id, ()), space)
@@ -200,18 +282,17 @@ def _merge(spaces: tuple[str, ...], space: tuple[str]) -> tuple[str, ...]:
     return spaces if space[0] in spaces else tuple(sorted((*spaces, *space)))
 
 
-def _classify(identity: Identity, remote: RemoteState, choices: Mapping[str, Choices]) -> None:
-    """Find each room's Spaces, and so whether it is a chat.
-
-    A link that somebody else wrote into a Space counts only where the account wrote none for the room.
-    """
-    lineage, chats = identity.lineage, identity.chats
-    alone = {space: (space,) for space in identity.user_spaces}
-    own, foreign = _listed(alone.values(), lineage)
+def _classify(
+    identity: Identity, remote: RemoteState, places: _Places, choices: Mapping[str, Choices]
+) -> None:
+    """Find each room's user Spaces, and so whether it is a chat."""
+    lineage, nesting = identity.lineage, identity.nesting
     for room_id, room in remote.rooms.items():
-        versions = lineage.versions(room_id)
-        spaces = _with_parents(own.get(room_id, ()), versions, alone, lineage)
-        spaces = spaces or foreign.get(room_id, ())
+        spaces, direct = places.of[room_id], True
+        if spaces and (
+            nesting is not NO_NESTING or len(spaces) > 1 or spaces[0] not in identity.chats
+        ):
+            spaces, direct = _user_spaces(spaces, identity)
         if reason := _why_skipped(room, spaces, lineage, remote):
             _skip(room, reason, spaces, identity)
             continue
@@ -219,8 +300,34 @@ def _classify(identity: Identity, remote: RemoteState, choices: Mapping[str, Cho
             spaces = (choice.space_id,)
         if len(spaces) > 1:
             identity.linked[room_id] = spaces
+        elif direct:
+            identity.chats[spaces[0]][room_id] = lineage.versions(room_id)
         else:
-            chats[spaces[0]][room_id] = versions
+            archived = identity.archived.setdefault(spaces[0], {})
+            archived[room_id] = lineage.versions(room_id)
+        if room_id not in places.listed and not _is_listed(room_id, places.of[room_id], lineage):
+            identity.unlisted.append(room_id)
+
+
+def _user_spaces(spaces: tuple[str, ...], identity: Identity) -> tuple[tuple[str, ...], bool]:
+    """The users' own among these Spaces, or else those that they lie in; and which of the two."""
+    direct = tuple(space for space in spaces if space in identity.chats)
+    if direct:
+        return direct, True
+    archives = identity.nesting.archives
+    above = {user_space for space in spaces for user_space in archives.get(space, ())}
+    return tuple(sorted(above & identity.chats.keys())), False
+
+
+def _is_listed(room_id: str, spaces: Iterable[str], lineage: Lineage) -> bool:
+    """Whether one of the Spaces has a link, whoever wrote it, to any version of the room."""
+    versions = {version.room_id for version in lineage.versions(room_id)}
+    return any(
+        link.target in versions
+        for space in spaces
+        for version in lineage.versions(space)
+        for link in version.children
+    )
 
 
 def _with_parents(
@@ -237,7 +344,7 @@ def _with_parents(
     for version in versions:
         for link in version.parents:
             space = alone.get(lineage.head(link.target))
-            if space is None or space is spaces or link.sender != lineage.account:
+            if space is None or space is spaces or link.sender not in lineage.accounts:
                 continue
             if lineage.trusts(version):
                 spaces = _merge(spaces, space)
@@ -275,7 +382,7 @@ def _find_unproven(
         link.target: newer
         for space, newer in moved.items()
         for link in remote.rooms[space].children
-        if link.sender == identity.account
+        if link.sender in identity.lineage.accounts
     }
     for room_id, reason in identity.reasons.items():
         room = remote.rooms[room_id]

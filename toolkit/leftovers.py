@@ -9,7 +9,7 @@ from collections.abc import Mapping
 import msgspec
 
 from toolkit.groups import Groups
-from toolkit.model import Code, Finding, Kind, RemoteState
+from toolkit.model import Code, Finding, Reason, RemoteState
 from toolkit.naming import is_placeholder
 from toolkit.records import (
     CHAT,
@@ -31,8 +31,9 @@ class Leftovers(msgspec.Struct, frozen=True):
     conflicts: tuple[Finding, ...]
 
 
-def sort_leftovers(remote: RemoteState, local: LocalState, groups: Groups) -> Leftovers:
+def sort_leftovers(remote: RemoteState, groups: Groups) -> Leftovers:
     """Go once through all rows that the units leave over."""
+    local = groups.local
     orphans: list[str] = []
     notes: list[Finding] = []
     _sort_rooms(remote, local, groups, orphans, notes)
@@ -55,9 +56,11 @@ def _sort_rooms(
     rooms, unreadable = remote.rooms, remote.unreadable
     orphans += [room_key(r) for r in local.rooms if r not in rooms and r not in unreadable]
     notes += [
-        _no_chat(room_key(room_id), room_id, identity.kind(room_id))
-        for room_id in identity.reasons
-        if room_id in local.rooms and room_id not in identity.unproven
+        _no_chat(room_key(room_id), room_id, reason)
+        for room_id, reason in identity.reasons.items()
+        if room_id in local.rooms
+        and room_id not in identity.unproven
+        and room_id not in groups.called
     ]
 
 
@@ -78,7 +81,7 @@ def _sort_users(
             if user not in groups.awaited:
                 orphans.append(user_key(user))
         elif space not in owned and space not in remote.unreadable:
-            notes.append(_no_chat(user_key(user), space, groups.identity.kind(space)))
+            notes.append(_no_chat(user_key(user), space, groups.identity.reasons.get(space)))
 
 
 def _sort_chats(
@@ -101,8 +104,8 @@ def _sort_chats(
                 orphans.append(key)
         elif target in remote.unreadable or target in groups.identity.unproven:
             continue
-        elif (kind := groups.identity.kind(target)) is not Kind.CHAT:
-            notes.append(_no_chat(key, target, kind))
+        elif reason := groups.identity.reasons.get(target):
+            notes.append(_no_chat(key, target, reason))
         elif target in groups.group_of and target not in groups.blocks:
             notes.append(Finding(unit=target, code=Code.SURPLUS_CHAT_ROW, key=key, cause=_SURPLUS))
 
@@ -150,12 +153,14 @@ def _sort_unreadable(
     return conflicts
 
 
-def _no_chat(key: str, room_id: str, kind: Kind) -> Finding:
+def _no_chat(key: str, room_id: str, reason: Reason | None) -> Finding:
+    what = f"no chat ({reason.value})" if reason else "no Space"
     return Finding(
         unit=room_id,
         code=Code.ROW_OF_NO_CHAT,
         key=key,
-        cause=f"the row is about a joined room that is no chat ({kind.value}); it is left as it is",
+        cause=f"the row is about a joined room that is {what}; it is left as it is",
+        remote=reason,
     )
 
 

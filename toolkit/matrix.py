@@ -78,8 +78,14 @@ class Homeserver:
     room's `RoomRefused`.
     """
 
-    def __init__(self, client: NioClient, progress: Progress | None = None) -> None:
+    def __init__(
+        self,
+        client: NioClient,
+        progress: Progress | None = None,
+        former_accounts: Sequence[str] = (),
+    ) -> None:
         self._client, self._progress = client, progress or _unseen
+        self._former = former_accounts
         self._done, self._rooms = 0, 0
         self._joined: frozenset[str] = frozenset()
         self.account = client.user_id
@@ -157,7 +163,7 @@ class Homeserver:
             head = None
         creator = getattr(head, "creator", None)
         others = {getattr(head, "predecessor", None), getattr(head, "replacement", None)}
-        if head is None or creator in (None, self.account) or others & self._joined:
+        if head is None or creator in (None, self.account, *self._former) or others & self._joined:
             return await self._get(path, lambda body: decode(room_id, body), WHOLE_ROOM_BYTES)
         return head
 

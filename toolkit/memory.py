@@ -46,7 +46,7 @@ def _recall(room_id: str, room: Any, account: str) -> RoomState:
         creator=_text(getattr(room, "creator", None)) or account,
         create_event=UNVERIFIED,
         room_type=_text(getattr(room, "room_type", None)),
-        replacement=_text(getattr(room, "replacement_room", None)),
+        replacement=_replacement(room_id, getattr(room, "replacement_room", None)),
         name=_text(getattr(room, name, None)),
         name_sender=account,
         name_event=UNVERIFIED,
@@ -56,6 +56,12 @@ def _recall(room_id: str, room: Any, account: str) -> RoomState:
         encrypted=getattr(room, "encrypted", None) is True,
         verified=False,
     )
+
+
+def _replacement(room_id: str, named: Any) -> str | None:
+    """A tombstone that names no room, or its own, is none (domain.md 2.5)."""
+    text = _text(named)
+    return text if text and text.startswith("!") and text != room_id else None
 
 
 def _links(room: Any, name: str, account: str) -> tuple[Link, ...]:

@@ -14,7 +14,7 @@ from typing import Any
 
 import msgspec
 
-from toolkit.records import Raw, chat_key, pack_raw, room_key, user_key
+from toolkit.records import CHAT, Raw, chat_key, pack_raw, room_key, user_key
 
 
 class Kind(StrEnum):
@@ -37,6 +37,11 @@ class Reason(StrEnum):
     NOT_JOINED = "not_joined"
 
 
+NO_CHATS = frozenset({Reason.NOT_CREATED_BY_BOT, Reason.NO_SPACE, Reason.REPLACEMENT_NOT_JOINED})
+"""Why a room is no chat although a row may well call it one. A tombstoned room was simply upgraded, and
+a Space is none of the kind."""
+
+
 class Status(StrEnum):
     """How a room or user row stands (domain.md 3)."""
 
@@ -49,8 +54,9 @@ class Status(StrEnum):
 
 
 class Code(StrEnum):
-    """What a finding says. The first thirteen are conflicts: a human decides."""
+    """What a finding says. The first fourteen are conflicts: a human decides."""
 
+    NOT_A_CHAT = "not_a_chat"
     OWNER_AMBIGUOUS = "owner_ambiguous"
     OWNER_UNKNOWN = "owner_unknown"
     OWNER_LEFT = "owner_left"
@@ -73,10 +79,12 @@ class Code(StrEnum):
 
     ROW_OF_NO_CHAT = "row_of_no_chat"
     SURPLUS_CHAT_ROW = "surplus_chat_row"
+    UNLISTED_ROOM = "unlisted_room"
+    NO_ROOM_JOINED = "no_room_joined"
     IDS_EXHAUSTED = "ids_exhausted"
 
 
-CONFLICTS = frozenset(list(Code)[:13])
+CONFLICTS = frozenset(list(Code)[:14])
 
 
 class Rung(StrEnum):
@@ -202,6 +210,13 @@ class Finding(msgspec.Struct, frozen=True, kw_only=True):
         """Twelve hex digits that stay the same as long as the same thing is wrong with the same field."""
         return _digest(_list(map(_quote, (self.unit, self.code, self.key, self.field))))[:12]
 
+    @property
+    def open(self) -> bool:
+        """Whether this note, though nobody has to act on it, forbids to say "in sync"."""
+        if self.code is Code.ROW_OF_NO_CHAT:
+            return self.key.startswith(CHAT) and self.remote in NO_CHATS
+        return self.code is Code.NO_ROOM_JOINED
+
 
 class RowWrite(msgspec.Struct, frozen=True):
     """One row as it is stored and as it shall be. `before` None: the row is inserted."""
@@ -290,7 +305,8 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     """What is the matter, and what could be done: equal for equal sides, whatever their order.
 
     `units` holds what is not in sync, sorted, user rows first. `notes` are findings that nobody
-    has to act on, `loose` conflicts of rows that belong to no unit. `spaces` maps the id of a Space
+    has to act on, `loose` conflicts of rows that belong to no unit. `others` counts rows of other
+    platforms and kinds of room, of which nothing is said. `spaces` maps the id of a Space
     to all ids (versions, chats) whose rows may name its owner. `foreign` says that a bot's own function
     made the changes: what it read for them isn't known, and none goes along with another.
     """
@@ -304,8 +320,14 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     orphans: tuple[str, ...] = ()
     notes: tuple[Finding, ...] = ()
     loose: tuple[Finding, ...] = ()
+    others: int = 0
     spaces: dict[str, tuple[str, ...]] = {}
     foreign: bool = False
+
+    @property
+    def in_sync(self) -> bool:
+        """Whether every row that speaks of a chat was compared, and is right (domain.md 3)."""
+        return not (self.units or self.loose or any(note.open for note in self.notes))
 
     def unit(self, unit_id: str) -> Unit | None:
         return next((unit for unit in self.units if unit.id == unit_id), None)

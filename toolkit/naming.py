@@ -67,8 +67,11 @@ class Naming(msgspec.Struct, frozen=True):
         return sorted(found)
 
 
-def index_rows(local: LocalState, platform: str) -> Naming:
-    """Read the rows once; their order in the database is nothing."""
+def index_rows(local: LocalState, platform: str, numbers: Iterable[tuple[str, int]] = ()) -> Naming:
+    """Read the rows once; their order in the database is nothing.
+
+    `numbers` are those that other rows name for users.
+    """
     pairs: dict[str, RoomRow] = {}
     pointing: dict[str, list[Name]] = {}
     strays: dict[str, list[Name]] = {}
@@ -94,6 +97,8 @@ def index_rows(local: LocalState, platform: str) -> Naming:
     for room in (local.rooms[room_id] for room_id in unpaired):
         if number := chat_number(room.chat_id):
             highest[room.matrix_user_id] = max(number, highest.get(room.matrix_user_id, 0))
+    for user, number in numbers:
+        highest[user] = max(number, highest.get(user, 0))
     space_users: dict[str, list[str]] = {}
     for user in sorted(local.users):
         space_users.setdefault(local.users[user].space_id, []).append(user)

@@ -4,6 +4,7 @@ The owner belongs to the Space and holds for all its chats. Members are read fro
 from lazily loaded lists, which hide invited users.
 """
 
+from collections import Counter
 from collections.abc import Callable, Collection
 
 import msgspec
@@ -44,13 +45,16 @@ class Memberships(msgspec.Struct, frozen=True, gc=False):
     present: dict[str, str]
     latest: dict[str, str]
 
-    def having(self, membership: str) -> set[str]:
-        return {user for user, state in self.latest.items() if state == membership}
+    def having(self, *memberships: str) -> set[str]:
+        return {user for user, state in self.latest.items() if state in memberships}
+
+    def former(self) -> set[str]:
+        """Who left, declined, knocks, or whatever else a server may call not being in a room."""
+        return self.latest.keys() - self.having(*_PRESENT, "ban")
 
     def gone(self) -> set[str]:
-        """Who left, or stayed behind in an older version that others went on from."""
-        behind = {user for membership in _PRESENT for user in self.having(membership)}
-        return self.having("leave") | (behind - set(self.present))
+        """Former members, and who stayed behind in an older version that others went on from."""
+        return self.former() | (self.having(*_PRESENT) - set(self.present))
 
 
 class _Case(msgspec.Struct, frozen=True, gc=False):
@@ -65,6 +69,14 @@ class _Case(msgspec.Struct, frozen=True, gc=False):
 
     def in_chats(self) -> list[Memberships]:
         return [memberships(chat, self.nobody) for chat in self.chats]
+
+    def everywhere(self) -> list[Memberships]:
+        return [self.space, *self.in_chats()]
+
+    def rows_naming(self) -> Counter[str]:
+        """How many local rows name each user."""
+        rooms = [version.room_id for chat in self.chats for version in chat]
+        return Counter(user for _, user in self.naming.owner_keys(self.space_ids, rooms))
 
 
 def find_owner(
@@ -111,7 +123,10 @@ def _climb(case: _Case) -> Owner:
         pool = candidates or pool
     if pool:
         return Owner(None, Code.OWNER_AMBIGUOUS, _AMBIGUOUS, candidates=tuple(sorted(pool)))
-    return Owner(None, Code.OWNER_UNKNOWN, _UNKNOWN)
+    seen = {user for place in case.everywhere() for user in place.latest}
+    return Owner(
+        None, Code.OWNER_UNKNOWN, _why_unknown(case), candidates=tuple(sorted(seen | case.named))
+    )
 
 
 def _space_members(case: _Case) -> dict[str, str]:
@@ -140,10 +155,10 @@ def _room_rows(case: _Case) -> set[str]:
 
 def _former_member(case: _Case) -> set[str]:
     banned = _banned(case)
-    former = case.space.having("leave") - banned
+    former = case.space.former() - banned
     if former:
         return former
-    left_chats = {user for chat in case.in_chats() for user in chat.having("leave")}
+    left_chats = {user for chat in case.in_chats() for user in chat.former()}
     return left_chats - banned - case.space.present.keys()  # who is in the Space hasn't left
 
 
@@ -162,11 +177,29 @@ def _banned(case: _Case) -> set[str]:
 
 def _acquainted(case: _Case) -> set[str]:
     """Users that are or were members of the Space or its chats, and aren't banned."""
-    known: set[str] = set()
-    for memberships_ in [case.space, *case.in_chats()]:
-        for membership in (*_PRESENT, "leave"):
-            known |= memberships_.having(membership)
-    return known - _banned(case)
+    return {user for place in case.everywhere() for user in place.latest} - _banned(case)
+
+
+def _only_asks(user: str, case: _Case) -> str | None:
+    """What a user is who never was a member as far as this can be told: one who knocks, mostly."""
+    found = {place.latest[user] for place in case.everywhere() if user in place.latest}
+    return None if found & {*_PRESENT, "leave"} or not found else min(found)
+
+
+def _why_unknown(case: _Case) -> str:
+    """What was seen of those who could own the Space, if it weren't for what they are."""
+    rows, banned = case.rows_naming(), _banned(case)
+    said = []
+    for user in sorted({*rows, *banned}):
+        whom = f"{user}, whom {_naming(rows[user])}," if rows[user] else user
+        said.append(f"{whom} is banned" if user in banned else f"{whom} never was a member")
+    if not said:
+        return _UNKNOWN
+    return f"nobody is or was in this Space or its chats who could own it: {'; '.join(said)}"
+
+
+def _naming(rows: int) -> str:
+    return "1 local row names" if rows == 1 else f"{rows} local rows name"
 
 
 def _doubt(answer: Owner, case: _Case) -> Owner:
@@ -178,6 +211,8 @@ def _doubt(answer: Owner, case: _Case) -> Owner:
     rivals = sorted(case.named - {user})
     if rivals:
         code, cause = Code.OWNER_CHANGED, _CHANGED_BY_ROW
+    elif asks := _only_asks(user, case):
+        code, cause = Code.OWNER_LEFT, _ASKS.format(user, asks)
     elif rung is Rung.FORMER_MEMBER:
         code, cause = Code.OWNER_LEFT, _LEFT
     elif rung in _BY_MEMBERS and not case.named and (former := _others_before(rung, case) - {user}):
@@ -198,12 +233,13 @@ def _others_before(rung: Rung, case: _Case) -> set[str]:
     """
     if rung is not Rung.CHAT_MEMBERS:
         return case.space.gone()
-    return _banned(case).union(*(room.gone() for room in (case.space, *case.in_chats())))
+    return _banned(case).union(*(room.gone() for room in case.everywhere()))
 
 
 def _settle(answer: Owner, chosen: str, case: _Case) -> Owner:
     """A human's word counts, if the user ever had to do with this Space."""
-    if chosen in case.nobody or chosen not in _acquainted(case) | case.named:
+    seen = {user for place in case.everywhere() for user in place.latest}
+    if chosen in case.nobody or chosen not in seen | case.named:
         return Owner(
             answer.user_id,
             Code.OWNER_AMBIGUOUS if answer.user_id else answer.code,
@@ -220,6 +256,10 @@ _AMBIGUOUS = (
 )
 _UNKNOWN = (
     "nobody but the bot is or was in this Space or its chats, and no local row names its user"
+)
+_ASKS = (
+    "{0} isn't in this Space or its chats, and nothing shows that they ever were: their membership is "
+    "'{1}'; let them in, or agree that the chats are theirs"
 )
 _LEFT = (
     "the only user that this Space ever had has left it: the rows can come back if the chats "

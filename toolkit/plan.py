@@ -31,7 +31,8 @@ from toolkit.model import (
     Unit,
     UnitKind,
 )
-from toolkit.naming import ids
+from toolkit.naming import ids, is_placeholder
+from toolkit.no_chats import why_no_chat
 from toolkit.records import LocalState, chat_key, room_key, user_key
 
 _APPROVABLE = frozenset({Code.OWNER_LEFT, Code.OWNER_CHANGED, Code.CHAT_ID_INFERRED})
@@ -68,9 +69,10 @@ class _Planner:
         choices: Mapping[str, Choices],
         lower_counters: bool,
     ) -> None:
-        self.remote, self.local, self.convention = remote, local, convention
+        self.remote, self.convention = remote, convention
         self.choices, self.lower_counters = choices, lower_counters
         self.groups = Groups(remote, local, convention, choices)
+        self.local = self.groups.local
         self.identity = self.groups.identity
         self.units: list[Unit] = []
         self.notes: list[Finding] = []
@@ -82,20 +84,22 @@ class _Planner:
             self._plan_user(group)
             self._plan_chats(group)
         self._plan_unplaced()
-        left = sort_leftovers(self.remote, self.local, self.groups)
-        reasons = self.identity.reasons.items()
+        left = sort_leftovers(self.remote, self.groups)
+        stopped = self.identity.unproven.keys() | self.groups.called
+        self._note_rooms()
         return Plan(
             account=self.remote.account,
             joined=tuple(sorted([*self.remote.rooms, *self.remote.unreadable])),
             in_sync_rooms=tuple(sorted(self.in_sync_rooms)),
             in_sync_users=tuple(sorted(self.in_sync_users)),
             skipped=tuple(
-                sorted(Skip(r, why) for r, why in reasons if r not in self.identity.unproven)
+                sorted(Skip(r, why) for r, why in self.identity.reasons.items() if r not in stopped)
             ),
             units=tuple(sorted(self.units, key=lambda u: (u.kind is UnitKind.ROOM, u.id))),
             orphans=left.orphans,
             notes=tuple(sorted([*self.notes, *left.notes], key=lambda f: (f.key, f.code))),
             loose=left.conflicts,
+            others=len(self.groups.others.keys),
             spaces=self._reach(),
         )
 
@@ -182,7 +186,13 @@ class _Planner:
         drift = Drift([], [])
         if answer and answer.chat_id and answer.free and group.owner and group.space:
             chat = Chat(
-                versions[0], ids(versions), group.owner, answer.chat_id, group.space, evidence
+                versions[0],
+                ids(versions),
+                group.owner,
+                answer.chat_id,
+                group.space,
+                self._archives(group, room_id),
+                evidence,
             )
             drift = compare_room(chat, self.local, self.convention, choice.overwrite)
             if not drift.findings and room_id not in self.groups.blocks:
@@ -206,11 +216,47 @@ class _Planner:
         self, group: Group, versions: tuple[RoomState, ...], answer: ChatId | None
     ) -> Evidence:
         """Rung and events: who made the room, what links it to the Space, what says its number."""
-        spaces = [v for space in group.spaces for v in self.identity.versions(space)]
+        places = [*group.spaces, *self._archives(group, versions[0].room_id)]
+        spaces = [v for space in places for v in self.identity.versions(space)]
         down = [link for v in spaces for link in live_links(v, ids(versions))]
         up = [link for v in versions for link in live_links(v, ids(spaces))]
         events = [versions[-1].create_event, *(link.event_id for link in [*down, *up])]
         return _with_events(answer.evidence if answer else NO_EVIDENCE, events)
+
+    def _archives(self, group: Group, room_id: str) -> tuple[str, ...]:
+        """The Spaces inside the user's own that the room lies in, if it isn't in that one itself."""
+        archived = self.identity.archived
+        if all(room_id not in archived.get(space, ()) for space in group.spaces):
+            return ()
+        return tuple(
+            inner
+            for inner, above in self.identity.nesting.archives.items()
+            if set(above) & set(group.spaces)
+        )
+
+    def _note_rooms(self) -> None:
+        """What is odd about rooms without being drift, and rows that speak of rooms elsewhere."""
+        chats = self.groups.group_of if self.identity.unlisted else {}
+        for room_id in self.identity.unlisted:
+            if room_id in chats:
+                cause = _UNLISTED.format(chats[room_id].spaces[0])
+                self.notes.append(
+                    Finding(
+                        unit=room_id, code=Code.UNLISTED_ROOM, key=room_key(room_id), cause=cause
+                    )
+                )
+        if not self.units:
+            self._note_elsewhere()
+
+    def _note_elsewhere(self) -> None:
+        """Rows that name chats, while the account is in none of their rooms, are never "in sync"."""
+        chats = self.local.chats.items()
+        named = {row.surface_ref for name, row in chats if not is_placeholder(name[1])}
+        named |= self.local.rooms.keys()
+        known = {room.predecessor for room in self.remote.rooms.values()}
+        if named and not any(self.remote.joined(room) or room in known for room in named):
+            cause = _ELSEWHERE.format(self.remote.account, len(named))
+            self.notes.append(Finding(unit="", code=Code.NO_ROOM_JOINED, key="", cause=cause))
 
     def _plan_unplaced(self) -> None:
         """Rooms that belong to nobody for certain: several owners claim them, or they can't be read."""
@@ -222,6 +268,11 @@ class _Planner:
             self._stop(room_id, Block(Code.ROOM_UNREADABLE, _UNREADABLE.format(why)), (room_id,))
         for room_id, behind in self.identity.unproven.items():
             block = Block(Code.ROOM_UNREADABLE, _UNPROVEN.format(behind))
+            self._stop(room_id, block, ids(self.identity.versions(room_id)))
+        for room_id in self.groups.called:
+            room, reason = self.remote.rooms[room_id], self.identity.reasons[room_id]
+            cause = why_no_chat(room, reason, self.remote, self.identity, self.local)
+            block = Block(Code.NOT_A_CHAT, cause, remote=reason.value)
             self._stop(room_id, block, ids(self.identity.versions(room_id)))
 
     def _stop(self, room_id: str, block: Block, room_ids: tuple[str, ...]) -> None:
@@ -317,6 +368,7 @@ def _conflict(unit: Unit, key: str, block: Block) -> Finding:
         cause=block.cause,
         evidence=unit.evidence,
         proposal=block.proposal,
+        remote=block.remote,
     )
 
 
@@ -332,6 +384,13 @@ def _status(findings: Iterable[Finding]) -> Status:
 
 
 _EXHAUSTED = "the user's highest chat id is C999999999, after which no chat id fits; the counter is left as it is"
+_UNLISTED = (
+    "Space {} doesn't list this chat, only the chat names the Space: its user doesn't find it there"
+)
+_ELSEWHERE = (
+    "{0} is in none of the {1} rooms that the rows call chats: probably another account than the rows are "
+    "of, or an empty homeserver; nothing here says that they are right"
+)
 _SEVERAL_SPACES = (
     "the room is linked to Spaces of different users, or of one whose owner isn't certain; remove the "
     "wrong link, or pick the Space"

@@ -1,11 +1,17 @@
 """Rows of the bot's key-value table: their keys, their values, and what of them can be read.
 
-One parser decides what is readable, msgspec: it is strict about types and never guesses. A value is
-kept as it is stored (`Raw`); a repair changes the fields that it must and keeps all others to the byte.
+Readable is what the bot can read, so what Python's `json.loads` makes an object of. msgspec reads nearly
+all rows, at a fraction of the cost; what it refuses (NaN, half an emoji) Python's own decoder reads again.
+A value is kept as it is stored (`Raw`); a repair changes the fields that it must and keeps all others to
+the byte.
 """
 
-from collections.abc import Iterable, Mapping
+import json
+import re
+from collections.abc import Iterable, Iterator, Mapping
 from enum import Enum
+from json.decoder import scanstring  # type: ignore[attr-defined]  # typeshed has it not
+from math import isfinite
 from typing import Any, Literal, TypeAlias
 
 import msgspec
@@ -65,7 +71,9 @@ class LocalState(msgspec.Struct, frozen=True):
     """All rows of the three families at one moment.
 
     `rows` holds every value as stored; the three tables hold what can be read, by mxid, room id and
-    chat key; `unreadable` says why for each of the others. Equal if the stored rows are.
+    chat key; `unreadable` says why for each of the others. `kinds` tells, for those of them that are
+    objects, what platform or type of room they name: one table may serve several. Equal if the stored
+    rows are. `blobs` are the families whose values are stored as BLOBs.
     """
 
     rows: dict[str, Raw]
@@ -73,14 +81,28 @@ class LocalState(msgspec.Struct, frozen=True):
     rooms: dict[str, RoomRow]
     chats: dict[tuple[str, str], ChatRow]
     unreadable: dict[str, str]
+    kinds: dict[str, str] = {}
+    blobs: frozenset[str] = frozenset()
+
+    def encode(self, key: str, fields: Mapping[str, Any]) -> Raw:
+        """The value of a new row, of the kind (TEXT or BLOB) that its family's values have."""
+        text = encode_row(fields)
+        return text.encode() if family_of(key) in self.blobs else text
 
 
 _decode_user = msgspec.json.Decoder(UserRow).decode
 _decode_room = msgspec.json.Decoder(RoomRow).decode
 _decode_chat = msgspec.json.Decoder(ChatRow).decode
 _decode_fields = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
-_decode_object = msgspec.json.Decoder(dict[str, Any]).decode
 _UNREADABLE = (msgspec.DecodeError, UnicodeError, RecursionError, TypeError)
+_ROW_TYPES: dict[str, type[UserRow | RoomRow | ChatRow]] = {
+    USER: UserRow,
+    ROOM: RoomRow,
+    CHAT: ChatRow,
+}
+_KIND_FIELDS = {ROOM: "room_type", CHAT: "platform"}
+_LONG = 4300
+"""Digits that Python's `int()` takes; a longer row may hold a number that msgspec passes over."""
 
 
 def user_key(user_id: str) -> str:
@@ -139,39 +161,63 @@ def split_chat_key(key: str) -> tuple[str, str]:
     return (user_id, chat_id) if user_id else ("", rest)
 
 
+def family_of(key: str) -> str:
+    """The family that a key belongs to.
+
+    >>> family_of("matrix_room:!r")
+    'matrix_room:'
+    """
+    return next((family for family in FAMILIES if key.startswith(family)), "")
+
+
 def load_records(rows: Iterable[tuple[str, Raw]]) -> LocalState:
     """Read every row by itself, so that a poisoned one is a finding and the others go on."""
-    state = LocalState({}, {}, {}, {}, {})
+    state = LocalState({}, {}, {}, {}, {}, {})
     kept, users, rooms, chats = state.rows, state.users, state.rooms, state.chats
+    blobs: set[str] = set()
     for key, raw in rows:
         kept[key] = raw
         try:
             if type(raw) is bytes:
+                blobs.add(family_of(key))
                 raw.decode()  # msgspec looks only at the fields that it is asked for
-            if key.startswith(CHAT):
-                chats[split_chat_key(key)] = _decode_chat(raw)  # type: ignore[arg-type]  # NULL raises
+            if len(raw) > _LONG:  # type: ignore[arg-type]  # a number raises, and so does NULL
+                _read_slowly(state, key, raw)
+            elif key.startswith(CHAT):
+                chats[split_chat_key(key)] = _decode_chat(raw)  # type: ignore[arg-type]
             elif key.startswith(ROOM):
                 rooms[key[len(ROOM) :]] = _decode_room(raw)  # type: ignore[arg-type]
             else:
                 users[key[len(USER) :]] = _decode_user(raw)  # type: ignore[arg-type]
-        except _UNREADABLE as error:
-            state.unreadable[key] = why_unreadable(raw, error)
-    return state
-
-
-def why_unreadable(raw: Raw, error: Exception) -> str:
-    """In words, and without the value itself: it may hold people's data."""
-    if raw is NULL:
-        return "it is NULL"
-    if isinstance(error, UnicodeError):
-        return "it is not UTF-8"
-    if isinstance(error, msgspec.ValidationError):
-        try:
-            _decode_object(raw)  # type: ignore[arg-type]  # a number raises
         except _UNREADABLE:
-            return "it is JSON, but not an object"
-        return f"a needed field is absent or of the wrong type ({_field(error)})"
-    return "it is not JSON"
+            _read_slowly(state, key, raw)
+    if not blobs:
+        return state
+    texts = {family_of(key) for key, raw in kept.items() if isinstance(raw, str)}
+    return msgspec.structs.replace(state, blobs=frozenset(blobs - texts))
+
+
+def _read_slowly(state: LocalState, key: str, raw: Raw) -> None:
+    """A row that msgspec refuses: by Python's decoder, or else why it can't be read."""
+    family = family_of(key)
+    try:
+        fields, wanted = decode_object(raw), _ROW_TYPES[family]
+        row = msgspec.convert(
+            {f: fields[f] for f in fields.keys() & wanted.__struct_fields__}, wanted
+        )
+    except msgspec.ValidationError as error:
+        state.unreadable[key] = f"a needed field is absent or of the wrong type ({_field(error)})"
+        if isinstance(kind := fields.get(_KIND_FIELDS.get(family, "")), str):
+            state.kinds[key] = kind
+    except ValueError as error:
+        state.unreadable[key] = str(error)
+    else:
+        if isinstance(row, ChatRow):
+            state.chats[split_chat_key(key)] = row
+        elif isinstance(row, RoomRow):
+            state.rooms[key[len(ROOM) :]] = row
+        else:
+            state.users[key[len(USER) :]] = row
 
 
 def _field(error: Exception) -> str:
@@ -184,19 +230,60 @@ def _field(error: Exception) -> str:
 
 
 def decode_object(raw: Raw) -> dict[str, Any]:
-    """A stored value as the dict that a bot gets. Raises ValueError if it isn't a JSON object."""
+    """A stored value as the dict that a bot gets.
+
+    Raises ValueError if it isn't a JSON object: why in words, and without the value itself, which may
+    hold people's data.
+
+    >>> decode_object('{"paid": NaN}')
+    {'paid': nan}
+    """
+    if raw is NULL:
+        raise ValueError("it is NULL")
     try:
-        return _decode_object(raw)  # type: ignore[arg-type]  # NULL raises
-    except _UNREADABLE as error:
-        raise ValueError(why_unreadable(raw, error)) from None
+        found = json.loads(_text(raw))
+    except UnicodeError:
+        raise ValueError("it is not UTF-8") from None
+    except (ValueError, RecursionError, TypeError):
+        raise ValueError("it is not JSON") from None
+    if not isinstance(found, dict):
+        raise ValueError("it is JSON, but not an object")
+    return found
+
+
+def _text(raw: Raw) -> str:
+    """The text of a value. Raises UnicodeError or TypeError; a BLOB may begin with a byte order mark."""
+    if isinstance(raw, bytes):
+        return raw.decode("utf-8-sig")
+    if not isinstance(raw, str):
+        raise TypeError
+    raw.encode()  # what isn't UTF-8 came as surrogate escapes
+    return raw
 
 
 def encode_row(fields: Mapping[str, Any]) -> str:
-    """The text of a row. Raises ValueError for what JSON can't hold."""
+    """The text of a row, compact. Raises ValueError for what JSON can't hold.
+
+    What the bot read it can write back: NaN, and half an emoji, as Python's json writes them.
+    """
     try:
-        return msgspec.json.encode(fields).decode()
-    except (TypeError, UnicodeError, msgspec.EncodeError, RecursionError) as error:
+        text = msgspec.json.encode(fields).decode()
+        if "null" not in text or _finite(fields):
+            return text
+        return json.dumps(fields, ensure_ascii=False, separators=(",", ":"))
+    except UnicodeError:
+        return json.dumps(fields, separators=(",", ":"))
+    except (TypeError, ValueError, msgspec.EncodeError, RecursionError) as error:
         raise ValueError(f"a row's value can't be written as JSON: {error}") from None
+
+
+def _finite(value: Any) -> bool:
+    """Whether it holds no NaN and no infinity, which msgspec would make null of."""
+    if isinstance(value, float):
+        return isfinite(value)
+    if isinstance(value, Mapping):
+        return all(map(_finite, value.values()))
+    return not isinstance(value, list | tuple) or all(map(_finite, value))
 
 
 def repair_row(raw: Raw, fields: Mapping[str, Any]) -> Raw:
@@ -204,10 +291,45 @@ def repair_row(raw: Raw, fields: Mapping[str, Any]) -> Raw:
 
     >>> repair_row('{"space_id":"!a", "vip":1e400,"n":"x"}', {"space_id": "!b"})
     '{"space_id":"!b","vip":1e400,"n":"x"}'
+    >>> repair_row('{"space_id":"!a","score":NaN,"mood":"\\\\ud83d"}', {"space_id": "!b"})
+    '{"space_id":"!b","score":NaN,"mood":"\\\\ud83d"}'
     """
-    kept: dict[str, Any] = dict(_decode_fields(raw))  # type: ignore[arg-type]
-    text = encode_row(kept | dict(fields))
+    try:
+        kept: dict[str, Any] = dict(_decode_fields(raw))  # type: ignore[arg-type]
+        text = encode_row(kept | dict(fields))
+    except _UNREADABLE:
+        decode_object(raw)  # whatever it says of the value is true of the repair, too
+        told = {name: (f'"{name}"', encode_row({"": fields[name]})[4:-1]) for name in fields}
+        text = _join(dict(_split(_text(raw))) | told)
     return text.encode() if isinstance(raw, bytes) else text
+
+
+_WHITE = re.compile(r"[ \t\n\r]*")
+_scan = json.JSONDecoder().scan_once  # type: ignore[attr-defined]  # typeshed has it not
+
+
+def _split(text: str) -> Iterator[tuple[str, tuple[str, str]]]:
+    """Each field of an object that `json.loads` reads: its name, and name and value as they stand."""
+    at = _skip(text, _skip(text, 0) + 1)
+    while text[at] != "}":
+        begin = at
+        name, at = scanstring(text, at + 1)
+        start = _skip(text, _skip(text, at) + 1)
+        _, end = _scan(text, start)
+        yield name, (text[begin:at], text[start:end])
+        at = _skip(text, end)
+        if text[at] == ",":
+            at = _skip(text, at + 1)
+
+
+def _skip(text: str, at: int) -> int:
+    """The next place that isn't white space."""
+    return _WHITE.match(text, at).end()  # type: ignore[union-attr]  # it matches nothing, too
+
+
+def _join(fields: Mapping[str, tuple[str, str]]) -> str:
+    """Fields as they stand, as one object."""
+    return "{" + ",".join(f"{name}:{value}" for name, value in fields.values()) + "}"
 
 
 def pack_raw(raw: Raw) -> Any:

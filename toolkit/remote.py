@@ -40,7 +40,9 @@ class Source:
         self._client, self._event_type = client, convention.state_event_type
         self._seen = seen or (lambda room_id, body: None)
         self._progress = progress or (lambda done, rooms, word: None)
-        self._server = Homeserver(client, progress) if is_nio(client) else None
+        self._server = None
+        if is_nio(client):
+            self._server = Homeserver(client, progress, convention.former_accounts)
         self.light = not self._server and not hasattr(client, "room_get_state")
 
     async def account(self) -> str:

@@ -111,6 +111,8 @@ def _project(room_id: str, events: Iterable[_Event], custom: str | None) -> Room
                 reader(found, event)
             if kind == custom:
                 _read_custom(found, event)
+    if found.get("replacement") == room_id:
+        del found["replacement"]  # a room that replaces itself goes on
     return RoomState(
         room_id=room_id,
         members=tuple(sorted(members, key=_by_user)) if len(members) > 1 else tuple(members),
@@ -133,8 +135,9 @@ def _read_create(found: dict[str, Any], event: _Event) -> None:
 
 
 def _read_tombstone(found: dict[str, Any], event: _Event) -> None:
-    # An empty string names no room: such a tombstone is malformed, the room goes on.
-    found["replacement"] = _string(event.content.replacement_room) or None
+    # What names no room is malformed: the room goes on.
+    if (replacement := _string(event.content.replacement_room)) and replacement.startswith("!"):
+        found["replacement"] = replacement
 
 
 def _read_name(found: dict[str, Any], event: _Event) -> None:

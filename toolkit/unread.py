@@ -63,7 +63,9 @@ class Unread:
         rows = (self.local.rooms.get(version.room_id) for version in versions)
         named += [self.identity.unproven.get(r.space_id, r.space_id) for r in rows if r]
         for version in versions if versions[0].is_space else ():
-            own = (link for link in version.parents if link.sender == self.remote.account)
+            own = (
+                link for link in version.parents if link.sender in self.identity.lineage.accounts
+            )
             named += [link.target for link in own]
         return next((room_id for room_id in named if room_id in self.rooms), None)
 
