@@ -6,6 +6,7 @@ Drawn by hypothesis; a draw of zero is always the ordinary case, so that counter
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, TypeVar
@@ -13,7 +14,7 @@ from typing import Any, TypeVar
 from hypothesis import strategies as st
 
 from toolkit.convention import Convention, chat_number
-from toolkit.model import Finding, Plan, RemoteState, RoomState, Unit
+from toolkit.model import Code, Finding, Plan, RemoteState, RoomState, Unit
 from toolkit.records import NULL, LocalState, Raw, chat_key, load_records, room_key, user_key
 from toolkit.state import decode_room
 from toolkit.testing.world import Event, LinkKind, World, encode
@@ -75,7 +76,7 @@ JUNK_KEYS = (
     "matrix_user:@alice:example.org:",
 )
 LINKS: tuple[LinkKind, ...] = ("both", "child", "parent", "none")
-MEMBERSHIPS = ("join", "invite", "leave", "ban")
+MEMBERSHIPS = ("join", "invite", "leave", "ban", "knock", "io.example.vanished")
 
 
 @dataclass(frozen=True)
@@ -214,6 +215,8 @@ class Builder:
                 self.add_other()
             for space in list(self.spaces):
                 self.bend_space(space)
+            if self.dice.hit(12):
+                self.add_root()
         for room_id in list(self.world.rooms):
             if self.dice.hit(4):
                 self.gone.append(room_id)
@@ -303,6 +306,18 @@ class Builder:
             world.chat(room_id, space, "Чат 6", owner=owner)
             world.redact(room_id, dice.pick(("m.room.name", "m.room.create")))
 
+    def add_root(self) -> None:
+        """A Space of the bot's above all others, or an archive below one, with or without rooms."""
+        dice, world = self.dice, self.world
+        root = world.space(self.new_id("root"), members=self.members(dice.pick(self.users)))
+        if dice.hit(50):
+            world.chat(self.new_id("lobby"), root, dice.pick(("Лобби", "Чат 8")))
+        if dice.hit(30):
+            world.link(dice.pick(list(self.spaces)), root)
+            return
+        for space in self.spaces:
+            world.link(root, space)
+
     def bend_space(self, space: str) -> None:
         dice, owner = self.dice, self.spaces[space]
         if dice.hit(12):
@@ -369,7 +384,7 @@ class Builder:
         if dice.hit(6):
             del fields[dice.pick(list(fields))]
         if dice.hit(30):
-            fields = {"x": 1.0, **fields, "nested": {"é": [None, 1e22]}}
+            fields = {"x": 1.0, **fields, "nested": {"é": [None, dice.pick((1e22, math.nan))]}}
         text = json.dumps(
             fields, ensure_ascii=dice.hit(30), separators=dice.pick(((",", ":"), (", ", " : ")))
         )
@@ -453,11 +468,33 @@ class Attack:
         self.rows = dict(sides.rows)
         self.kinds: set[str] = set()
         self.ever: set[str] = set()
+        self.own: frozenset[str] = frozenset()
         self.count = 0
         self.space = self.world.space("!evil-space", owner=MALLORY)
         self.chats = [self.add_chat(1), self.add_chat(2)]
         self.rows[user_key(MALLORY)] = json.dumps({"space_id": self.space, "next_chat_index": 3})
         self.ever.update(self.hers)
+        if roots := self.roots():
+            for root in roots:
+                self.world.link(root, self.space)
+            rooms = {room_id: list(events) for room_id, events in self.world.rooms.items()}
+            self.base = replace(sides, rooms=rooms, rows=dict(self.rows))
+        self.own = frozenset(self.ever)
+
+    def roots(self) -> list[str]:
+        """Spaces of the bot's that hold others of its Spaces; hers would be in there, too.
+
+        Not one with a single member: it looks like that user's own as soon as nobody else's Space is
+        in it, and then it is a conflict which one counts (nothing is written).
+        """
+        rooms = self.base.remote().rooms
+        spaces = {room_id for room_id, room in rooms.items() if room.is_space}
+        return [
+            space
+            for space in sorted(spaces)
+            if {link.target for link in rooms[space].children} & spaces
+            and len({m.user_id for m in rooms[space].members} - {BOT, HELPER}) != 1
+        ]
 
     def add_chat(self, number: int) -> str:
         """A chat that the bot made for her, with its rows."""
@@ -474,7 +511,8 @@ class Attack:
     @property
     def hers(self) -> list[str]:
         """Every room that she has a say in."""
-        return [room_id for room_id in self.world.rooms if room_id not in self.base.rooms]
+        rooms = self.world.rooms
+        return [r for r in rooms if r not in self.base.rooms or r in self.own]
 
     def new_id(self) -> str:
         self.count += 1
@@ -543,6 +581,14 @@ class Attack:
     def leave_own(self, own: str, target: str, victim: str) -> None:
         if self.joined(own, MALLORY):
             self.world.member(own, MALLORY, "leave")
+
+    def leave_and_knock(self, own: str, target: str, victim: str) -> None:
+        """Whoever holds a room's keys can open it for knocking."""
+        self.world.member(own, MALLORY, "knock")
+
+    def vanish(self, own: str, target: str, victim: str) -> None:
+        """A membership that no spec knows, as her own server may invent it."""
+        self.world.member(own, MALLORY, "io.example.vanished")
 
     def be_banned(self, own: str, target: str, victim: str) -> None:
         if not self.created_by(own, MALLORY):
@@ -613,6 +659,8 @@ ATTACKS = (
     "lure_victim",
     "kick_victim",
     "leave_own",
+    "leave_and_knock",
+    "vanish",
     "be_banned",
     "be_kicked",
     "ban_helper",
@@ -630,7 +678,7 @@ def attacks(draw: Any) -> Attacked:
     """A world, and the same world with mallory in it."""
     dice = Dice(draw)
     _, sides = build(draw)
-    attack = Attack(sides)
+    attack = Attack(replace(sides, rows={key: _as_text(raw) for key, raw in sides.rows.items()}))
     targets = [*sides.rooms, "!ghost"]
     if dice.hit(40):
         _hand_over(attack, dice)
@@ -645,11 +693,16 @@ def attacks(draw: Any) -> Attacked:
     return attack.done()
 
 
+def _as_text(raw: Raw) -> Raw:
+    """Her rows are TEXT; beside nothing but BLOBs, what is inserted would be another kind."""
+    return raw.decode(errors="surrogateescape") if isinstance(raw, bytes) else raw
+
+
 def _hand_over(attack: Attack, dice: Dice) -> None:
     """Leave everything to one victim, room by room in one way or another."""
     victim = dice.pick(USERS)
     for own in attack.hers:
-        ways = ("nothing", "leave_own", "be_banned", "be_kicked")
+        ways = ("nothing", "leave_own", "leave_and_knock", "vanish", "be_banned", "be_kicked")
         attack.step(dice.pick(("lure_victim", "invite_victim")), own, own, victim)
         if (way := dice.pick(ways)) != "nothing":
             attack.step(way, own, own, victim)
@@ -670,6 +723,8 @@ class View:
             return any(name in key for name in ids)
 
         def theirs(found: Finding) -> bool:
+            if found.code is Code.NO_ROOM_JOINED:
+                return False  # about the account, which has a user more
             return found.unit not in ids and not own_key(found.key)
 
         self.units = [u for u in plan.units if u.id not in ids and not hers & {*u.room_ids}]

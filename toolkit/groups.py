@@ -100,6 +100,9 @@ class Groups:
         named: dict[str, list[str]] = defaultdict(list)
         for user, row in local.users.items():
             named[row.space_id].append(user)
+        for user, choice in self.choices.items():  # which is what the row will say
+            if choice.space_id and user.startswith("@"):
+                named[choice.space_id].append(user)
 
         @cache
         def rows() -> Naming:

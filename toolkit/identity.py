@@ -237,6 +237,7 @@ class _Places:
             for link in version.children
         )
         return SpaceFacts(
+            rows=frozenset(named),
             named=frozenset(named & (own.latest.keys() | seen) - banned),
             present=frozenset(own.present),
             owner=next(iter(candidates)) if len(candidates) == 1 else None,

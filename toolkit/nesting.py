@@ -13,18 +13,26 @@ import msgspec
 class SpaceFacts(msgspec.Struct, frozen=True, kw_only=True):
     """What is known of one Space that lies in another one, or holds one.
 
-    `named` are the users whose readable row names it, as far as they may own it. `present` are the
+    `rows` are the users whose readable row names it, `named` those of them who may own it. `present` are the
     Space's own members, `owner` is the one member of it, or else of its chats; `ever` are all users that
     were seen in it, or else in its chats. `holds` says that rooms hang directly below it, `numbered` that
     some of them tell a chat id.
     """
 
+    rows: frozenset[str] = frozenset()
     named: frozenset[str] = frozenset()
     present: frozenset[str] = frozenset()
     owner: str | None = None
     ever: frozenset[str] = frozenset()
     holds: bool = False
     numbered: bool = False
+
+    @property
+    def owners(self) -> frozenset[str]:
+        """Whose it may be: whom a row names, or the one member, or the one that there ever was."""
+        if self.rows or self.owner:
+            return self.rows or frozenset([self.owner or ""])
+        return self.ever if len(self.ever) == 1 else frozenset()
 
 
 class Nesting(msgspec.Struct, frozen=True):
@@ -76,16 +84,16 @@ def settle_nesting(inner: Mapping[str, Sequence[str]], facts: Mapping[str, Space
         rivals = _undecided_with(own, {each: facts[each] for each in above})
         if rivals:
             undecided |= {space, *rivals}
-        elif above and own.ever <= set().union(*(_owners(facts[each]) for each in above)):
+        elif above and own.ever <= {user for each in above for user in facts[each].owners}:
             archives[space] = tuple(sorted(above))
     return Nesting(frozenset(containers), archives, frozenset(undecided), inside)
 
 
 def _is_container(own: SpaceFacts, deeper: Iterable[SpaceFacts]) -> bool:
-    owners = {each.owner for each in deeper} - {None}
+    owners = {user for each in deeper for user in each.owners}
     if len(own.present) > 1 and own.holds and own.numbered and owners & own.present:
         return False  # it may as well be an owner with guests, whose archive lies in it
-    return not own.holds or len(own.present) > 1 or bool(owners - {own.owner})
+    return not own.holds or len(own.present) > 1 or bool(owners - {own.owner or ""})
 
 
 def _undecided_with(own: SpaceFacts, above: Mapping[str, SpaceFacts]) -> set[str]:
@@ -97,10 +105,6 @@ def _undecided_with(own: SpaceFacts, above: Mapping[str, SpaceFacts]) -> set[str
         for space, outer in above.items()
         if not outer.named and outer.holds and own.owner in {outer.owner, *outer.present}
     }
-
-
-def _owners(facts: SpaceFacts) -> frozenset[str]:
-    return facts.named or frozenset([facts.owner] if facts.owner else [])
 
 
 def _outermost_first(

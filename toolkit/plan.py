@@ -253,7 +253,8 @@ class _Planner:
         chats = self.local.chats.items()
         named = {row.surface_ref for name, row in chats if not is_placeholder(name[1])}
         named |= self.local.rooms.keys()
-        known = {room.predecessor for room in self.remote.rooms.values()}
+        rooms, trusts = self.remote.rooms.values(), self.identity.lineage.trusts
+        known = {room.predecessor for room in rooms if room.predecessor and trusts(room)}
         if named and not any(self.remote.joined(room) or room in known for room in named):
             cause = _ELSEWHERE.format(self.remote.account, len(named))
             self.notes.append(Finding(unit="", code=Code.NO_ROOM_JOINED, key="", cause=cause))
