@@ -42,6 +42,8 @@ class Convention:
     `state_event_type`: a custom state event of the bot with the field `chat_id`, if it writes one.
     `helper_accounts`: users that are never an owner, such as an admin or a bridge.
     `platform`: what the bot's chat rows say in `platform`.
+    `former_accounts`: accounts that the bot had before it moved to this one; what they made and
+    linked counts as the bot's own.
 
     Raises `ConventionError` for a pattern that can't be compiled or has no number in it.
     """
@@ -51,10 +53,11 @@ class Convention:
     state_event_type: str | None = None
     helper_accounts: Sequence[str] = ()
     platform: str = "matrix"
+    former_accounts: Sequence[str] = ()
     _patterns: tuple[re.Pattern[str], ...] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
-        for name in ("room_name_patterns", "helper_accounts"):
+        for name in ("room_name_patterns", "helper_accounts", "former_accounts"):
             value = getattr(self, name)
             if isinstance(value, str):
                 raise ConventionError(f"{name} must be a list of texts, not the text {value!r}.")
