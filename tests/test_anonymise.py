@@ -234,8 +234,8 @@ def test_the_same_plan_comes_out_of_a_bot_that_moved_to_another_account() -> Non
     for room in world.rooms:
         world.member(room, BOT, "join", sender=BOT)
     rooms = {room: world.state(room) for room in world.rooms}
-    for given in ({}, {"former_accounts": ["@old:hs"]}, {"former_accounts": ["@alice:hs"]}):
-        assert_same_plan(Snapshot(BOT, rooms, {}, {}, "", given))
+    for users in ([], ["@old:hs"], ["@alice:hs"]):
+        assert_same_plan(Snapshot(BOT, rooms, {}, {}, "", {"former_accounts": users}))
 
 
 def test_the_same_plan_comes_out_of_the_demo() -> None:

@@ -161,6 +161,19 @@ def test_hostile_names_act_on_no_terminal(md: Md, bench: Bench) -> None:
 # plan, apply, undo
 
 
+def test_a_key_with_a_space_at_its_end_is_told_from_the_right_one(md: Md, bench: Bench) -> None:
+    mend(bench)
+    key = chat_key(ALICE, "C1")
+    bench.put(
+        {f"{key} ": small_rows()[key], f"{key}  x": small_rows()[key], "chat:@zoe:hs:C1 ": {}}
+    )
+    out = md("check").out
+    for told in (f"{key}\\u{{20}}", f"{key} \\u{{20}}x"):
+        assert f"{told}: a further chat row points at this room" in out
+    assert f"{key} :" not in out
+    assert "Conflict: chat:@zoe:hs:C1\\u{20}: " in out
+
+
 def test_plan_shows_fields_and_writes_nothing(md: Md, bench: Bench) -> None:
     before = bench.bytes()
     done = md("plan")

@@ -1,6 +1,7 @@
 """Chat ids and names: ASCII digits, in full, and patterns that are refused when they are made."""
 
 import dataclasses
+from typing import Any
 
 import click
 import pytest
@@ -128,7 +129,9 @@ def test_a_text_in_place_of_a_list_is_refused(field: str) -> None:
 
 @pytest.mark.parametrize("field", ["helper_accounts", "former_accounts"])
 def test_conventions_are_values(field: str) -> None:
-    one, other = Convention(**{field: ["@a:hs"]}), Convention(**{field: ("@a:hs",)})
+    listed: dict[str, Any] = {field: ["@a:hs"]}
+    fixed: dict[str, Any] = {field: ("@a:hs",)}
+    one, other = Convention(**listed), Convention(**fixed)
     assert one == other != Convention()
     assert hash(one) == hash(other)
 

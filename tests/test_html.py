@@ -133,6 +133,20 @@ def test_a_hostile_id_neither_executes_nor_typesets_nor_hides(name: str) -> None
         assert len(shown) < 20_000
 
 
+def test_an_odd_id_is_told_from_the_right_one_in_tables_and_in_sentences() -> None:
+    """HTML would show several spaces as one, and nobody sees one at an end."""
+    world, rows = small_world(), right()
+    world.chat("!a1 ", "!alice", "Чат  9", owner=ALICE)
+    for key in [key for key in rows if key.startswith("chat:")]:
+        rows[key] = "{"
+    plan = look(world, rows)[2]
+    markup = html(plan).replace("<span>\\</span>", "\\")
+    assert "<code>!a1\\u{20}</code>" in markup and "<code>!a1</code>" in markup
+    assert "!a1\\u{20}" in plain(plan)
+    certain = {unit.id: "rejected" for unit in plan.units if unit.id != "!a1 "}
+    assert 'first "!a1 ": ' in plain(plan, **certain)
+
+
 def test_no_formula_survives() -> None:
     assert untypeset(r"\(x\)") == r"<span>\</span>(x<span>\</span>)"
     assert untypeset("plain <b>text</b>") == "plain <b>text</b>"

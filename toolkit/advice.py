@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 
 from toolkit.model import Code, Finding, Plan, RowWrite, Unit, UnitKind
 from toolkit.records import CHAT, ROOM, USER, Raw, decode_object
+from toolkit.visible import quote_odd
 
 
 class Speech(NamedTuple):
@@ -112,7 +113,7 @@ def action(unit: Unit, speech: Speech = TERMINAL) -> str:
         if finding.code in _CHOOSE and _open(finding, unit)
     ]
     if unit.candidates:
-        told.append(f"candidates: {', '.join(unit.candidates)}")
+        told.append(f"candidates: {', '.join(map(quote_odd, unit.candidates))}")
     words = "; ".join(dict.fromkeys(told)) if told else ""
     if not unit.change:
         return words or "nothing can be written yet"

@@ -104,17 +104,17 @@ def _next(unit: Unit) -> Text:
 def _asides(plan: Plan) -> Iterator[RenderableType]:
     """What belongs to no unit: skipped rooms, orphaned rows, notes."""
     for finding in plan.loose:
-        yield _line(f"Conflict: {visible(finding.key, LONG)}: {visible(finding.cause, LONG)}")
+        yield _line(f"Conflict: {_note(finding)}")
     if plan.skipped:
         reasons = Counter(skip.reason.value for skip in plan.skipped)
         words = ", ".join(f"{count} {reason}" for reason, count in sorted(reasons.items()))
         yield _line(f"Skipped rooms, which are no chats: {words}.")
     if plan.orphans:
         yield _line("Orphaned rows, which belong to no joined room and are never deleted:")
-        yield _listed(plan.orphans)
+        yield _listed([visible(key, LONG) for key in plan.orphans[:_SHOWN_KEYS]], len(plan.orphans))
     if plan.notes:
         yield _line("Notes:")
-        yield _listed([f"{note.key}: {note.cause}" for note in plan.notes])
+        yield _listed([_note(note) for note in plan.notes[:_SHOWN_KEYS]], len(plan.notes))
 
 
 def _verdict(plan: Plan, *, shown: bool = False) -> Text:
@@ -205,7 +205,7 @@ def render_undo(plan: Plan) -> Iterator[RenderableType]:
     yield from render_changes(unit for unit in plan.units if unit.change)
     for unit in plan.units:
         for finding in unit.findings:
-            yield _line(f"Stays: {visible(finding.key, LONG)}: {visible(finding.cause, LONG)}")
+            yield _line(f"Stays: {_note(finding)}")
 
 
 def render_refusals(refused: Mapping[str, str]) -> Iterator[RenderableType]:
@@ -379,11 +379,17 @@ def _line(text: str, style: str = "") -> Text:
     return Text(text, style)
 
 
-def _listed(texts: Sequence[str]) -> RenderableType:
-    lines = [Text(visible(text, LONG)) for text in texts[:_SHOWN_KEYS]]
-    if len(texts) > _SHOWN_KEYS:
-        lines.append(Text(f"… and {len(texts) - _SHOWN_KEYS} more; --json has them all"))
+def _listed(shown: Sequence[str], count: int) -> RenderableType:
+    """The first lines of so many."""
+    lines = [Text(text) for text in shown]
+    if count > len(shown):
+        lines.append(Text(f"… and {count - len(shown)} more; --json has them all"))
     return Padding(Group(*lines), (0, 0, 0, 2))
+
+
+def _note(finding: Finding) -> str:
+    """Made visible in parts: where a key ends could not be seen in the middle of a line."""
+    return f"{visible(finding.key, LONG)}: {visible(finding.cause, LONG)}"
 
 
 def _word(status: Status) -> str:

@@ -10,6 +10,7 @@ import msgspec
 
 from toolkit.advice import NOTEBOOK, action, settled, unsettled
 from toolkit.model import Code, Finding, Plan, Reason, Status, Unit, UnitKind
+from toolkit.visible import quote_odd
 
 _DECIDED = ("approved", "rejected", "deferred")
 _STATUSES = (Status.IN_SYNC, Status.MISSING, Status.MISMATCHED, Status.CONFLICT)
@@ -162,7 +163,7 @@ def _decide(pending: list[Unit]) -> str:
     return _SETTLE.format(
         count_of(len(pending), "unit"),
         "s" if len(pending) == 1 else "",
-        first.id,
+        quote_odd(first.id),
         action(first, NOTEBOOK),
     )
 
