@@ -6,6 +6,7 @@ import pytest
 
 from tests.bench import ALICE, small_world
 from tests.test_frames import HOSTILE, broken, harmless, look, right
+from tests.test_render import with_others
 from toolkit.html import SHOWN, plan_html, plan_text, untypeset
 from toolkit.model import Plan
 from toolkit.records import chat_key, room_key
@@ -70,6 +71,14 @@ def test_it_shows_counts_causes_and_the_next_thing_to_do() -> None:
         assert "the room was renamed after the row was written" in shown
     assert "Chats:      1 missing, 1 mismatched, 1 conflict" in plain(plan)
     assert "<code>session.approve(session.pending())</code>" in html(plan)
+
+
+def test_rows_of_other_platforms_are_counted_where_there_are_any() -> None:
+    plan = broken()[2]
+    told = "Other rows: 4 (of other platforms or kinds of room; left alone)."
+    for show in (html, plain):
+        assert "Other rows" not in show(plan)
+        assert told in show(with_others(plan, 4))
 
 
 def test_a_decision_stands_beside_the_status() -> None:

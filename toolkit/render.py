@@ -14,13 +14,13 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
-from toolkit.advice import action, changed_fields, row_name, unit_name, verb, what
+from toolkit.advice import action, changed_fields, loose_action, row_name, unit_name, verb, what
 from toolkit.job import Result
 from toolkit.journal import Run
 from toolkit.model import Code, Finding, Plan, RowWrite, Rung, Status, Unit, UnitKind
 from toolkit.records import USER, pack_raw
 from toolkit.report import Report
-from toolkit.summary import count_of
+from toolkit.summary import OTHERS, count_of, others_of
 from toolkit.visible import visible
 
 LONG = 1_000
@@ -70,6 +70,8 @@ def _counts(plan: Plan) -> Text:
         text.append("none\n" if not counts else "\n")
     text.append(f"{'Besides:':<12}{count_of(len(plan.skipped), 'room')} skipped, ")
     text.append(f"{count_of(len(plan.orphans), 'row')} orphaned")
+    if count := others_of(plan):
+        text.append(f"\n{'Other rows:':<12}{count:,} ({OTHERS})")
     return text
 
 
@@ -105,6 +107,7 @@ def _asides(plan: Plan) -> Iterator[RenderableType]:
     """What belongs to no unit: skipped rooms, orphaned rows, notes."""
     for finding in plan.loose:
         yield _line(f"Conflict: {_note(finding)}")
+        yield Padding(Text(f"→ {visible(loose_action(finding), LONG)}", "cyan"), (0, 0, 0, 2))
     if plan.skipped:
         reasons = Counter(skip.reason.value for skip in plan.skipped)
         words = ", ".join(f"{count} {reason}" for reason, count in sorted(reasons.items()))
@@ -134,12 +137,18 @@ def _verdict(plan: Plan, *, shown: bool = False) -> Text:
 
 
 def render_open(plan: Plan) -> Iterator[Text]:
-    """How many units wait for a person, and how to settle one."""
+    """How many units and rows wait for a person, and how to settle one."""
     if count := sum(1 for unit in plan.units if unit.needs_human or not unit.change):
         one = "needs" if count == 1 else "need"
         yield _line(
             f"{count_of(count, 'unit')} {one} a decision, one at a time: `matrix-drift apply 'UNIT'` "
             "with what its arrow says."
+        )
+    if count := len(plan.loose):
+        rows, mend = ("belongs", "it") if count == 1 else ("belong", "them")
+        yield _line(
+            f"{count_of(count, 'row')} {rows} to no unit: mend {mend} by hand, as the arrow in "
+            "`matrix-drift check` says."
         )
 
 
@@ -338,6 +347,7 @@ def plan_json(plan: Plan) -> dict[str, Any]:
         "conflicts_of_no_unit": [_finding_json(finding) for finding in plan.loose],
         "skipped_rooms": [{"room_id": s.room_id, "reason": s.reason.value} for s in plan.skipped],
         "orphaned_rows": list(plan.orphans),
+        "other_rows": others_of(plan),
         "notes": [_finding_json(finding) for finding in plan.notes],
     }
 
