@@ -10,6 +10,7 @@ import pytest
 
 import toolkit
 from toolkit.cli.commands import matrix_drift
+from toolkit.model import CONFLICTS
 
 ROOT = Path(__file__).parent.parent
 _PARSED = ast.PyCF_ONLY_AST | ast.PyCF_ALLOW_TOP_LEVEL_AWAIT
@@ -58,6 +59,23 @@ def test_the_log_lines_of_the_readme_name_the_room_or_row_and_the_cause(
             "not_a_chat: !a: no Space",
             "unreadable_row: chat:@a:hs:C1: it is not JSON",
         ]
+
+
+def test_every_conflict_code_is_in_the_readme() -> None:
+    listed = README.partition("Conflict codes:")[2].partition("\n\n")[0]
+    assert set(re.findall(r"`(\w+)`", listed)) == {*CONFLICTS, "not_a_chat"}
+
+
+def test_the_readme_says_how_to_go_back_to_a_backup() -> None:
+    [told] = [" ".join(part.split()) for part in README.split("\n\n") if "-wal" in part]
+    steps = [
+        "stop the bot",
+        "remove `bot.db-wal` and `bot.db-shm`",
+        "copy the backup",
+        "start the bot",
+    ]
+    places = [told.lower().index(step) for step in steps]
+    assert places == sorted(places)
 
 
 def test_the_public_names_are_sorted_complete_and_importable() -> None:
