@@ -227,6 +227,17 @@ def test_the_same_plan_comes_out_of_every_scenario(scenario: Scenario) -> None:
     assert_same_plan(snapshot, scenario.choices, lower=lower)
 
 
+def test_the_same_plan_comes_out_of_a_bot_that_moved_to_another_account() -> None:
+    world = World("@old:hs")
+    world.space("!space", owner="@alice:hs")
+    world.chat("!chat", "!space", "Чат 4", owner="@alice:hs")
+    for room in world.rooms:
+        world.member(room, BOT, "join", sender=BOT)
+    rooms = {room: world.state(room) for room in world.rooms}
+    for users in ([], ["@old:hs"], ["@alice:hs"]):
+        assert_same_plan(Snapshot(BOT, rooms, {}, {}, "", {"former_accounts": users}))
+
+
 def test_the_same_plan_comes_out_of_the_demo() -> None:
     assert_same_plan(Recorded.load().snapshot)
 
@@ -536,6 +547,7 @@ def a_life() -> Snapshot:
         "default_room_name": "zqSupport {n}",
         "state_event_type": "com.zqbrand.chat",
         "helper_accounts": ["@zqadmin:zqhs.example"],
+        "former_accounts": ["@zqeva:zqelse.where", "@zqold:zqhs.example"],
         "platform": "zqplatform",
     }
     why = "the homeserver answered 403 M_ZQMARIA: ask @zqadmin"
@@ -552,6 +564,16 @@ def test_nothing_personal_is_left_wherever_it_stands() -> None:
     assert found_in(snapshot, "zq", "maria", "491234567", "19811224", "1791234567", "mxc:")
     assert_same_plan(snapshot)
     assert any(unit.chat_id == "C4" for unit in plan_of(other).units)
+
+
+def test_accounts_of_the_convention_are_called_as_in_the_rooms_and_rows() -> None:
+    snapshot = a_life()
+    names, other = listen(snapshot), anonymise(snapshot)
+    eva, old = map(names.text, snapshot.settings["former_accounts"])
+    assert other.settings["former_accounts"] == [eva, old]
+    assert other.settings["helper_accounts"] == [names.text("@zqadmin:zqhs.example")]
+    assert len({eva, old, other.account}) == 3
+    assert any(eva.encode() in body for body in other.rooms.values())  # a member of the chat
 
 
 def test_names_stand_for_the_same_chats_and_equal_ones_stay_equal() -> None:

@@ -103,6 +103,14 @@ class TestShowing:
         for words in (repr(line.label), refused, str(model.details(line.unit).item.cause)):
             assert "\u202e" not in words and "\x1b" not in words
 
+    async def test_a_space_that_nobody_would_see_is_visible(
+        self, bench: Bench, server: FakeHomeserver
+    ) -> None:
+        bench.world.chat("!a9 ", "!alice", "Отпуск  в горах ", owner=ALICE)
+        line = item(find_model(await look(bench, server)), "!a9 ")
+        assert line.id == "!a9\\u{20}"
+        assert line.name == "Отпуск \\u{20}в горах\\u{20}"
+
     async def test_units_of_the_same_name_are_told_apart(
         self, bench: Bench, server: FakeHomeserver
     ) -> None:

@@ -18,7 +18,9 @@ import toolkit.cli
 import toolkit.cli.commands
 import toolkit.matrix
 from tests.bench import ALICE, BOB, BOT, Bench, small_rows
+from toolkit.cli.where import Where
 from toolkit.records import chat_key, room_key, user_key
+from toolkit.snapshot import load_snapshot
 from toolkit.testing import Cut, FakeHomeserver, Fault, Hang, Hook, Status, Synapse
 
 TOKEN = "syt_very_secret"
@@ -157,6 +159,19 @@ def test_hostile_names_act_on_no_terminal(md: Md, bench: Bench) -> None:
 
 
 # plan, apply, undo
+
+
+def test_a_key_with_a_space_at_its_end_is_told_from_the_right_one(md: Md, bench: Bench) -> None:
+    mend(bench)
+    key = chat_key(ALICE, "C1")
+    bench.put(
+        {f"{key} ": small_rows()[key], f"{key}  x": small_rows()[key], "chat:@zoe:hs:C1 ": {}}
+    )
+    out = md("check").out
+    for told in (f"{key}\\u{{20}}", f"{key} \\u{{20}}x"):
+        assert f"{told}: a further chat row points at this room" in out
+    assert f"{key} :" not in out
+    assert "Conflict: chat:@zoe:hs:C1\\u{20}: " in out
 
 
 def test_plan_shows_fields_and_writes_nothing(md: Md, bench: Bench) -> None:
@@ -441,6 +456,21 @@ def test_a_snapshot_remembers_how_the_bot_names_its_chats(
 # settings
 
 
+def test_former_accounts_are_given_one_by_one_or_in_the_file_and_a_snapshot_remembers_them(
+    md: Md, tmp_path: Path
+) -> None:
+    file, given = tmp_path / "bot.snapshot", ["@old:hs", "@older:hs"]
+    options = [word for user in given for word in ("--former-account", user)]
+    assert md("snapshot", *options, str(file)).code == 0
+    taken = load_snapshot(file).settings
+    assert Where.of({}).convention(taken).former_accounts == tuple(given)
+    (tmp_path / "matrix-drift.toml").write_text('former_accounts = ["@other:hs"]\n')
+    assert md("snapshot", str(file)).code == 0
+    assert list(load_snapshot(file).settings["former_accounts"]) == ["@other:hs"]
+    assert md("snapshot", *options, str(file)).code == 0
+    assert list(load_snapshot(file).settings["former_accounts"]) == given
+
+
 def test_an_option_wins_over_the_environment_and_that_over_the_file(
     md: Md, bench: Bench, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -480,6 +510,7 @@ def test_the_file_may_lie_above_and_its_paths_are_from_there(
         ("homeserver = 3", "homeserver must be a text"),
         ("deadline = true", "deadline must be a number"),
         ("helper_accounts = 'a'", "helper_accounts must be a list of texts"),
+        ("former_accounts = [1]", "former_accounts must be a list of texts"),
         ('room_name_patterns = ["x"]', "has no number in it"),
     ],
 )

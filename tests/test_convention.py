@@ -1,9 +1,15 @@
 """Chat ids and names: ASCII digits, in full, and patterns that are refused when they are made."""
 
+import dataclasses
+from typing import Any
+
+import click
 import pytest
 
+from toolkit.cli.commands import matrix_drift
 from toolkit.convention import HIGHEST_NUMBER, Convention, chat_number
 from toolkit.errors import ConventionError
+from toolkit.settings import CONVENTION
 
 
 @pytest.mark.parametrize(
@@ -115,13 +121,30 @@ def test_a_pattern_without_a_number_is_refused() -> None:
         Convention(room_name_patterns=["Чат"])
 
 
-@pytest.mark.parametrize("field", ["room_name_patterns", "helper_accounts"])
+@pytest.mark.parametrize("field", ["room_name_patterns", "helper_accounts", "former_accounts"])
 def test_a_text_in_place_of_a_list_is_refused(field: str) -> None:
     with pytest.raises(ConventionError, match="must be a list"):
         Convention(**{field: "@admin:hs"})
 
 
-def test_conventions_are_values() -> None:
-    one, other = Convention(helper_accounts=["@a:hs"]), Convention(helper_accounts=("@a:hs",))
-    assert one == other
+@pytest.mark.parametrize("field", ["helper_accounts", "former_accounts"])
+def test_conventions_are_values(field: str) -> None:
+    listed: dict[str, Any] = {field: ["@a:hs"]}
+    fixed: dict[str, Any] = {field: ("@a:hs",)}
+    one, other = Convention(**listed), Convention(**fixed)
+    assert one == other != Convention()
     assert hash(one) == hash(other)
+
+
+def test_everything_that_makes_a_convention_is_a_setting_and_an_option_wherever_one_is() -> None:
+    names = {field.name for field in dataclasses.fields(Convention) if field.init}
+    assert set(CONVENTION) == names
+    assert isinstance(matrix_drift, click.Group)
+    taken = {
+        name: {option.name for option in command.params} & names
+        for name, command in matrix_drift.commands.items()
+    }
+    assert {name for name, options in taken.items() if options} == {
+        *("check", "plan", "apply", "snapshot"),
+    }
+    assert all(options == names for options in taken.values() if options)

@@ -439,6 +439,14 @@ def test_nothing_invisible_reaches_a_screen() -> None:
     assert "<span>\\</span>u{202e}gnp.exe" in out
 
 
+def test_a_key_with_a_space_at_its_end_is_told_from_the_right_one() -> None:
+    frame = Frame({"key": ["chat:@a:hs:C1", "chat:@a:hs:C1 ", "chat:@a:hs:C  1"]})
+    for out in (repr(frame), repr(frame["key"]), frame._repr_html_() or ""):
+        out = out.replace("<span>\\</span>", "\\")
+        assert "C1\\u{20}" in out and "C \\u{20}1" in out
+    assert frame["key"][1] == "chat:@a:hs:C1 "
+
+
 def test_index_header_and_lists_are_made_visible_too() -> None:
     rooms = frames(hostile_look())["rooms"].reset_index()
     rooms["owner"] = rooms["owner"].fillna("nobody")

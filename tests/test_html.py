@@ -6,6 +6,7 @@ import pytest
 
 from tests.bench import ALICE, small_world
 from tests.test_frames import HOSTILE, broken, harmless, look, right
+from tests.test_render import with_others
 from toolkit.html import SHOWN, plan_html, plan_text, untypeset
 from toolkit.model import Plan
 from toolkit.records import chat_key, room_key
@@ -72,6 +73,14 @@ def test_it_shows_counts_causes_and_the_next_thing_to_do() -> None:
     assert "<code>session.approve(session.pending())</code>" in html(plan)
 
 
+def test_rows_of_other_platforms_are_counted_where_there_are_any() -> None:
+    plan = broken()[2]
+    told = "Other rows: 4 (of other platforms or kinds of room; left alone)."
+    for show in (html, plain):
+        assert "Other rows" not in show(plan)
+        assert told in show(with_others(plan, 4))
+
+
 def test_a_decision_stands_beside_the_status() -> None:
     plan = broken()[2]
     votes = {"!a1": "approved"}
@@ -131,6 +140,20 @@ def test_a_hostile_id_neither_executes_nor_typesets_nor_hides(name: str) -> None
         assert not set(shown) & set("\x1b\u202e\0\r\t\udcff")
         assert shown.encode()
         assert len(shown) < 20_000
+
+
+def test_an_odd_id_is_told_from_the_right_one_in_tables_and_in_sentences() -> None:
+    """HTML would show several spaces as one, and nobody sees one at an end."""
+    world, rows = small_world(), right()
+    world.chat("!a1 ", "!alice", "Чат  9", owner=ALICE)
+    for key in [key for key in rows if key.startswith("chat:")]:
+        rows[key] = "{"
+    plan = look(world, rows)[2]
+    markup = html(plan).replace("<span>\\</span>", "\\")
+    assert "<code>!a1\\u{20}</code>" in markup and "<code>!a1</code>" in markup
+    assert "!a1\\u{20}" in plain(plan)
+    certain = {unit.id: "rejected" for unit in plan.units if unit.id != "!a1 "}
+    assert 'first "!a1 ": ' in plain(plan, **certain)
 
 
 def test_no_formula_survives() -> None:

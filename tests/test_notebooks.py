@@ -432,7 +432,9 @@ def bot_code() -> str:
     return "\n".join(re.findall(r"```python\n(.*?)```", words(lesson(WIRE)), re.DOTALL))
 
 
-async def test_the_bots_code_of_lesson_4_starts_and_finds_a_chat(own_bot: Bot) -> None:
+async def test_the_bots_code_of_lesson_4_starts_and_finds_a_chat(
+    own_bot: Bot, caplog: pytest.LogCaptureFixture
+) -> None:
     code: dict[str, Any] = {}
     exec(bot_code(), code)  # noqa: S102  # our own
     url, token, database = own_bot.served
@@ -444,10 +446,19 @@ async def test_the_bots_code_of_lesson_4_starts_and_finds_a_chat(own_bot: Bot) -
         met = SimpleNamespace(room_id=room), SimpleNamespace(sender="@bob:example.org")
         row = await code["find_chat"](client, store, chat_mgr, *met)
         assert row["matrix_user_id"] == "@bob:example.org"
-        await code["start"](client, store, chat_mgr)
+        with caplog.at_level(logging.WARNING, "bot"):
+            await code["start"](client, store, chat_mgr)
         assert await store.get(user_key("@alice:example.org"))
+        said = [record.message for record in caplog.records if record.name == "bot"]
+        twin = Recorded.load().rooms["carol/2"]
+        [claim] = [line for line in said if twin in line]
+        assert claim.startswith(f"duplicate_chat_id: {twin}: 2 rooms claim to be C2")
         unknown = SimpleNamespace(room_id="!nowhere:example.org"), met[1]
         assert await code["find_chat"](client, store, chat_mgr, *unknown) is None
+        caplog.clear()
+        twice = SimpleNamespace(room_id=twin), SimpleNamespace(sender="@carol:example.org")
+        assert await code["find_chat"](client, store, chat_mgr, *twice) is None
+        assert [r.message for r in caplog.records if r.name == "bot"] == [claim]
     await client.close()
 
 

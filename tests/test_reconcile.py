@@ -138,7 +138,7 @@ class TestReport:
             ],
             "skipped_rooms": [*SPACES, {"room_id": "!lobby", "reason": "no_space"}],
             "conflicts": [
-                {"code": "unreadable_row", "room_id": "!b1"},
+                {"code": "unreadable_row", "room_id": "!b1", "key": B1},
                 {"code": "unreadable_row", "key": chat_key(ALICE, "C8")},
             ],
             "orphaned_rows": [room_key("!left")],

@@ -9,6 +9,8 @@ import pytest
 from rich.console import RenderableType
 
 from tests.bench import ALICE, BOB, BOT, small_rows, small_world, text
+from tests.scenario import Scenario, load_scenarios
+from toolkit.cli.look import exit_code
 from toolkit.cli.results import show
 from toolkit.convention import Convention
 from toolkit.journal import Entry, Run
@@ -31,6 +33,17 @@ from toolkit.undo import plan_reversal
 
 HOSTILE = "[bold]x[/bold] :smile: \x1b[31m\u202e\u200b\u2028e" + "\u0301" * 50
 V12 = "!" + "x" * 43
+
+
+class WithOthers(Plan, frozen=True, kw_only=True):
+    """A plan of a table that serves others as well."""
+
+    others: int = 0
+
+
+def with_others(plan: Plan, count: int) -> Plan:
+    values = {name: getattr(plan, name) for name in Plan.__struct_fields__}
+    return WithOthers(**values | {"others": count})
 
 
 Render = Callable[[Plan], Iterable[RenderableType]]
@@ -74,6 +87,40 @@ def test_check_says_what_is_wrong_why_and_what_next(monkeypatch: pytest.MonkeyPa
     assert "            → look at the row, then replace it with --overwrite" in lines
     assert "  chat:@zoe:hs:C1" in lines
     assert "Skipped rooms, which are no chats: 2 space." in lines
+
+
+@pytest.mark.parametrize("scenario", load_scenarios(), ids=lambda s: s.rule)
+def test_in_sync_is_said_and_0_returned_only_where_nothing_at_all_is_the_matter(
+    scenario: Scenario, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plan = scenario.plan()
+    last = shown(render_check(plan), "160", monkeypatch).splitlines()[-1]
+    troubled = bool(plan.units or plan.loose)
+    assert last.startswith("In sync") is not troubled
+    assert exit_code(plan, strict=False) == (2 if troubled else 0)
+    assert last != ""  # it says what to do
+
+
+def test_a_row_that_belongs_to_no_unit_says_what_to_do(monkeypatch: pytest.MonkeyPatch) -> None:
+    rows: dict[str, Raw] = {key: text(row) for key, row in small_rows().items()}
+    rows["chat:@zoe:hs:C1"] = "{"
+    out = shown(render_check(plan_of(small_world(), rows)), "160", monkeypatch)
+    assert "  → look at the row, then mend or delete it by hand" in out
+    assert out.splitlines()[-1] == (
+        "1 row belongs to no unit: mend it by hand, as the arrow in `matrix-drift check` says."
+    )
+
+
+def test_rows_of_other_platforms_are_counted_where_there_are_any(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    plan = broken()
+    assert "Other rows" not in shown(render_check(plan), "160", monkeypatch)
+    assert plan_json(plan)["other_rows"] == 0
+    some = with_others(plan, 1_004)
+    lines = shown(render_check(some), "160", monkeypatch).splitlines()
+    assert "Other rows: 1,004 (of other platforms or kinds of room; left alone)" in lines
+    assert plan_json(some)["other_rows"] == 1_004
 
 
 def test_in_sync_is_one_sentence(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -17,12 +17,16 @@ from toolkit.model import (
     Unit,
     UnitKind,
 )
+from toolkit.records import chat_key, room_key, user_key
 from toolkit.report import KEYS, build_report
 
 ALICE = "@alice:hs"
 
 
-def finding(unit: str, code: Code, key: str = "k", **more: Any) -> Finding:
+def finding(unit: str, code: Code, key: str | None = None, **more: Any) -> Finding:
+    """As the planner says it of a room or user row as a whole, unless a row is named."""
+    if key is None:
+        key = user_key(unit) if unit.startswith("@") else room_key(unit)
     return Finding(unit=unit, code=code, key=key, cause=f"cause of {code}", **more)
 
 
@@ -108,7 +112,7 @@ def test_conflicts_name_room_row_or_space_and_have_their_proposal() -> None:
     row = unit(ALICE, findings=(finding(ALICE, Code.MULTIPLE_SPACES),), owner=ALICE, **conflict)
     space = unit(
         "!s",
-        findings=(finding("!s", Code.OWNER_UNKNOWN), finding("!s", Code.MISSING_ROW)),
+        findings=(finding("!s", Code.OWNER_UNKNOWN, ""), finding("!s", Code.MISSING_ROW, "")),
         owner=None,
         kind=UnitKind.USER,
         **conflict,
@@ -129,6 +133,64 @@ def test_conflicts_name_room_row_or_space_and_have_their_proposal() -> None:
             "key": f"matrix_user:{ALICE}",
             "detail": "cause of multiple_spaces",
         },
+    ]
+
+
+def told(report: dict[str, list[Any]]) -> list[dict[str, Any]]:
+    """The conflicts without their words, once it is sure that they have some."""
+    assert all(conflict.pop("detail") for conflict in report["conflicts"])
+    return report["conflicts"]
+
+
+def test_a_conflict_about_a_row_of_a_room_names_both() -> None:
+    room, chat = room_key("!a"), chat_key(ALICE, "C1")
+    findings = (
+        finding("!a", Code.UNREADABLE_ROW, room),
+        finding("!a", Code.UNREADABLE_ROW, chat),
+        finding("!a", Code.DUPLICATE_CHAT_ID, chat),
+        finding("!a", Code.CHAT_ID_UNKNOWN),
+    )
+    for order in (findings, findings[::-1]):
+        conflict = unit("!a", findings=order, status=Status.CONFLICT)
+        assert told(build_report(plan(conflict), {})) == [
+            {"code": "chat_id_unknown", "room_id": "!a"},
+            {"code": "duplicate_chat_id", "room_id": "!a", "key": chat},
+            {"code": "unreadable_row", "room_id": "!a", "key": chat},
+            {"code": "unreadable_row", "room_id": "!a", "key": room},
+        ]
+
+
+def test_a_conflict_about_the_row_of_a_user_who_is_only_guessed_names_the_space_and_that_row() -> (
+    None
+):
+    findings = (
+        finding("!s", Code.OWNER_LEFT, user_key(ALICE), proposal=ALICE),
+        finding("!s", Code.UNREADABLE_ROW, user_key(ALICE)),
+    )
+    space = unit("!s", findings=findings, kind=UnitKind.USER, status=Status.CONFLICT)
+    assert told(build_report(plan(space), {})) == [
+        {"code": "owner_left", "room_id": "!s", "proposal": ALICE},
+        {"code": "unreadable_row", "room_id": "!s", "key": user_key(ALICE)},
+    ]
+
+
+def test_a_row_of_a_joined_room_that_belongs_to_no_unit_names_that_room() -> None:
+    loose = [
+        Finding(unit=key, code=Code.UNREADABLE_ROW, key=key, cause="it is broken")
+        for key in (room_key("!lobby"), chat_key(ALICE, "C1"), user_key(ALICE))
+    ]
+    assert told(build_report(plan(loose=tuple(loose)), {})) == [
+        {"code": "unreadable_row", "room_id": "!lobby", "key": room_key("!lobby")},
+        {"code": "unreadable_row", "key": chat_key(ALICE, "C1")},
+        {"code": "unreadable_row", "key": user_key(ALICE)},
+    ]
+
+
+@pytest.mark.skipif("not_a_chat" not in list(Code), reason="the planner doesn't know it yet")
+def test_a_row_of_a_room_that_is_no_chat_names_both() -> None:
+    no_chat = unit("!a", findings=(finding("!a", Code("not_a_chat")),), status=Status.CONFLICT)
+    assert told(build_report(plan(no_chat), {})) == [
+        {"code": "not_a_chat", "room_id": "!a", "key": room_key("!a")}
     ]
 
 

@@ -594,6 +594,17 @@ async def test_it_is_shown_as_a_table_in_which_nothing_acts(store: SQLiteStore) 
     assert found.plan._repr_html_() == html
 
 
+async def test_words_of_a_run_are_made_visible_once_in_text_and_table(
+    client: nio.AsyncClient, store: SQLiteStore
+) -> None:
+    async def fails(client: Any, store: Any, chat_mgr: Any) -> None:
+        raise ValueError("a\u202eb  c ")
+
+    found = await run(fails, client, store)
+    for shown in (repr(found), found._repr_html_().replace("<span>\\</span>", "\\")):
+        assert "It raised ValueError: a\\u{202e}b \\u{20}c\\u{20}" in shown
+
+
 async def test_units_are_applied_one_by_one_with_backup_and_journal(
     client: nio.AsyncClient, store: SQLiteStore, bench: Bench
 ) -> None:

@@ -8,6 +8,7 @@ import pytest
 from tests.bench import ALICE, BOT, small_world
 from tests.scenario import Scenario, load_scenarios
 from tests.test_frames import broken, empty, look, right
+from tests.test_render import with_others
 from toolkit.advice import NOTEBOOK
 from toolkit.model import Code, Plan, Reason, Status
 from toolkit.summary import WORDS, summarise, urgent_units
@@ -40,8 +41,8 @@ def test_causes_are_counted_and_said_in_words() -> None:
 
 
 def test_every_code_has_words_of_its_own() -> None:
-    assert set(WORDS) == set(Code)
-    assert len(set(WORDS.values())) == len(Code)
+    assert set(WORDS) == {*Code, "not_a_chat"}
+    assert len(set(WORDS.values())) == len(WORDS)
 
 
 @pytest.mark.parametrize("scenario", load_scenarios(), ids=lambda s: s.rule)
@@ -70,6 +71,11 @@ def test_a_snapshot_is_never_written_to() -> None:
     summary = summarise(plan(), {"!a1": "approved"}, offline=True)
     assert "matrix-drift apply --decisions" in summary.next
     assert "session.apply" not in summary.next
+
+
+def test_rows_of_other_platforms_are_counted() -> None:
+    assert summarise(plan()).others == 0
+    assert summarise(with_others(plan(), 4)).others == 4
 
 
 def test_then_comes_what_only_a_person_can_decide() -> None:

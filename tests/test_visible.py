@@ -7,9 +7,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from toolkit.testing.demo import HOSTILE_NAME
-from toolkit.visible import visible
+from toolkit.visible import quote_odd, visible
 
-ANYTHING = st.text(st.characters() | st.sampled_from("\\u{}202e\u0301\u202e\ud800\udcff\x1b…"))
+ANYTHING = st.text(st.characters() | st.sampled_from("  \\u{}202e\u0301\u202e\ud800\udcff\x1b…"))
 
 
 @pytest.mark.parametrize(
@@ -34,6 +34,24 @@ def test_ordinary_text_stays_as_it_is(text: str) -> None:
     assert visible(text) == text
 
 
+def test_a_space_that_nobody_would_see_is_written_out() -> None:
+    key = "chat:@a:hs:C1"
+    assert visible(f"{key} ") == f"{key}\\u{{20}}"
+    assert visible(f" {key}") == f"\\u{{20}}{key}"
+    assert visible("Чат  1") == "Чат \\u{20}1"
+    assert visible(" ") == "\\u{20}" != visible("  ")
+    assert visible(f"{key}\t\u3000\n") == f"{key}\\u{{9}}\\u{{3000}}\\u{{a}}"
+    assert visible("x" * 9 + " ", 10) == "x" * 9 + "…"
+
+
+def test_lines_of_our_own_keep_their_spaces() -> None:
+    assert visible("  File 'x',  line 1\x1b ", spaces=False) == "  File 'x',  line 1\\u{1b} "
+
+
+def test_an_odd_id_inside_a_sentence_is_quoted() -> None:
+    assert list(map(quote_odd, ["@a:hs", "@a:hs ", " @a:hs"])) == ["@a:hs", '"@a:hs "', '" @a:hs"']
+
+
 def test_marks_stand_on_a_letter_and_not_in_a_flood() -> None:
     assert visible("e" + "\u0301" * 5) == "e" + "\u0301" * 3 + "\\u{301}" * 2
     assert visible("\u0301\u0301x") == "\\u{301}\\u{301}x"
@@ -54,6 +72,7 @@ def test_nothing_hidden_gets_through_whatever_it_is(text: str, limit: int) -> No
     shown = visible(text, limit)
     assert len(shown) <= limit
     assert not [c for c in shown if c != " " and unicodedata.category(c)[0] in "CZ"]
+    assert shown == shown.strip(" ") and "  " not in shown
 
 
 @given(ANYTHING, ANYTHING)

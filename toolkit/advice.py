@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 
 from toolkit.model import Code, Finding, Plan, RowWrite, Unit, UnitKind
 from toolkit.records import CHAT, ROOM, USER, Raw, decode_object
+from toolkit.visible import quote_odd
 
 
 class Speech(NamedTuple):
@@ -22,6 +23,7 @@ class Speech(NamedTuple):
     space_id: str
     overwrite: str
     lower_counter: str
+    former_account: str
 
 
 TERMINAL = Speech(
@@ -32,6 +34,7 @@ TERMINAL = Speech(
     space_id="--space '!…'",
     overwrite="--overwrite",
     lower_counter="--lower-counters",
+    former_account="--former-account @old:server",
 )
 NOTEBOOK = Speech(
     owner='owner="@user:server"',
@@ -41,6 +44,7 @@ NOTEBOOK = Speech(
     space_id='space_id="!…"',
     overwrite="overwrite=True",
     lower_counter="lower_counter=True",
+    former_account='Convention(former_accounts=["@old:server"])',
 )
 
 _CHOOSE = {
@@ -58,6 +62,19 @@ _CHOOSE = {
     Code.STALE_PLAN: "look again, it changed meanwhile",
     Code.COUNTER_TOO_HIGH: "lower it with {0.lower_counter} while the bot is stopped",
 }
+_NO_CHAT = "not_a_chat"
+_STALE = "else the row is stale, and yours to delete"
+_NO_CHAT_BECAUSE = {
+    "no_space": "join its Space, if that was left or upgraded; if another account made that, name it "
+    "with {0.former_account}",
+    "not_created_by_bot": "if the bot had another account when the room was made, name it with "
+    "{0.former_account}",
+    "replacement_not_joined": "join the room that replaced it",
+}
+_NO_CHAT_FOR_SOME_REASON = (
+    "join the Space, if that was left or upgraded; if another account made the room, name it with "
+    "{0.former_account}"
+)
 _WHICH_SPACE = "pick the Space that the room belongs to with {0.space_id}"
 _encode = json.JSONEncoder(ensure_ascii=False).encode
 
@@ -92,6 +109,9 @@ def what(finding: Finding) -> str:
     'room row is missing'
     """
     row = row_name(finding.key)
+    if finding.code == _NO_CHAT:
+        reason = f" ({finding.remote})" if finding.remote else ""
+        return f"{row} calls it a chat, which it isn't{reason}"
     if finding.code is Code.MISSING_ROW:
         return f"{row} is missing"
     if finding.code is Code.UNREADABLE_ROW:
@@ -109,16 +129,23 @@ def action(unit: Unit, speech: Speech = TERMINAL) -> str:
     told = [
         _advise(finding, unit, speech)
         for finding in unit.findings
-        if finding.code in _CHOOSE and _open(finding, unit)
+        if (finding.code in _CHOOSE or finding.code == _NO_CHAT) and _open(finding, unit)
     ]
     if unit.candidates:
-        told.append(f"candidates: {', '.join(unit.candidates)}")
+        told.append(f"candidates: {', '.join(map(quote_odd, unit.candidates))}")
     words = "; ".join(dict.fromkeys(told)) if told else ""
     if not unit.change:
         return words or "nothing can be written yet"
     if not unit.needs_human:
         return f"apply would {_verbs(unit)}" + (f"; {words}" if words else "")
     return f"{words or 'agree to what you picked'} (apply would then {_verbs(unit)})"
+
+
+def loose_action(finding: Finding, speech: Speech = TERMINAL) -> str:
+    """What a person has to do about a row that belongs to no unit."""
+    if finding.code == _NO_CHAT:
+        return _say_no_chat(finding).format(speech)
+    return "look at the row, then mend or delete it by hand: it is about no chat here"
 
 
 def changed_fields(write: RowWrite) -> list[tuple[str, str, str]]:
@@ -171,10 +198,15 @@ def _open(finding: Finding, unit: Unit) -> bool:
 
 
 def _advise(finding: Finding, unit: Unit, speech: Speech) -> str:
-    words = _CHOOSE[finding.code]
+    words = _say_no_chat(finding) if finding.code == _NO_CHAT else _CHOOSE[finding.code]
     if finding.code is Code.OWNER_AMBIGUOUS and any(c.startswith("!") for c in unit.candidates):
         words = _WHICH_SPACE
     return words.format(speech)
+
+
+def _say_no_chat(finding: Finding) -> str:
+    """By the reason why the room is skipped, which a finding of a plan read from a file may lack."""
+    return f"{_NO_CHAT_BECAUSE.get(finding.remote or '', _NO_CHAT_FOR_SOME_REASON)}; {_STALE}"
 
 
 def _verbs(unit: Unit) -> str:

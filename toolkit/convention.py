@@ -44,6 +44,8 @@ class Convention:
     `former_accounts`: users that the bot was before it moved to its account of today; what they made
     counts as the bot's own.
     `platform`: what the bot's chat rows say in `platform`.
+    `former_accounts`: accounts that the bot had before it moved to this one; what they made and
+    linked counts as the bot's own.
 
     Raises `ConventionError` for a pattern that can't be compiled or has no number in it.
     """
@@ -54,6 +56,7 @@ class Convention:
     helper_accounts: Sequence[str] = ()
     former_accounts: Sequence[str] = ()
     platform: str = "matrix"
+    former_accounts: Sequence[str] = ()
     _patterns: tuple[re.Pattern[str], ...] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:

@@ -10,7 +10,7 @@ from html import escape
 
 from toolkit.advice import NOTEBOOK, action, unit_name
 from toolkit.model import Plan, Status, Unit
-from toolkit.summary import Summary, count_of, urgent_units
+from toolkit.summary import OTHERS, Summary, count_of, urgent_units
 from toolkit.visible import visible
 
 SHOWN = 50
@@ -109,6 +109,8 @@ def _besides(summary: Summary) -> Iterator[str]:
     }
     if told := [count_of(count, noun) for noun, count in counts.items() if count]:
         yield f"Besides: {', '.join(told)}."
+    if summary.others:
+        yield f"Other rows: {summary.others:,} ({OTHERS})."
     if words := [f"{count:,} {name}" for name, count in summary.decided.items() if count]:
         yield f"Decided: {', '.join(words)}."
 

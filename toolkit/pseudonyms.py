@@ -75,6 +75,7 @@ class Pseudonyms:
             else self.name(default),
             state_event_type=None if kind is None else self.keep(kind, STATE_TYPES),
             helper_accounts=[self.text(user) for user in original.helper_accounts],
+            former_accounts=[self.text(user) for user in original.former_accounts],
             platform=self.keep(original.platform, {MATRIX}),
         )
 

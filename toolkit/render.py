@@ -14,13 +14,13 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
-from toolkit.advice import action, changed_fields, row_name, unit_name, verb, what
+from toolkit.advice import action, changed_fields, loose_action, row_name, unit_name, verb, what
 from toolkit.job import Result
 from toolkit.journal import Run
 from toolkit.model import Code, Finding, Plan, RowWrite, Rung, Status, Unit, UnitKind
 from toolkit.records import USER, pack_raw
 from toolkit.report import Report
-from toolkit.summary import count_of
+from toolkit.summary import OTHERS, count_of, others_of
 from toolkit.visible import visible
 
 LONG = 1_000
@@ -70,6 +70,8 @@ def _counts(plan: Plan) -> Text:
         text.append("none\n" if not counts else "\n")
     text.append(f"{'Besides:':<12}{count_of(len(plan.skipped), 'room')} skipped, ")
     text.append(f"{count_of(len(plan.orphans), 'row')} orphaned")
+    if count := others_of(plan):
+        text.append(f"\n{'Other rows:':<12}{count:,} ({OTHERS})")
     return text
 
 
@@ -104,17 +106,18 @@ def _next(unit: Unit) -> Text:
 def _asides(plan: Plan) -> Iterator[RenderableType]:
     """What belongs to no unit: skipped rooms, orphaned rows, notes."""
     for finding in plan.loose:
-        yield _line(f"Conflict: {visible(finding.key, LONG)}: {visible(finding.cause, LONG)}")
+        yield _line(f"Conflict: {_note(finding)}")
+        yield Padding(Text(f"→ {visible(loose_action(finding), LONG)}", "cyan"), (0, 0, 0, 2))
     if plan.skipped:
         reasons = Counter(skip.reason.value for skip in plan.skipped)
         words = ", ".join(f"{count} {reason}" for reason, count in sorted(reasons.items()))
         yield _line(f"Skipped rooms, which are no chats: {words}.")
     if plan.orphans:
         yield _line("Orphaned rows, which belong to no joined room and are never deleted:")
-        yield _listed(plan.orphans)
+        yield _listed([visible(key, LONG) for key in plan.orphans[:_SHOWN_KEYS]], len(plan.orphans))
     if plan.notes:
         yield _line("Notes:")
-        yield _listed([f"{note.key}: {note.cause}" for note in plan.notes])
+        yield _listed([_note(note) for note in plan.notes[:_SHOWN_KEYS]], len(plan.notes))
 
 
 def _verdict(plan: Plan, *, shown: bool = False) -> Text:
@@ -134,12 +137,18 @@ def _verdict(plan: Plan, *, shown: bool = False) -> Text:
 
 
 def render_open(plan: Plan) -> Iterator[Text]:
-    """How many units wait for a person, and how to settle one."""
+    """How many units and rows wait for a person, and how to settle one."""
     if count := sum(1 for unit in plan.units if unit.needs_human or not unit.change):
         one = "needs" if count == 1 else "need"
         yield _line(
             f"{count_of(count, 'unit')} {one} a decision, one at a time: `matrix-drift apply 'UNIT'` "
             "with what its arrow says."
+        )
+    if count := len(plan.loose):
+        rows, mend = ("belongs", "it") if count == 1 else ("belong", "them")
+        yield _line(
+            f"{count_of(count, 'row')} {rows} to no unit: mend {mend} by hand, as the arrow in "
+            "`matrix-drift check` says."
         )
 
 
@@ -205,7 +214,7 @@ def render_undo(plan: Plan) -> Iterator[RenderableType]:
     yield from render_changes(unit for unit in plan.units if unit.change)
     for unit in plan.units:
         for finding in unit.findings:
-            yield _line(f"Stays: {visible(finding.key, LONG)}: {visible(finding.cause, LONG)}")
+            yield _line(f"Stays: {_note(finding)}")
 
 
 def render_refusals(refused: Mapping[str, str]) -> Iterator[RenderableType]:
@@ -338,6 +347,7 @@ def plan_json(plan: Plan) -> dict[str, Any]:
         "conflicts_of_no_unit": [_finding_json(finding) for finding in plan.loose],
         "skipped_rooms": [{"room_id": s.room_id, "reason": s.reason.value} for s in plan.skipped],
         "orphaned_rows": list(plan.orphans),
+        "other_rows": others_of(plan),
         "notes": [_finding_json(finding) for finding in plan.notes],
     }
 
@@ -379,11 +389,17 @@ def _line(text: str, style: str = "") -> Text:
     return Text(text, style)
 
 
-def _listed(texts: Sequence[str]) -> RenderableType:
-    lines = [Text(visible(text, LONG)) for text in texts[:_SHOWN_KEYS]]
-    if len(texts) > _SHOWN_KEYS:
-        lines.append(Text(f"… and {len(texts) - _SHOWN_KEYS} more; --json has them all"))
+def _listed(shown: Sequence[str], count: int) -> RenderableType:
+    """The first lines of so many."""
+    lines = [Text(text) for text in shown]
+    if count > len(shown):
+        lines.append(Text(f"… and {count - len(shown)} more; --json has them all"))
     return Padding(Group(*lines), (0, 0, 0, 2))
+
+
+def _note(finding: Finding) -> str:
+    """Made visible in parts: where a key ends could not be seen in the middle of a line."""
+    return f"{visible(finding.key, LONG)}: {visible(finding.cause, LONG)}"
 
 
 def _word(status: Status) -> str:

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from toolkit.model import Code, Finding, Plan, RowWrite, Status, Unit, UnitKind
-from toolkit.records import CHAT, ROOM, USER, decode_object, split_chat_key, user_key
+from toolkit.records import CHAT, ROOM, USER, decode_object, room_key, split_chat_key, user_key
 
 Report = dict[str, list[Any]]
 
@@ -24,6 +24,8 @@ KEYS = (
 )
 _TOLD = (Code.COUNTER_TOO_HIGH, Code.WRONG_SURFACE_REF)
 """Findings of repaired units that the developer shall hear of all the same."""
+_OF_A_ROW = frozenset({"unreadable_row", "not_a_chat"})
+"""Conflicts that are about the row which they name, also where that is a room's own."""
 
 
 def build_report(plan: Plan, outcomes: Mapping[str, str | None]) -> Report:
@@ -50,7 +52,8 @@ def _add_unit(report: Report, unit: Unit, outcomes: Mapping[str, str | None]) ->
     report["notes"] += [_note(f) for f in unit.findings if f.code in _TOLD]
     why_stale = outcomes.get(unit.id)
     if why_stale is not None:
-        report["conflicts"].append(_entry(unit, Code.STALE_PLAN, why_stale))
+        stale = {"code": Code.STALE_PLAN.value, **_name(unit), "detail": why_stale}
+        report["conflicts"].append(stale)
     elif unit.id in outcomes:
         for write in unit.change.writes if unit.change else ():
             _add_write(report, unit, write)
@@ -81,21 +84,33 @@ def _surface_ref(write: RowWrite) -> Any:
 
 
 def _conflict(finding: Finding, unit: Unit | None = None) -> dict[str, Any]:
-    entry = _entry(unit, finding.code, finding.cause, finding.key)
+    name = _name_loose(finding) if unit is None else _name(unit, finding)
+    entry = {"code": finding.code.value, **name, "detail": finding.cause}
     if finding.proposal is not None:
         entry["proposal"] = finding.proposal
     return entry
 
 
-def _entry(unit: Unit | None, code: Code, detail: str, key: str = "") -> dict[str, Any]:
-    """A room's conflicts name the room; a user row's the row, or the Space if nobody owns it."""
-    if unit is None:
-        return {"code": code.value, "key": key, "detail": detail}
-    if unit.kind is UnitKind.ROOM:
-        return {"code": code.value, "room_id": unit.id, "detail": detail}
-    if unit.id == unit.owner:
-        return {"code": code.value, "key": user_key(unit.id), "detail": detail}
-    return {"code": code.value, "room_id": unit.id, "detail": detail}
+def _name(unit: Unit, finding: Finding | None = None) -> dict[str, str]:
+    """The user's row, or the room (for nobody's user row the Space) and the row if it is about one."""
+    if unit.kind is UnitKind.USER and unit.id == unit.owner:
+        return {"key": user_key(unit.id)}
+    if finding is None or not _is_of_a_row(finding, unit):
+        return {"room_id": unit.id}
+    return {"room_id": unit.id, "key": finding.key}
+
+
+def _is_of_a_row(finding: Finding, unit: Unit) -> bool:
+    """What is about a unit as a whole stands under the unit's first row, which needn't be there."""
+    own = room_key(unit.id) if unit.kind is UnitKind.ROOM else user_key(unit.owner or "")
+    return finding.code.value in _OF_A_ROW or finding.key not in ("", own)
+
+
+def _name_loose(finding: Finding) -> dict[str, str]:
+    """A row that belongs to no unit; a room row here is always that of a joined room."""
+    if finding.key.startswith(ROOM):
+        return {"room_id": finding.key.removeprefix(ROOM), "key": finding.key}
+    return {"key": finding.key}
 
 
 def _note(finding: Finding) -> dict[str, Any]:
@@ -117,5 +132,5 @@ def _order(entry: Any) -> tuple[str, ...]:
     name = entry.get("room_id") or entry.get("key") or ""
     return (
         name,
-        *(str(entry.get(field, "")) for field in ("code", "user_id", "chat_id", "detail")),
+        *(str(entry.get(field, "")) for field in ("code", "user_id", "chat_id", "key", "detail")),
     )

@@ -93,6 +93,8 @@ class Session(Deciding):
         Each side is an address or a path, or the bot's own object (`client`, `store`, `chat_mgr`);
         what isn't given comes from MATRIX_HOMESERVER, MATRIX_ACCESS_TOKEN (or …_FILE) and
         BOT_DATABASE, then from `matrix-drift.toml`. `snapshot` looks at a file of both instead.
+        `convention` says what differs between bots, such as the accounts that this one had before;
+        without it, the settings do under the same names (`former_accounts = ["@old:hs"]`).
         `decisions` names another file for them. `deadline` is in seconds for a look.
 
         Raises `HomeserverError`, `RemoteIncomplete`, `StoreError` or `SnapshotError`, all

@@ -18,6 +18,7 @@ CONVENTION: Mapping[str, type] = {
     "default_room_name": str,
     "state_event_type": str,
     "helper_accounts": list,
+    "former_accounts": list,
     "platform": str,
 }
 """Settings that make the `Convention`, under its own names."""

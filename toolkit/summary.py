@@ -5,17 +5,19 @@ Values from rooms and rows stand in these texts as they are; whoever shows them 
 
 from collections import Counter
 from collections.abc import Iterable, Mapping
+from typing import Any
 
 import msgspec
 
 from toolkit.advice import NOTEBOOK, action, settled, unsettled
 from toolkit.model import Code, Finding, Plan, Reason, Status, Unit, UnitKind
+from toolkit.visible import quote_odd
 
 _DECIDED = ("approved", "rejected", "deferred")
 _STATUSES = (Status.IN_SYNC, Status.MISSING, Status.MISMATCHED, Status.CONFLICT)
 _URGENT = {Status.CONFLICT: 0, Status.MISSING: 1, Status.MISMATCHED: 2}
 
-WORDS = {
+WORDS: Mapping[str, str] = {
     Code.OWNER_AMBIGUOUS: "several users may own it",
     Code.OWNER_UNKNOWN: "nobody is known to own it",
     Code.OWNER_LEFT: "its owner has left",
@@ -29,6 +31,7 @@ WORDS = {
     Code.UNREADABLE_ROW: "a row can't be read",
     Code.ROOM_UNREADABLE: "a room could not be read",
     Code.STALE_PLAN: "it changed after it was planned",
+    "not_a_chat": "a row calls a room a chat that is none",
     Code.MISSING_ROW: "a row is missing",
     Code.WRONG_FIELD: "a field is wrong",
     Code.WRONG_SURFACE_REF: "a chat row points at another room",
@@ -39,6 +42,10 @@ WORDS = {
     Code.IDS_EXHAUSTED: "no further chat id fits",
 }
 """What each code says, in a few words that are true of any unit."""
+
+
+OTHERS = "of other platforms or kinds of room; left alone"
+"""What the rows are that belong to something else."""
 
 
 class Cause(msgspec.Struct, frozen=True):
@@ -66,6 +73,7 @@ class Summary(msgspec.Struct, frozen=True, kw_only=True):
     orphans: int
     notes: int
     loose: int
+    others: int = 0
     ready: int
     to_decide: int
     decided: dict[str, int]
@@ -98,6 +106,7 @@ def summarise(
         orphans=len(plan.orphans),
         notes=len(plan.notes),
         loose=len(plan.loose),
+        others=others_of(plan),
         ready=len(settled(plan)),
         to_decide=len(unsettled(plan)),
         decided={name: given[name] for name in _DECIDED},
@@ -108,6 +117,12 @@ def summarise(
 def urgent_units(units: Iterable[Unit]) -> list[Unit]:
     """Units in conflict first, then those with lost rows, then those with wrong ones (domain.md 3)."""
     return sorted(units, key=lambda unit: _URGENT.get(unit.status, len(_URGENT)))
+
+
+def others_of(plan: Plan) -> int:
+    """How many rows belong to something else than the bot's chats here."""
+    counted: Any = plan
+    return int(getattr(counted, "others", 0))
 
 
 def count_of(number: int, noun: str) -> str:
@@ -162,7 +177,7 @@ def _decide(pending: list[Unit]) -> str:
     return _SETTLE.format(
         count_of(len(pending), "unit"),
         "s" if len(pending) == 1 else "",
-        first.id,
+        quote_odd(first.id),
         action(first, NOTEBOOK),
     )
 

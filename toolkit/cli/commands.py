@@ -62,6 +62,12 @@ _convention = _options(
         multiple=True,
         help="A user who never owns a chat; may be repeated.",
     ),
+    click.option(
+        "--former-account",
+        "former_accounts",
+        multiple=True,
+        help="An account that the bot had before this one; may be repeated.",
+    ),
     click.option("--platform", help="What chat rows say in `platform`; matrix."),
 )
 _snapshot = click.option(

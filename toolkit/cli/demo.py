@@ -19,7 +19,7 @@ from toolkit.cli.look import IN_SYNC, exit_code, look
 from toolkit.cli.notebook import copy_lessons, jupyterlab_available
 from toolkit.cli.results import show
 from toolkit.cli.where import Where
-from toolkit.cli.words import Cancelled, keep_secret, say
+from toolkit.cli.words import Cancelled, keep_secret, say, say_lines
 from toolkit.errors import ToolkitError
 from toolkit.render import render_check
 from toolkit.settings import TOKEN
@@ -53,7 +53,7 @@ def demo(*, only_check: bool) -> int:
         except SynapseError as error:
             *log, last = str(error).splitlines()
             for line in log:
-                say(line)
+                say_lines(line)
             raise ToolkitError(f"The demo's Synapse failed: {last}") from error
     if not only_check:
         say(_NEXT)

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any, Self
 from urllib.parse import quote
 
-from toolkit.cli.words import say
+from toolkit.cli.words import say_lines
 from toolkit.errors import ToolkitError
 
 _START_SECONDS = 90.0
@@ -154,7 +154,7 @@ class Lab:
 
     def _fail(self) -> None:
         for line in self._log.read_text("utf-8", "replace").splitlines()[-_LOG_LINES:]:
-            say(line.replace(self._token, "***"))
+            say_lines(line.replace(self._token, "***"))
         raise ToolkitError("JupyterLab failed; the lines above are the last that it said.")
 
     @property

@@ -20,7 +20,7 @@ from toolkit.remote import load_remote
 from toolkit.render import plan_json, render_check, render_plan
 from toolkit.snapshot import Snapshot, load_snapshot, save_snapshot
 from toolkit.surprise import check_belonging
-from toolkit.visible import visible
+from toolkit.visible import quote_odd
 
 IN_SYNC, DRIFT = 0, 2
 
@@ -47,7 +47,7 @@ def plan(where: Where, *, as_json: bool, out: Path | None) -> int:
         say(
             f"{len(units)} decisions stand in {out}, one to a line: delete those that you don't want."
         )
-        if guessed := [visible(unit.id) for unit in units if unit.needs_human]:
+        if guessed := [quote_odd(unit.id) for unit in units if unit.needs_human]:
             say(f"Among them are proposals, which want a look: {', '.join(guessed)}.")
     return exit_code(found, strict=False)
 

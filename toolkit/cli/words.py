@@ -41,7 +41,7 @@ def say(words: str) -> None:
 def say_lines(words: str) -> None:
     """Several lines, such as a traceback; whatever else would move the cursor is made visible."""
     for line in words.rstrip("\n").split("\n"):
-        say(line)
+        click.echo(_plain(line, spaces=False), err=True)
 
 
 def agree(question: str) -> bool:
@@ -49,9 +49,9 @@ def agree(question: str) -> bool:
     return click.confirm(_plain(question), default=False, err=True)
 
 
-def _plain(words: str) -> str:
+def _plain(words: str, *, spaces: bool = True) -> str:
     """Words quote what strangers wrote: keys, names, a homeserver's answers."""
-    return visible(hide_token(words), 2_000)
+    return visible(hide_token(words), 2_000, spaces=spaces)
 
 
 def someone_there() -> bool:

@@ -51,6 +51,7 @@ from toolkit.surprise import check_size
 from toolkit.undo import history as load_history
 from toolkit.undo import plan_undo
 from toolkit.undo import undo as carry_out_undo
+from toolkit.visible import quote_odd
 
 HALFWAY = "what was finished by then is written: see `matrix-drift history`."
 
@@ -168,7 +169,7 @@ def _show_agreement(plan: Plan, agreed: Agreement, wanted: Wanted) -> None:
     show(render_changes(agreed.units))
     show(render_refusals(agreed.refused))
     for unit_id in agreed.settled:
-        say(f"{unit_id} is in sync.")
+        say(f"{quote_odd(unit_id)} is in sync.")
     if not wanted.named:
         show(render_open(plan))
     if not agreed.units:

@@ -232,7 +232,7 @@ class ShadowRun:
         if self.rewritten:
             yield f"Written with what they hold already: {count_of(self.rewritten, 'row')}."
         if self.warning:
-            yield self.warning
+            yield visible(self.warning, _LONG)
 
     def __repr__(self) -> str:
         return "\n".join(self.lines())

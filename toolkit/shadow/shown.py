@@ -41,16 +41,19 @@ class ShadowPlan(ShownPlan):
 
 
 def run_html(run: ShadowRun, left: Plan | None = None) -> str:
-    """What it would have written field by field, then what was refused and how it ended."""
+    """What it would have written field by field, then what was refused and how it ended.
+
+    The run's own words are visible already; made so twice, an escape would be escaped.
+    """
     heads = "".join(f"<th{_LEFT}>{head}</th>" for head in _HEADS)
     lines = list(islice(_lines((left or run.value).units), SHOWN + 1))
     rows = "".join(map(_row, lines[:SHOWN]))
-    parts = [f"<p><strong>{_safe(run.headline(left))}</strong></p>"]
+    parts = [f"<p><strong>{escape(run.headline(left))}</strong></p>"]
     if rows:
         parts.append(f"<table><thead><tr>{heads}</tr></thead><tbody>{rows}</tbody></table>")
     if len(lines) > SHOWN:
         parts.append("<p>… and more: <code>run.plan.changes()</code> has them all.</p>")
-    parts += [f"<p>{_safe(line)}</p>" for line in run.asides()]
+    parts += [f"<p>{escape(line)}</p>" for line in run.asides()]
     markup = untypeset("\n".join(parts))
     return f'<div class="tex2jax_ignore mathjax_ignore">\n{markup}\n</div>'
 
