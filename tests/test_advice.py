@@ -18,7 +18,7 @@ CAUSES = {
 
 
 def no_chat(reason: Any) -> Unit:
-    code: Any = "not_a_chat"
+    code: Any = Code.NOT_A_CHAT
     if code in list(Code):
         code = Code(code)
     cause = CAUSES.get(reason, "it is none")

@@ -77,6 +77,20 @@ class Renamed:
         ids += [room_id for unit in plan.units for room_id in unit.room_ids]
         self.words = {room_id: names.text(room_id) for room_id in ids}
         self.words |= {why: module._why(why) for why in snapshot.unreadable.values()}
+        state, local = snapshot.remote(Convention()), snapshot.local()
+        members = [member for room in state.rooms.values() for member in room.members]
+        users = {member.user_id for member in members} | local.users.keys()
+        users |= {row.matrix_user_id for row in local.rooms.values()}
+        users |= {user for user, _ in local.chats} | {snapshot.account}
+        users |= {room.creator or "" for room in state.rooms.values()}
+        named = {row.space_id for row in (*local.rooms.values(), *local.users.values())}
+        named |= {link.target for room in state.rooms.values() for link in room.parents}
+        named |= {room.replacement or "" for room in state.rooms.values()}
+        self.words |= {name: names.text(name) for name in users | named if name}
+        self.words |= {
+            f"'{how}'": f"'{names.keep(how, module._MEMBERSHIPS)}'"
+            for how in {member.membership for member in members}
+        }
         self.pattern = re.compile(
             "|".join(map(re.escape, sorted(self.words, key=len, reverse=True))) or "(?!)"
         )
@@ -95,6 +109,7 @@ class Renamed:
             orphans=tuple(sorted(map(self.names.key, plan.orphans))),
             notes=self.findings(plan.notes),
             loose=self.findings(plan.loose),
+            others=plan.others,
             spaces={text(space): tuple(map(text, rooms)) for space, rooms in plan.spaces.items()},
         )
 
@@ -132,10 +147,10 @@ class Renamed:
             unit=key if found.unit == found.key else self.names.text(found.unit),
             code=found.code,
             key=key,
-            cause=self.pattern.sub(lambda match: self.words[match[0]], found.cause),
+            cause=_in_order(self.pattern.sub(lambda match: self.words[match[0]], found.cause)),
             field=found.field,
             local=local,
-            remote=self.value(found.field, found.remote),
+            remote=self.value(found.field, found.remote) if found.field else found.remote,
             evidence=self.evidence(found.evidence),
             proposal=found.proposal and self.names.chat(found.proposal),
         )
@@ -155,6 +170,12 @@ class Renamed:
         return (writes, sorted(map(self.names.key, change.relies_on)))
 
 
+def _in_order(cause: str) -> str:
+    """What is said of several users comes in the order of their names, which is another one now."""
+    head, colon, told = cause.partition(": ")
+    return head + colon + "; ".join(sorted(told.split("; ")))
+
+
 def _read(raw: Raw) -> Any:
     if raw is None or raw is NULL or isinstance(raw, int | float):
         return raw
@@ -171,10 +192,23 @@ def sorted_anew(plan: Plan) -> Plan:
             sorted(unit.change.relies_on),
         )
         return msgspec.structs.replace(
-            unit, candidates=tuple(sorted(unit.candidates)), change=change
+            unit,
+            candidates=tuple(sorted(unit.candidates)),
+            change=change,
+            findings=tuple(
+                msgspec.structs.replace(f, cause=_in_order(f.cause)) for f in unit.findings
+            ),
         )
 
-    return msgspec.structs.replace(plan, units=tuple(map(unit, plan.units)))
+    def note(found: Finding) -> Finding:
+        return msgspec.structs.replace(found, cause=_in_order(found.cause))
+
+    return msgspec.structs.replace(
+        plan,
+        units=tuple(map(unit, plan.units)),
+        notes=tuple(map(note, plan.notes)),
+        loose=tuple(map(note, plan.loose)),
+    )
 
 
 def choices_in(names: Pseudonyms, choices: Choices) -> Choices:
@@ -469,7 +503,7 @@ def personal(snapshot: Snapshot) -> set[str]:
         part
         for part in parts
         if len(part) >= 3 and part.lower() not in words and Convention().chat_id_of(part) is None
-        if not re.fullmatch("[0-9]{1,9}([.][0-9])?|-?10+|None|True|False|chat:C[0-9]+", part)
+        if not re.fullmatch("[0-9]{1,9}([.][0-9])?|-?10+|None|True|False|nan|chat:C[0-9]+", part)
     }
 
 

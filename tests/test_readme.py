@@ -63,7 +63,7 @@ def test_the_log_lines_of_the_readme_name_the_room_or_row_and_the_cause(
 
 def test_every_conflict_code_is_in_the_readme() -> None:
     listed = README.partition("Conflict codes:")[2].partition("\n\n")[0]
-    assert set(re.findall(r"`(\w+)`", listed)) == {*CONFLICTS, "not_a_chat"}
+    assert set(re.findall(r"`(\w+)`", listed)) == set(CONFLICTS)
 
 
 def test_the_readme_says_how_to_go_back_to_a_backup() -> None:

@@ -186,9 +186,8 @@ def test_a_row_of_a_joined_room_that_belongs_to_no_unit_names_that_room() -> Non
     ]
 
 
-@pytest.mark.skipif("not_a_chat" not in list(Code), reason="the planner doesn't know it yet")
 def test_a_row_of_a_room_that_is_no_chat_names_both() -> None:
-    no_chat = unit("!a", findings=(finding("!a", Code("not_a_chat")),), status=Status.CONFLICT)
+    no_chat = unit("!a", findings=(finding("!a", Code.NOT_A_CHAT),), status=Status.CONFLICT)
     assert told(build_report(plan(no_chat), {})) == [
         {"code": "not_a_chat", "room_id": "!a", "key": room_key("!a")}
     ]

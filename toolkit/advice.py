@@ -62,7 +62,6 @@ _CHOOSE = {
     Code.STALE_PLAN: "look again, it changed meanwhile",
     Code.COUNTER_TOO_HIGH: "lower it with {0.lower_counter} while the bot is stopped",
 }
-_NO_CHAT = "not_a_chat"
 _STALE = "else the row is stale, and yours to delete"
 _NO_CHAT_BECAUSE = {
     "no_space": "join its Space, if that was left or upgraded; if another account made that, name it "
@@ -109,7 +108,7 @@ def what(finding: Finding) -> str:
     'room row is missing'
     """
     row = row_name(finding.key)
-    if finding.code == _NO_CHAT:
+    if finding.code == Code.NOT_A_CHAT:
         reason = f" ({finding.remote})" if finding.remote else ""
         return f"{row} calls it a chat, which it isn't{reason}"
     if finding.code is Code.MISSING_ROW:
@@ -129,7 +128,7 @@ def action(unit: Unit, speech: Speech = TERMINAL) -> str:
     told = [
         _advise(finding, unit, speech)
         for finding in unit.findings
-        if (finding.code in _CHOOSE or finding.code == _NO_CHAT) and _open(finding, unit)
+        if (finding.code in _CHOOSE or finding.code == Code.NOT_A_CHAT) and _open(finding, unit)
     ]
     if unit.candidates:
         told.append(f"candidates: {', '.join(map(quote_odd, unit.candidates))}")
@@ -143,7 +142,7 @@ def action(unit: Unit, speech: Speech = TERMINAL) -> str:
 
 def loose_action(finding: Finding, speech: Speech = TERMINAL) -> str:
     """What a person has to do about a row that belongs to no unit."""
-    if finding.code == _NO_CHAT:
+    if finding.code == Code.NOT_A_CHAT:
         return _say_no_chat(finding).format(speech)
     return "look at the row, then mend or delete it by hand: it is about no chat here"
 
@@ -198,7 +197,7 @@ def _open(finding: Finding, unit: Unit) -> bool:
 
 
 def _advise(finding: Finding, unit: Unit, speech: Speech) -> str:
-    words = _say_no_chat(finding) if finding.code == _NO_CHAT else _CHOOSE[finding.code]
+    words = _say_no_chat(finding) if finding.code == Code.NOT_A_CHAT else _CHOOSE[finding.code]
     if finding.code is Code.OWNER_AMBIGUOUS and any(c.startswith("!") for c in unit.candidates):
         words = _WHICH_SPACE
     return words.format(speech)

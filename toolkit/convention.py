@@ -41,8 +41,6 @@ class Convention:
     `default_room_name`: the display name of a restored row whose room has none.
     `state_event_type`: a custom state event of the bot with the field `chat_id`, if it writes one.
     `helper_accounts`: users that are never an owner, such as an admin or a bridge.
-    `former_accounts`: users that the bot was before it moved to its account of today; what they made
-    counts as the bot's own.
     `platform`: what the bot's chat rows say in `platform`.
     `former_accounts`: accounts that the bot had before it moved to this one; what they made and
     linked counts as the bot's own.
@@ -54,7 +52,6 @@ class Convention:
     default_room_name: str = "Чат {n}"
     state_event_type: str | None = None
     helper_accounts: Sequence[str] = ()
-    former_accounts: Sequence[str] = ()
     platform: str = "matrix"
     former_accounts: Sequence[str] = ()
     _patterns: tuple[re.Pattern[str], ...] = field(init=False, repr=False, compare=False)

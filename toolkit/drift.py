@@ -285,12 +285,12 @@ def _field_cause(chat: Chat, field: str, stored: Any) -> str:
 
 
 _BOTH_LOST = (
-    "there are no rows while the bot is in the room: they were lost in a reset, are newer than the backup "
-    "that was restored, or a crash came between making the room and writing its rows"
+    "both rows are gone while the bot is still in the room: a reset, a backup older than the room, or a "
+    "crash between making the room and writing them"
 )
 _USER_ROW_LOST = (
-    "there is no user row while the bot is in the user's Space: it was lost, the Space was not, or a crash "
-    "came between making the Space and writing the row"
+    "the user row is gone while the bot is still in the user's Space: the row was lost, the Space was not, "
+    "or a crash came before it was written"
 )
 _SPACE_UPGRADED = "the Space was upgraded, and the row still names the old one"
 _OTHER_SPACE = "the row names another Space than the one that holds the user's chats"

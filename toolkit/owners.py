@@ -183,7 +183,9 @@ def _acquainted(case: _Case) -> set[str]:
 def _only_asks(user: str, case: _Case) -> str | None:
     """What a user is who never was a member as far as this can be told: one who knocks, mostly."""
     found = {place.latest[user] for place in case.everywhere() if user in place.latest}
-    return None if found & {*_PRESENT, "leave"} or not found else min(found)
+    if found & {*_PRESENT, "leave"} or not found:
+        return None
+    return "knock" if "knock" in found else min(found)
 
 
 def _why_unknown(case: _Case) -> str:

@@ -20,7 +20,7 @@ from toolkit.journal import Run
 from toolkit.model import Code, Finding, Plan, RowWrite, Rung, Status, Unit, UnitKind
 from toolkit.records import USER, pack_raw
 from toolkit.report import Report
-from toolkit.summary import OTHERS, count_of, others_of
+from toolkit.summary import OTHERS, UNCOMPARED, count_of
 from toolkit.visible import visible
 
 LONG = 1_000
@@ -70,7 +70,7 @@ def _counts(plan: Plan) -> Text:
         text.append("none\n" if not counts else "\n")
     text.append(f"{'Besides:':<12}{count_of(len(plan.skipped), 'room')} skipped, ")
     text.append(f"{count_of(len(plan.orphans), 'row')} orphaned")
-    if count := others_of(plan):
+    if count := plan.others:
         text.append(f"\n{'Other rows:':<12}{count:,} ({OTHERS})")
     return text
 
@@ -121,10 +121,12 @@ def _asides(plan: Plan) -> Iterator[RenderableType]:
 
 
 def _verdict(plan: Plan, *, shown: bool = False) -> Text:
-    if not plan.units and not plan.loose:
+    if plan.in_sync:
         if not plan.in_sync_rooms:
             return _line("In sync: there are no chats that could lack anything.")
         return _line("In sync: every chat has its rows, and they are right.", "green")
+    if not (plan.units or plan.loose):
+        return _line(f"{UNCOMPARED}: see the notes above.")
     ready = sum(1 for unit in plan.units if unit.change and not unit.needs_human)
     words = []
     if ready:
@@ -347,7 +349,7 @@ def plan_json(plan: Plan) -> dict[str, Any]:
         "conflicts_of_no_unit": [_finding_json(finding) for finding in plan.loose],
         "skipped_rooms": [{"room_id": s.room_id, "reason": s.reason.value} for s in plan.skipped],
         "orphaned_rows": list(plan.orphans),
-        "other_rows": others_of(plan),
+        "other_rows": plan.others,
         "notes": [_finding_json(finding) for finding in plan.notes],
     }
 

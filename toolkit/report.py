@@ -24,7 +24,7 @@ KEYS = (
 )
 _TOLD = (Code.COUNTER_TOO_HIGH, Code.WRONG_SURFACE_REF)
 """Findings of repaired units that the developer shall hear of all the same."""
-_OF_A_ROW = frozenset({"unreadable_row", "not_a_chat"})
+_OF_A_ROW = frozenset({Code.UNREADABLE_ROW, Code.NOT_A_CHAT})
 """Conflicts that are about the row which they name, also where that is a room's own."""
 
 

@@ -5,7 +5,6 @@ Values from rooms and rows stand in these texts as they are; whoever shows them 
 
 from collections import Counter
 from collections.abc import Iterable, Mapping
-from typing import Any
 
 import msgspec
 
@@ -31,7 +30,7 @@ WORDS: Mapping[str, str] = {
     Code.UNREADABLE_ROW: "a row can't be read",
     Code.ROOM_UNREADABLE: "a room could not be read",
     Code.STALE_PLAN: "it changed after it was planned",
-    "not_a_chat": "a row calls a room a chat that is none",
+    Code.NOT_A_CHAT: "a row calls a room a chat that is none",
     Code.MISSING_ROW: "a row is missing",
     Code.WRONG_FIELD: "a field is wrong",
     Code.WRONG_SURFACE_REF: "a chat row points at another room",
@@ -39,10 +38,15 @@ WORDS: Mapping[str, str] = {
     Code.COUNTER_TOO_HIGH: "the counter is ahead of every known chat",
     Code.ROW_OF_NO_CHAT: "a row is about a room that is no chat",
     Code.SURPLUS_CHAT_ROW: "a further chat row points at the room",
+    Code.UNLISTED_ROOM: "a Space doesn't list the chat",
+    Code.NO_ROOM_JOINED: "the rows are of rooms that the account isn't in",
     Code.IDS_EXHAUSTED: "no further chat id fits",
 }
 """What each code says, in a few words that are true of any unit."""
 
+
+UNCOMPARED = "Rows speak of chats that nothing could be compared with, so this isn't called in sync"
+"""Where nothing is to be decided, and "in sync" would be more than is known."""
 
 OTHERS = "of other platforms or kinds of room; left alone"
 """What the rows are that belong to something else."""
@@ -106,7 +110,7 @@ def summarise(
         orphans=len(plan.orphans),
         notes=len(plan.notes),
         loose=len(plan.loose),
-        others=others_of(plan),
+        others=plan.others,
         ready=len(settled(plan)),
         to_decide=len(unsettled(plan)),
         decided={name: given[name] for name in _DECIDED},
@@ -117,12 +121,6 @@ def summarise(
 def urgent_units(units: Iterable[Unit]) -> list[Unit]:
     """Units in conflict first, then those with lost rows, then those with wrong ones (domain.md 3)."""
     return sorted(units, key=lambda unit: _URGENT.get(unit.status, len(_URGENT)))
-
-
-def others_of(plan: Plan) -> int:
-    """How many rows belong to something else than the bot's chats here."""
-    counted: Any = plan
-    return int(getattr(counted, "others", 0))
 
 
 def count_of(number: int, noun: str) -> str:
@@ -169,6 +167,8 @@ def _next(plan: Plan, votes: Mapping[str, str], offline: bool) -> str:
         return _DECIDED_ALL
     if plan.loose:
         return _LOOK.format(count_of(len(plan.loose), "row"))
+    if not plan.in_sync:
+        return f"{UNCOMPARED}: look at the notes in `session.drift`."
     return _IN_SYNC if plan.in_sync_rooms or plan.in_sync_users else _EMPTY
 
 

@@ -64,8 +64,7 @@ def snapshot(where: Where, file: Path, *, anonymous: bool) -> int:
 def exit_code(plan: Plan, strict: bool) -> int:
     """Orphans and rooms that are no chats are no drift, unless asked to be; Spaces are meant to be."""
     strange = [skip for skip in plan.skipped if skip.reason is not Reason.SPACE]
-    drift = plan.units or plan.loose or (strict and (plan.orphans or strange))
-    return DRIFT if drift else IN_SYNC
+    return DRIFT if not plan.in_sync or (strict and (plan.orphans or strange)) else IN_SYNC
 
 
 def look(where: Where, choices: Mapping[str, Choices] | None = None) -> Plan:

@@ -196,7 +196,8 @@ def _exit_code(plan: Plan, agreed: Agreement, wanted: Wanted, report: Report | N
     """Drift is what was asked for and not written, and without names what is left to decide."""
     written = {unit.id for unit in agreed.units}
     left = [unit for unit in plan.units if unit.id not in written] if not wanted.named else []
-    rest = left or (plan.loose if not wanted.named else ())
+    odd = plan.loose or any(note.open for note in plan.notes)
+    rest = left or (odd if not wanted.named else ())
     return DRIFT if agreed.refused or _stale(report, agreed) or rest else IN_SYNC
 
 

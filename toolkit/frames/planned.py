@@ -87,7 +87,8 @@ def _note_lines(plan: Plan) -> Iterator[_Line]:
         owner, chat_id = _names(note.key)
         room_id = note.unit if note.unit.startswith("!") else None
         whose = owner or (unit.owner if unit else None)
-        about = (unit.id if unit else None, room_id, whose, chat_id, standing.get(note.unit))
+        status = standing.get(note.unit, Status.ORPHANED)  # without a room: about rows elsewhere
+        about = (unit.id if unit else None, room_id, whose, chat_id, status)
         yield _line(note, about, _NOTE, unit is not None and unit.change is not None)
 
 
