@@ -83,7 +83,8 @@ class Renamed:
         users |= {row.matrix_user_id for row in local.rooms.values()}
         users |= {user for user, _ in local.chats} | {snapshot.account}
         users |= {room.creator or "" for room in state.rooms.values()}
-        named = {row.space_id for row in (*local.rooms.values(), *local.users.values())}
+        named = {row.space_id for row in local.rooms.values()}
+        named |= {row.space_id for row in local.users.values()}
         named |= {link.target for room in state.rooms.values() for link in room.parents}
         named |= {room.replacement or "" for room in state.rooms.values()}
         self.words |= {name: names.text(name) for name in users | named if name}

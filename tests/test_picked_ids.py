@@ -76,7 +76,8 @@ async def test_that_room_is_first_given_another_one(model: ReviewModel, bench: B
     assert bench.row(A1)["chat_id"] == "C5"
     await model.session.reload()
     item = model.item("!a8")
-    assert item and item.chat_id == "C1" and not item.needs_human
+    # An older room has a higher id now, so that the name alone is no proof any more.
+    assert item and item.chat_id == "C1" and item.needs_human
     model.decide("!a8", "approve")
     await model.start_apply()
     assert bench.row(A8)["chat_id"] == "C1" and bench.row(C1)["surface_ref"] == "!a8"

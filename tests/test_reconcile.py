@@ -302,7 +302,8 @@ class TestErrors:
             await full(bench, client)
         report = await full(bench, client, allow_empty=True)
         assert report["orphaned_rows"] == sorted(small_rows())
-        assert news(report).keys() == {"orphaned_rows"}
+        assert news(report).keys() == {"orphaned_rows", "notes"}
+        assert [note["code"] for note in report["notes"]] == ["no_room_joined"]
 
     async def test_an_empty_list_of_rooms_without_rows_is_simply_empty(
         self, bench: Bench, client: nio.AsyncClient
@@ -686,17 +687,17 @@ class TestSingleRoom:
             "unreadable_row",
         ]
 
-    async def test_a_strangers_room_is_skipped_and_no_row_of_the_user_written(
+    async def test_a_strangers_room_is_no_chat_whatever_a_row_says_and_no_row_of_the_user_written(
         self, bench: Bench, client: nio.AsyncClient
     ) -> None:
         bench.world.chat("!trap", "!alice", "Чат 2", creator="@eve:hs", owner=ALICE, link="parent")
         bench.fill({room_key("!trap"): {**small_rows()[A1], "chat_id": "C9"}})
         before = bench.bytes()
         report = await single(bench, client, "!trap", ALICE)
-        assert report["skipped_rooms"] == [{"room_id": "!trap", "reason": "not_created_by_bot"}]
-        assert [(note["code"], note["key"]) for note in report["notes"]] == [
-            ("row_of_no_chat", room_key("!trap"))
-        ]
+        assert report["skipped_rooms"] == []
+        (conflict,) = report["conflicts"]
+        assert (conflict["code"], conflict["room_id"]) == ("not_a_chat", "!trap")
+        assert conflict["key"] == room_key("!trap") and "@eve:hs" in conflict["detail"]
         assert bench.bytes() == before
 
     async def test_a_space_is_skipped(self, bench: Bench, client: nio.AsyncClient) -> None:

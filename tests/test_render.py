@@ -95,7 +95,7 @@ def test_in_sync_is_said_and_0_returned_only_where_nothing_at_all_is_the_matter(
 ) -> None:
     plan = scenario.plan()
     last = shown(render_check(plan), "160", monkeypatch).splitlines()[-1]
-    troubled = bool(plan.units or plan.loose)
+    troubled = not plan.in_sync
     assert last.startswith("In sync") is not troubled
     assert exit_code(plan, strict=False) == (2 if troubled else 0)
     assert last != ""  # it says what to do

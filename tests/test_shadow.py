@@ -366,7 +366,7 @@ async def test_poisoned_rows_fail_as_on_the_real_store_and_can_be_overwritten(
 
 async def test_junk_is_refused_like_on_the_real_store_or_shown(store: SQLiteStore) -> None:
     async def junk(client: Any, store: Any, chat_mgr: Any) -> None:
-        for key, value in (("a", {"x": object()}), ("\ud800", {}), ("b", {"\ud800": 1})):
+        for key, value in (("a", {"x": object()}), ("\ud800", {})):
             with pytest.raises(StoreError):
                 await store.set(key, value)
         await store.set(room_key("!a2"), ["no", "object"])

@@ -201,7 +201,7 @@ def _read_slowly(state: LocalState, key: str, raw: Raw) -> None:
     """A row that msgspec refuses: by Python's decoder, or else why it can't be read."""
     family = family_of(key)
     try:
-        fields, wanted = decode_object(raw), _ROW_TYPES[family]
+        fields, wanted = decode_object(raw), _ROW_TYPES.get(family, UserRow)
         row = msgspec.convert(
             {f: fields[f] for f in fields.keys() & wanted.__struct_fields__}, wanted
         )
