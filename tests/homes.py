@@ -13,6 +13,7 @@ from typing import Any
 import nio
 import pytest
 
+import toolkit.cli
 from tests.clients import nio_client
 from toolkit.chat import ChatManager
 from toolkit.convention import Convention
@@ -31,6 +32,7 @@ WRITTEN = (
     "repaired_chat_rows",
 )
 Rows = dict[str, dict[str, Any]]
+Report = dict[str, list[Any]]
 
 
 @dataclass
@@ -96,6 +98,11 @@ class Home:
             rows[room_key(room)] = self.room_row(name, number)
             rows[chat_key(user, id_)] = new_chat_row(user, id_, "matrix", room, f"Чат {number}")
         return rows
+
+    def powers(self, name: str, version: str, bot: int = 100) -> dict[str, Any]:
+        """Power 100 for a user; creators have more in version 12, and may not be named there."""
+        users = {self.user(name): 100} | ({} if version == "12" else {self.bot.user_id: bot})
+        return {"users": users, "events": {"m.room.tombstone": 100}}
 
     def labels(self, room_ids: Any) -> set[str]:
         by_id = {room: label for label, room in self.rooms.items()}
@@ -196,9 +203,46 @@ def read_database(path: Path) -> dict[str, str]:
         return dict(database.execute("SELECT key, value FROM kv"))
 
 
-async def run(
-    seen: Measured, path: Path, convention: Convention | None = None
-) -> dict[str, list[Any]]:
+def rows_in(path: Path) -> Rows:
+    return {key: json.loads(value) for key, value in read_database(path).items()}
+
+
+async def run(seen: Measured, path: Path, convention: Convention | None = None) -> Report:
     async with SQLiteStore(path) as store:
         manager = ChatManager(store)
         return await reconcile_matrix_state(seen.client, store, manager, convention=convention)
+
+
+async def reconcile(
+    home: Home, path: Path, start: Start = never_synced, convention: Convention | None = None
+) -> Report:
+    """One start of the bot, from which nothing but reads came."""
+    async with measured(home.bot, start, next(iter(home.rooms.values()))) as seen:
+        report = await run(seen, path, convention)
+        assert seen.paths
+    return report
+
+
+def wrote_nothing(report: Report) -> bool:
+    return not any(report[key] for key in WRITTEN)
+
+
+def conflicts(report: Report) -> set[tuple[str, str]]:
+    """(room or key, code) of every conflict."""
+    return {(c.get("room_id") or c["key"], c["code"]) for c in report["conflicts"]}
+
+
+def check(
+    home: Home,
+    path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    *options: str,
+) -> tuple[int, Any]:
+    """Exit code and plan of `matrix-drift check --json`."""
+    monkeypatch.chdir(path.parent)
+    monkeypatch.setenv("MATRIX_HOMESERVER", home.bot.url)
+    monkeypatch.setenv("MATRIX_ACCESS_TOKEN", home.bot.account.access_token)
+    capsys.readouterr()
+    code = toolkit.cli.run(["check", "--json", "--database", str(path), *options])
+    return code, json.loads(capsys.readouterr().out)
