@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import json
 import sqlite3
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
-from contextlib import asynccontextmanager, closing
-from dataclasses import dataclass, field
+from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -14,93 +13,35 @@ import nio
 import pytest
 
 from tests.clients import nio_client
+from tests.homes import (
+    STARTS,
+    WRITTEN,
+    Home,
+    Rows,
+    Start,
+    event_ids,
+    measured,
+    never_synced,
+    read_database,
+    run,
+    settle,
+    sync,
+    synced,
+    write_database,
+)
 from toolkit import matrix
 from toolkit.chat import ChatManager
 from toolkit.convention import Convention
 from toolkit.model import Plan, Reason, RemoteState, Status
 from toolkit.plan import plan_repairs
-from toolkit.reconcile import reconcile_matrix_state, reconcile_single_room
+from toolkit.reconcile import reconcile_single_room
 from toolkit.records import FAMILIES, chat_key, load_records, new_chat_row, room_key, user_key
 from toolkit.remote import load_remote, load_unsettled
 from toolkit.store import SQLiteStore
-from toolkit.testing import ApiUser, RecordingProxy, Synapse
+from toolkit.testing import ApiUser, Synapse
 from toolkit.testing.demo import DemoWorld
 
 PLAIN = Convention()
-API = "/_matrix/client/v3"
-WRITTEN = (
-    "restored_user_meta",
-    "repaired_user_meta",
-    "restored_room_meta",
-    "repaired_room_meta",
-    "restored_chat_rows",
-    "repaired_chat_rows",
-)
-Rows = dict[str, dict[str, Any]]
-
-
-@dataclass
-class Home:
-    """A bot on the shared Synapse, with users of its own and rooms by label."""
-
-    hs: Synapse
-    bot: ApiUser
-    people: Mapping[str, ApiUser]
-    rooms: dict[str, str] = field(default_factory=dict)
-
-    @property
-    def via(self) -> dict[str, Any]:
-        return {"via": [self.hs.server_name]}
-
-    def user(self, name: str) -> str:
-        return self.people[name].user_id
-
-    def space(self, name: str, version: str = "12", join: bool = True) -> str:
-        made = self.bot.create_room(
-            name=f"Чаты {name}",
-            room_version=version,
-            creation_content={"type": "m.space"},
-            invite=[self.user(name)],
-        )
-        if join:
-            self.people[name].join(made)
-        self.rooms[f"{name}/space"] = made
-        return made
-
-    def chat(self, name: str, number: int, version: str = "12", **more: Any) -> str:
-        space = self.rooms[f"{name}/space"]
-        parent = {"type": "m.space.parent", "state_key": space, "content": self.via}
-        made = self.bot.create_room(
-            name=f"Чат {number}",
-            room_version=version,
-            invite=[self.user(name)],
-            initial_state=[parent],
-            **more,
-        )
-        self.bot.put_state(space, "m.space.child", self.via, made)
-        self.rooms[f"{name}/{number}"] = made
-        return made
-
-    def labels(self, room_ids: Any) -> set[str]:
-        by_id = {room: label for label, room in self.rooms.items()}
-        by_id |= {person.user_id: name for name, person in self.people.items()}
-        return {by_id[room_id] for room_id in room_ids}
-
-
-def event_ids(bot: ApiUser, rooms: Mapping[str, str]) -> dict[str, list[str]]:
-    """The whole state of every room that the bot ever made or met."""
-    return {
-        label: sorted(event["event_id"] for event in bot.state(room))
-        for label, room in rooms.items()
-    }
-
-
-def settle(hs: Synapse, bot: str, *names: str) -> Home:
-    return Home(
-        hs,
-        ApiUser(hs.url, hs.register(bot)),
-        {name: ApiUser(hs.url, hs.register(name)) for name in names},
-    )
 
 
 @pytest.fixture(scope="module")
@@ -162,19 +103,9 @@ def surviving_rows(home: Home) -> Rows:
     placeholder = f"unregistered:{met}"
     return {
         "bot:settings": {"greeting": "Привет!"},
-        room_key(home.rooms["anna/4"]): room_row(home, "anna", 4),
+        room_key(home.rooms["anna/4"]): home.room_row("anna", 4),
         user_key(cleo): {"space_id": home.rooms["cleo/space"], "next_chat_index": 2},
         chat_key(anna, placeholder): new_chat_row(anna, placeholder, "matrix", met, placeholder),
-    }
-
-
-def room_row(home: Home, name: str, number: int) -> dict[str, Any]:
-    return {
-        "room_type": "chat",
-        "chat_id": f"C{number}",
-        "display_name": f"Чат {number}",
-        "matrix_user_id": home.user(name),
-        "space_id": home.rooms[f"{name}/space"],
     }
 
 
@@ -182,15 +113,7 @@ def right_rows(home: Home) -> Rows:
     """What the rows must be in the end."""
     rows: Rows = {}
     for name, numbers in {"anna": (1, 2, 3, 4), "ben": (1, 2), "cleo": (1,), "dora": (1,)}.items():
-        user = home.user(name)
-        counter = {"space_id": home.rooms[f"{name}/space"], "next_chat_index": len(numbers) + 1}
-        rows[user_key(user)] = counter
-        for number in numbers:
-            room, title = home.rooms[f"{name}/{number}"], f"Чат {number}"
-            rows[room_key(room)] = room_row(home, name, number)
-            rows[chat_key(user, f"C{number}")] = new_chat_row(
-                user, f"C{number}", "matrix", room, title
-            )
+        rows |= home.rows(name, *numbers)
     return surviving_rows(home) | rows
 
 
@@ -206,93 +129,9 @@ SKIPPED = {
 }
 
 
-# -- clients --------------------------------------------------------------------------------------
-
-
-@dataclass
-class Measured:
-    """A client behind the proxy, and what it asked since it was ready."""
-
-    client: nio.AsyncClient
-    proxy: RecordingProxy
-
-    @property
-    def paths(self) -> list[str]:
-        """Only reads, with nothing in the query (no `since`, no filter, no presence) or the body."""
-        for request in self.proxy.requests:
-            assert (request.method, request.query, request.body) == ("GET", {}, b"")
-            assert request.headers["Authorization"] == "Bearer ***"
-        paths = [request.path.removeprefix(API) for request in self.proxy.requests]
-        assert all(
-            path in ("/joined_rooms", "/account/whoami") or path.endswith("/state")
-            for path in paths
-        )
-        return paths
-
-
-async def never_synced(client: nio.AsyncClient, bot: ApiUser, room: str) -> None:
-    assert not client.rooms
-
-
-async def synced(client: nio.AsyncClient, bot: ApiUser, room: str) -> None:
-    await _sync(client, full_state=True)
-    assert room in client.rooms
-
-
-async def restarted(client: nio.AsyncClient, bot: ApiUser, room: str) -> None:
-    """From a stored token, after one message: `client.rooms` holds one thin room."""
-    await _sync(client)
-    token = client.next_batch
-    client.rooms.clear()
-    bot.send_text(room, "Привет")
-    client.next_batch = ""
-    await _sync(client, since=token)
-    assert list(client.rooms) == [room] and client.rooms[room].room_type is None
-
-
-async def _sync(client: nio.AsyncClient, **options: Any) -> None:
-    answer = await client.sync(timeout=0, set_presence="offline", **options)
-    assert isinstance(answer, nio.SyncResponse)
-
-
-Start = Callable[[nio.AsyncClient, ApiUser, str], Awaitable[None]]
-STARTS = pytest.mark.parametrize("start", [never_synced, synced, restarted])
-
-
-@asynccontextmanager
-async def measured(bot: ApiUser, start: Start, room: str) -> AsyncIterator[Measured]:
-    async with (
-        RecordingProxy(bot.url) as proxy,
-        nio_client(
-            proxy.url, bot.user_id, bot.account.access_token, bot.account.device_id
-        ) as client,
-    ):
-        await start(client, bot, room)
-        proxy.requests.clear()
-        yield Measured(client, proxy)
-
-
-def write_database(path: Path, rows: Rows) -> Path:
-    with closing(sqlite3.connect(path)) as database, database:
-        database.execute("CREATE TABLE kv (key TEXT PRIMARY KEY, value TEXT)")
-        values = [(key, json.dumps(row, ensure_ascii=False)) for key, row in rows.items()]
-        database.executemany("INSERT INTO kv VALUES (?, ?)", values)
-    return path
-
-
-def read_database(path: Path) -> dict[str, str]:
-    with closing(sqlite3.connect(path)) as database:
-        return dict(database.execute("SELECT key, value FROM kv"))
-
-
 def plan_of(path: Path) -> Callable[[RemoteState], Plan]:
     rows = [row for row in read_database(path).items() if row[0].startswith(FAMILIES)]
     return lambda remote: plan_repairs(remote, load_records(rows), PLAIN)
-
-
-async def run(seen: Measured, path: Path) -> dict[str, list[Any]]:
-    async with SQLiteStore(path) as store:
-        return await reconcile_matrix_state(seen.client, store, ChatManager(store))
 
 
 # -- reading --------------------------------------------------------------------------------------
@@ -373,12 +212,12 @@ async def test_rooms_that_linger_in_memory_are_not_joined(synapse: Synapse, tmp_
         home.bot.put_state(home.chat("flora", number, "10"), "m.room.power_levels", powers)
     left, kicked = home.rooms["flora/2"], home.rooms["flora/3"]
     home.people["flora"].join(kicked)
-    rows = {room_key(home.rooms[f"flora/{n}"]): room_row(home, "flora", n) for n in (1, 2, 3)}
+    rows = {room_key(home.rooms[f"flora/{n}"]): home.room_row("flora", n) for n in (1, 2, 3)}
     path = write_database(tmp_path / "bot.db", rows)
     async with measured(home.bot, synced, left) as seen:
         home.bot.leave(left)
         home.people["flora"].kick(kicked, home.bot.user_id)
-        await _sync(seen.client)
+        await sync(seen.client)
         assert {left, kicked} <= seen.client.rooms.keys()
         state = await seen.client.room_get_state(kicked)
         assert isinstance(state, nio.RoomGetStateResponse)  # as of leaving

@@ -235,6 +235,10 @@ class ApiUser:
         """Join a room."""
         self._post(f"/join/{_q(room)}", {})
 
+    def knock(self, room: str) -> None:
+        """Ask to be let into a room whose join rule is `knock`."""
+        self._post(f"/knock/{_q(room)}", {})
+
     def leave(self, room: str) -> None:
         """Leave a room, or decline an invite."""
         self._post(f"{_room(room)}/leave", {})
