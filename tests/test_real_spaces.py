@@ -287,16 +287,10 @@ def moved_rows(home: Home) -> Rows:
 
 
 BY_OLD = {"mia/1", "mia/2", "nils/1", "nils/2"}
-BY_MEMORY = pytest.param(
-    synced,
-    marks=pytest.mark.xfail(
-        reason="a client's memory doesn't know who made a room, and its rooms are believed (domain.md 5)"
-    ),
-)
-STARTS_BUT_BY_MEMORY = pytest.mark.parametrize("start", [never_synced, restarted, BY_MEMORY])
 
 
-@STARTS_BUT_BY_MEMORY
+# Memory doesn't know who made a room, and rows that are right are believed by it (domain.md 5).
+@pytest.mark.parametrize("start", [never_synced, restarted])
 async def test_chats_that_another_account_made_are_no_chats_and_say_whose_they_are(
     moved: Home, tmp_path: Path, start: Start
 ) -> None:
@@ -314,7 +308,7 @@ async def test_chats_that_another_account_made_are_no_chats_and_say_whose_they_a
     assert all("former_accounts" in detail for detail in told.values())
 
 
-@STARTS_BUT_BY_MEMORY
+@STARTS
 async def test_a_single_room_in_a_space_that_another_account_made_is_no_chat(
     moved: Home, tmp_path: Path, start: Start
 ) -> None:
@@ -329,7 +323,7 @@ async def test_a_single_room_in_a_space_that_another_account_made_is_no_chat(
     assert conflicts(report) == {(room, "not_a_chat")}
 
 
-@STARTS_BUT_BY_MEMORY
+@STARTS
 async def test_a_room_row_that_a_moved_bot_lost_does_not_pass_without_a_conflict(
     moved: Home, tmp_path: Path, start: Start
 ) -> None:

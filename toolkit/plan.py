@@ -273,7 +273,7 @@ class _Planner:
         for room_id in self.groups.called:
             room, reason = self.remote.rooms[room_id], self.identity.reasons[room_id]
             cause = why_no_chat(room, reason, self.remote, self.identity, self.local)
-            block = Block(Code.NOT_A_CHAT, cause, remote=reason.value)
+            block = Block(Code.NOT_A_CHAT, cause, remote=reason)
             self._stop(room_id, block, ids(self.identity.versions(room_id)))
 
     def _stop(self, room_id: str, block: Block, room_ids: tuple[str, ...]) -> None:

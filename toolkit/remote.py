@@ -22,6 +22,7 @@ from toolkit.progress import Progress, watcher
 from toolkit.readonly import is_nio, read_only
 from toolkit.state import UnreadableState, decode_room
 
+_STRANGE = Reason.NOT_CREATED_BY_BOT
 PlanOf = Callable[[RemoteState], Plan]
 
 
@@ -230,7 +231,15 @@ def _to_prove(remote: RemoteState, plan_of: PlanOf, only: str | None) -> set[str
     said = _said_about(remote, plan)
     if only is not None:
         said = (said & _reach(remote, plan, {only})) | {only}  # memory proves nothing about it
+    # Memory doesn't know who made a Space either: whoever made one of its rooms may have made it.
+    doubted = {only or "", *(s.room_id for s in plan.skipped if s.reason is _STRANGE)} & said
+    doubted |= {u.id for u in plan.units if any(f.remote is _STRANGE for f in u.findings)} & said
+    said |= {r for r, room in remote.rooms.items() if room.is_space and _lists(room, doubted)}
     return _unproven(remote, said) or _unproven(remote, _rests_on(remote, plan, said))
+
+
+def _lists(space: RoomState, rooms: set[str]) -> bool:
+    return any(link.target in rooms for link in space.children)
 
 
 def _unproven(remote: RemoteState, room_ids: set[str]) -> set[str]:
@@ -295,7 +304,7 @@ def _reach(remote: RemoteState, plan: Plan, start: set[str]) -> set[str]:
 
 def _neighbours(remote: RemoteState, plan: Plan) -> dict[str, set[str]]:
     """What touches what. A stranger's room, once proven one, touches nothing: its links count nowhere."""
-    strange = {s.room_id for s in plan.skipped if s.reason is Reason.NOT_CREATED_BY_BOT}
+    strange = {s.room_id for s in plan.skipped if s.reason is _STRANGE}
     near: dict[str, set[str]] = {}
 
     def connect(one: str, other: str) -> None:
