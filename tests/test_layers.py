@@ -39,6 +39,8 @@ LAYERS = (
         "store",
         "transaction",
         "database",
+        "admission",
+        "foreign_table",
         "table",
         "backup",
         "chat",
