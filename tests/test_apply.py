@@ -1133,6 +1133,20 @@ class TestPlainStore:
         assert states(result) == {"!a1": "failed", "!b1": "applied"}
         assert result.outcomes["!a1"].detail == "the bot's store raised OSError"
 
+    @pytest.mark.parametrize("before", [None, {**small_rows()[A1], "display_name": "old"}])
+    async def test_a_row_that_the_store_does_not_take_fails_its_unit(
+        self, bench: Bench, before: Any
+    ) -> None:
+        class Ignoring(InMemoryStore):
+            async def set(self, key: str, value: Mapping[str, Any]) -> None:
+                if key != A1:
+                    await super().set(key, value)
+
+        store = Ignoring(without(small_rows(), A1, CB) | ({A1: before} if before else {}))
+        result = await bench.run(store)
+        assert states(result) == {"!a1": "failed", "!b1": "applied"}
+        assert result.outcomes["!a1"].detail == f"the bot's store did not take the row {A1}"
+
     async def test_a_manager_is_called_and_its_row_read_back(self, bench: Bench) -> None:
         rows = without(small_rows(), A1, C1, B1)
 
