@@ -28,7 +28,7 @@ LAYERS = (
         "summary",
         "surprise",
     },
-    {"apply", "plain", "managers", "guard", "job", "journal", "anonymise", "pseudonyms"},
+    {"apply", "taken", "plain", "managers", "guard", "job", "journal", "anonymise", "pseudonyms"},
     {
         "lock",
         "matrix",
@@ -39,6 +39,8 @@ LAYERS = (
         "store",
         "transaction",
         "database",
+        "admission",
+        "foreign_table",
         "table",
         "backup",
         "chat",

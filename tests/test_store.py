@@ -22,6 +22,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from toolkit import ChatManager
 from toolkit import database as database_module
 from toolkit import store as store_module
 from toolkit.errors import StoreError
@@ -279,12 +280,6 @@ async def test_missing_columns_are_an_error_that_names_those_there_are(path: Pat
     assert "has no column 'json', it has 'key', 'value'" in message
 
 
-async def test_a_key_that_is_not_unique_is_an_error_for_writing(tmp_path: Path) -> None:
-    with raw(tmp_path / "bot.db") as connection:
-        connection.execute("CREATE TABLE kv (key TEXT, value TEXT)")
-    assert "PRIMARY KEY, or UNIQUE" in await open_error(tmp_path / "bot.db")
-
-
 async def test_text_that_is_not_utf8_throughout_is_an_error(tmp_path: Path) -> None:
     with raw(tmp_path / "bot.db") as connection:
         connection.execute("PRAGMA encoding = 'UTF-16'")
@@ -330,6 +325,21 @@ async def test_a_damaged_database_is_an_error(path: Path) -> None:
         connection.execute("COMMIT")
     data = bytearray(path.read_bytes())
     data[8192:] = b"\xa5" * (len(data) - 8192)
+    path.write_bytes(data)
+    with pytest.raises(StoreError, match=r"Can't open the database .* damaged"):
+        async with SQLiteStore(path, read_only=True):
+            pass
+
+
+async def test_a_database_that_is_damaged_further_on_is_an_error(path: Path) -> None:
+    with raw(path) as connection:
+        rows = [(f"chat:{n:04}", "{}") for n in range(9000)]
+        connection.execute("BEGIN")
+        connection.executemany("INSERT INTO kv VALUES (?, ?)", rows)
+        connection.execute("COMMIT")
+    data = bytearray(path.read_bytes())
+    middle = len(data) // 8192 * 4096
+    data[middle : middle + 8192] = b"\xa5" * 8192
     path.write_bytes(data)
     async with SQLiteStore(path, read_only=True) as store:
         with pytest.raises(StoreError, match=r"Can't read the database .* damaged"):
@@ -459,6 +469,139 @@ async def test_the_journal_mode_of_the_bot_stays(path: Path, mode: str) -> None:
         assert connection.execute("PRAGMA journal_mode").fetchone() == (mode,)
 
 
+# Setting rows: one that is there is updated, a new one is like its neighbours.
+
+REQUIRED = "CREATE TABLE kv (key TEXT PRIMARY KEY, value TEXT, at NOT NULL, CHECK (at > 0))"
+
+
+async def test_a_row_that_is_there_is_set_also_where_other_columns_are_required(
+    tmp_path: Path,
+) -> None:
+    path = tmp_path / "bot.db"
+    with raw(path) as connection:
+        connection.execute(REQUIRED)
+        connection.execute("INSERT INTO kv VALUES ('chat:a', '{\"n\":1}', 7), ('chat:b', NULL, 8)")
+    async with SQLiteStore(path) as store:
+        for key in ("chat:a", "chat:b"):
+            await store.set(key, {"n": 2})
+            assert await store.get(key) == {"n": 2}
+        with pytest.raises(StoreError, match=r"NOT NULL constraint failed: kv\.at"):
+            await store.set("chat:c", {"n": 3})
+        assert await store.keys("") == ["chat:a", "chat:b"]
+    with raw(path) as connection:
+        assert connection.execute("SELECT at FROM kv ORDER BY key").fetchall() == [(7,), (8,)]
+
+
+async def test_a_row_that_another_program_inserts_between_is_set_all_the_same(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """We found no row, then it came, and an insert of ours would need the other column."""
+    path = tmp_path / "bot.db"
+    with raw(path) as connection:
+        connection.execute(REQUIRED)
+    run_many = database_module.Database.run_many
+
+    async def meanwhile(database: Any, sql: str, parameters: Any) -> int:
+        if sql.startswith("INSERT"):
+            put(path, "chat:a", "{}", "INSERT INTO kv VALUES (?, ?, 7)")
+        return await run_many(database, sql, parameters)
+
+    async with SQLiteStore(path) as store:
+        monkeypatch.setattr(database_module.Database, "run_many", meanwhile)
+        await store.set("chat:a", {"n": 2})
+        assert await store.get("chat:a") == {"n": 2}
+
+
+async def test_many_that_set_the_same_new_row_at_once_all_succeed(path: Path) -> None:
+    async with AsyncExitStack() as stack:
+        stores = [await stack.enter_async_context(SQLiteStore(path)) for _ in range(4)]
+        for turn in range(5):
+            key = f"chat:new{turn}"
+            work = [store.set(key, {"n": n}) for n, store in enumerate(stores * 3)]
+            await asyncio.gather(*work)
+            assert await stores[0].get(key) in [{"n": n} for n in range(12)]
+    assert len(stored(path)) == 8
+
+
+KINDS: list[tuple[dict[str, Raw], str, str]] = [
+    ({"chat:a": b"{}", "chat:b": b"{}"}, "chat:new", "blob"),
+    ({"chat:a": "{}", "chat:b": "{}"}, "chat:new", "text"),
+    ({"chat:a": b"{}", "chat:b": "{}", "chat:c": b"{}"}, "chat:new", "text"),
+    ({"chat:a": b"{}", "chat:b": NULL}, "chat:new", "blob"),
+    ({"chat:a": NULL}, "chat:new", "text"),
+    ({"chat:a": b"{}", "matrix_room:a": "{}"}, "matrix_room:new", "text"),
+    ({"chat:a": "{}", "matrix_room:a": b"{}"}, "matrix_room:new", "blob"),
+    ({"matrix_room:a": b"{}", "matrix_user:a": b"{}"}, "chat:new", "blob"),
+    ({"matrix_room:a": b"{}", "matrix_user:a": "{}"}, "chat:new", "text"),
+    ({"chat:a": b"{}", "audit:a": b"{}"}, "audit:new", "blob"),
+    ({"chat:a": b"{}", "audit:a": "{}"}, "audit:new", "text"),
+    ({}, "chat:new", "text"),
+    # Rows that are there.
+    ({"chat:a": b"{}", "chat:b": "{}"}, "chat:a", "blob"),
+    ({"chat:a": b"{}", "chat:b": "{}"}, "chat:b", "text"),
+    ({"chat:a": "{}", "chat:b": b"{}"}, "chat:a", "text"),
+    ({"chat:a": NULL, "chat:b": b"{}"}, "chat:a", "blob"),
+    ({"chat:a": 7, "chat:b": "{}"}, "chat:a", "text"),
+]
+
+
+@pytest.mark.parametrize("affinity", ["TEXT", "BLOB", "", "JSON"])
+@pytest.mark.parametrize(("rows", "key", "kind"), KINDS)
+async def test_a_row_is_stored_as_it_was_and_a_new_one_as_others_of_its_family(
+    tmp_path: Path, rows: dict[str, Raw], key: str, kind: str, affinity: str
+) -> None:
+    path = tmp_path / "bot.db"
+    with raw(path) as connection:
+        connection.execute(f"CREATE TABLE kv (key TEXT PRIMARY KEY, value {affinity})")
+    for each, value in rows.items():
+        put(path, each, value)
+    async with SQLiteStore(path) as store:
+        await store.set(key, {"n": "ё"})
+        assert await store.get(key) == {"n": "ё"}
+    with raw(path) as connection:
+        sql = "SELECT typeof(value), CAST(value AS BLOB) FROM kv WHERE key = ?"
+        assert connection.execute(sql, (key,)).fetchall() == [(kind, '{"n":"ё"}'.encode())]
+
+
+async def test_a_chat_that_is_started_is_stored_as_the_others_are(tmp_path: Path) -> None:
+    path = tmp_path / "bot.db"
+    with raw(path) as connection:
+        connection.execute("CREATE TABLE kv (key TEXT PRIMARY KEY, value BLOB)")
+    put(path, "chat:@a:hs:C1", b'{"surface_ref":"!1"}')
+    async with SQLiteStore(path) as store:
+        await ChatManager(store).get_or_create("@a:hs", "C2", "matrix", "!2")
+    assert [type(value) for _, value in stored(path)] == [bytes, bytes]
+
+
+@pytest.mark.parametrize("when", ["INSERT", "UPDATE"])
+async def test_to_set_a_row_that_a_trigger_ignores_is_an_error(path: Path, when: str) -> None:
+    with raw(path) as connection:
+        connection.execute(f"CREATE TRIGGER no BEFORE {when} ON kv BEGIN SELECT RAISE(IGNORE); END")
+    before = stored(path)
+    async with SQLiteStore(path) as store:
+        with pytest.raises(StoreError, match="a trigger or constraint of the table ignored it"):
+            await store.set("chat:new" if when == "INSERT" else "chat:a", {"secret": 2})
+    assert stored(path) == before
+
+
+async def test_another_row_is_never_deleted_to_make_room(tmp_path: Path) -> None:
+    """The table's own way with a second row of the same name is to replace the first."""
+    path = tmp_path / "bot.db"
+    with raw(path) as connection:
+        connection.execute(
+            "CREATE TABLE kv (key TEXT PRIMARY KEY, value TEXT,"
+            " slug TEXT DEFAULT '' UNIQUE ON CONFLICT REPLACE)"
+        )
+    put(path, "chat:a", "{}", "INSERT INTO kv (key, value) VALUES (?, ?)")
+    async with SQLiteStore(path) as store:
+        with pytest.raises(StoreError, match=r"UNIQUE constraint failed: kv\.slug"):
+            await store.set("chat:b", {})
+        with pytest.raises(StoreError, match=r"UNIQUE constraint failed: kv\.slug"):
+            async with store.transaction() as transaction:
+                await transaction.write([RowChange("chat:b", None, "{}")])
+        assert await store.load_rows() == [("chat:a", "{}")]
+
+
 # Poisoned rows.
 
 POISON: list[tuple[str, Raw, str]] = [
@@ -574,7 +717,7 @@ async def test_a_key_that_no_row_can_have_is_an_error(store: SQLiteStore) -> Non
 async def test_only_the_three_families_are_loaded(store: SQLiteStore, path: Path) -> None:
     for key in ("MATRIX_ROOM:x", "matrixXroom:x", "matrix_room;", "chat", "chat;", "settings"):
         put(path, key, "{}")
-    put(path, b"chat:blob", "{}")
+    put(path, b"settings", "{}")
     assert [key for key, _ in await store.load_rows()] == [
         "chat:a",
         "matrix_room:a",

@@ -6,7 +6,6 @@ write. A cancelled run keeps the units that are finished, a crash keeps none.
 """
 
 import asyncio
-import sqlite3
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -32,6 +31,7 @@ from toolkit.plain import write_plainly
 from toolkit.records import Raw
 from toolkit.store import Store, TransactionalStore, transactional
 from toolkit.table import RowChange
+from toolkit.taken import NotTaken, concerns_all, holds, why_not_taken
 from toolkit.transaction import Transaction
 
 TOGETHER = 256  # units in one savepoint: each crosses into SQLite's thread a few times
@@ -51,8 +51,16 @@ async def apply_changes(job: Job, store: Store, chat_mgr: Any) -> Result:
     return await write_plainly(job, store, chat_mgr)
 
 
-class _Moved(Exception):
-    """A row is not what the plan was made from; the savepoint rolls back."""
+class _LeftWrong(Exception):
+    """A manager made another row than it was asked for; the savepoint rolls back."""
+
+
+class _GivenUp(Exception):
+    """SQLite has rolled back the whole transaction because of one of the units, in its words."""
+
+
+class _Rehearsed(Exception):
+    """Nothing was wrong, and nothing of it is to stay."""
 
 
 class _Writer:
@@ -69,7 +77,8 @@ class _Writer:
         self.journal = Journal(store.path)
         self.outcomes: dict[str, Outcome] = {}
         self.made: dict[str, str] = {}  # chat row that a manager made -> its unit
-        self.texts: dict[str, Raw] = {}  # and how it wrote it
+        self.texts: dict[str, Raw] = {}  # rows that are otherwise than we would have written them
+        self.triggers = False
         self.foreign = chat_mgr is not None and not works_on(chat_mgr, store)
         self.alone = chat_mgr is None or (not self.foreign and standard_chat_manager(chat_mgr))
 
@@ -149,22 +158,60 @@ class _Writer:
     # -- the transaction --------------------------------------------------------------------------
 
     async def _transact(self, run: Run) -> asyncio.CancelledError | None:
-        """Everything in one transaction; what was finished when a cancellation came is kept."""
+        """Everything in one transaction; what was finished when a cancellation came is kept.
+
+        A unit for which SQLite gives up all of it is found, and left out the second time.
+        """
+        try:
+            return await self._write_in_one(run)
+        except _GivenUp:
+            await self._rehearse()
+        try:
+            return await self._write_in_one(run)
+        except _GivenUp as error:
+            raise StoreError(f"SQLite gave up the run, and nothing is written. {error}") from error
+
+    async def _write_in_one(self, run: Run) -> asyncio.CancelledError | None:
         cancelled: asyncio.CancelledError | None = None
-        ended = False
+        ended, state = False, self._state()
         try:
             async with waiting_until(self.job.until), self.store.transaction() as transaction:
+                self.triggers = await transaction.has_triggers()
                 cancelled = await self._write_all(transaction)
-                if cancelled or self.made:
+                if cancelled or self.made or self.triggers:
                     self._take_stock(dict(await transaction.load_rows()))
                 if self.texts:
                     self.journal.begin(self._with_texts(run))  # should we die before `finish`
                 ended = True
+        except _GivenUp:
+            self.outcomes, self.made, self.texts = state
+            raise
         except asyncio.CancelledError as error:
             if not ended:
                 raise
             cancelled = error  # a cancelled commit is finished all the same
         return cancelled
+
+    def _state(self) -> tuple[dict[str, Outcome], dict[str, str], dict[str, Raw]]:
+        return dict(self.outcomes), dict(self.made), dict(self.texts)
+
+    async def _rehearse(self) -> None:
+        """Write each unit by itself and take it back, to find those for which SQLite gives up."""
+        for unit in await self._ready(self.store):
+            if self.job.late:
+                return
+            failed, state = "", self._state()
+            try:
+                async with waiting_until(self.job.until), self.store.transaction() as transaction:
+                    await self._write_units([unit], transaction)
+                    raise _Rehearsed
+            except _Rehearsed:
+                pass
+            except _GivenUp as error:
+                failed = str(error)
+            self.outcomes, self.made, self.texts = state
+            if failed:
+                self.outcomes[unit.id] = Outcome("failed", failed)
 
     async def _write_all(self, transaction: Transaction) -> asyncio.CancelledError | None:
         try:
@@ -185,24 +232,49 @@ class _Writer:
         """Write units in one savepoint; if one can't be, halve until it stands alone."""
         try:
             async with transaction.savepoint():
-                rows = [RowChange(w.key, w.before, w.after) for u in units for w in self._rows(u)]
-                if rows and not await transaction.write(rows):
-                    raise _Moved("a row was written meanwhile; look again")
+                await self._write_rows(units, transaction)
                 if not self.alone:
                     await self._take_managers_rows(units)
-        except (_Moved, ManagerFailed, StoreError) as error:
-            if isinstance(error, StoreError) and _concerns_all(error):
+                if self.triggers:
+                    await self._read_back(units, transaction)
+        except (_LeftWrong, NotTaken, ManagerFailed, StoreError) as error:
+            if isinstance(error, StoreError) and concerns_all(error):
                 raise
-            await transaction.version()  # raises if SQLite gave up the whole transaction
+            if transaction.given_up:
+                raise _GivenUp(str(error)) from error
             if len(units) == 1:
-                state = "stale" if isinstance(error, _Moved) else "failed"
-                self.outcomes[units[0].id] = Outcome(state, str(error))
+                self.outcomes[units[0].id] = await _outcome(error, transaction)
                 return
             middle = len(units) // 2
             await self._write_units(units[:middle], transaction)
             await self._write_units(units[middle:], transaction)
         else:
             self.outcomes.update(dict.fromkeys((unit.id for unit in units), APPLIED))
+
+    async def _write_rows(self, units: Sequence[Unit], transaction: Transaction) -> None:
+        """All at once; those of a single unit one by one, so that we know which isn't taken."""
+        rows = [change for unit in units for change in self._changes(unit)]
+        if len(units) > 1:
+            if not await transaction.write(rows):
+                raise NotTaken
+            return
+        for row in rows:
+            if not await transaction.write([row]):
+                raise NotTaken(row)
+
+    async def _read_back(self, units: Sequence[Unit], transaction: Transaction) -> None:
+        """See what triggers made of the rows; fields that they add are theirs to add."""
+        rows = [change for unit in units for change in self._changes(unit)]
+        now = await transaction.rows_of([row.key for row in rows])
+        for row in rows:
+            stored = now.get(row.key)
+            if not holds(stored, row.after):
+                raise NotTaken(row, changed=True)
+            if stored != row.after:
+                self.texts[row.key] = stored
+
+    def _changes(self, unit: Unit) -> list[RowChange]:
+        return [RowChange(write.key, write.before, write.after) for write in self._rows(unit)]
 
     def _rows(self, unit: Unit) -> Sequence[RowWrite]:
         """What we write ourselves: all rows, save those that a manager makes."""
@@ -220,7 +292,7 @@ class _Writer:
                 await make_chat(self.chat_mgr, write, self.job.until)
             row = await self.store.get(write.key)
             if not row or row.get("surface_ref") != unit.id:
-                raise _Moved(LEFT_WRONG)
+                raise _LeftWrong(LEFT_WRONG)
             if missing := left_out(row, write):
                 await self.store.set(write.key, row | missing)
             self.made[write.key] = unit.id
@@ -228,13 +300,17 @@ class _Writer:
     # -- what the journal is told -----------------------------------------------------------------
 
     def _take_stock(self, rows: Mapping[str, Raw]) -> None:
-        """How managers wrote their rows, since undo compares byte by byte; and a unit is finished
-        too if the cancellation came between its last row and our knowing of it."""
-        self.texts = {key: rows[key] for key in self.made if key in rows}
+        """How managers and triggers left the rows, since undo compares byte by byte; and a unit is
+        finished too if the cancellation came between its last row and our knowing of it."""
+        self.texts |= {key: rows[key] for key in self.made if key in rows}
+        others: dict[str, Raw] = {}
         for unit in self.job.units:
             writes = [*self._rows(unit), *(w for w in (chat_insert(unit),) if w and not self.alone)]
             if all(rows.get(w.key) == self.texts.get(w.key, w.after) for w in writes):
                 self.outcomes.setdefault(unit.id, APPLIED)
+            if self.outcomes.get(unit.id) == APPLIED:
+                others |= {w.key: w.after for w in writes if rows.get(w.key, w.after) != w.after}
+        self.texts = {key: rows[key] for key in (*self.made, *others) if key in rows}
 
     def _with_texts(self, run: Run) -> Run:
         entries = tuple(
@@ -262,9 +338,12 @@ class _Writer:
         return msgspec.structs.replace(entry, outcome=outcome.state, detail=outcome.detail)
 
 
-def _concerns_all(error: StoreError) -> bool:
-    """A full disk or a read-only file: no other unit would fare better. A constraint is a row's own."""
-    return isinstance(error.__cause__, sqlite3.OperationalError)
+async def _outcome(error: Exception, transaction: Transaction) -> Outcome:
+    """Why a single unit wasn't written."""
+    if isinstance(error, NotTaken):
+        keys = [error.row.key] if error.row else []
+        return why_not_taken(error, await transaction.rows_of(keys))
+    return Outcome("stale" if isinstance(error, _LeftWrong) else "failed", str(error))
 
 
 _NOTHING_MOVED = compare_rows({}, {})

@@ -11,13 +11,14 @@ from collections.abc import AsyncIterator, Coroutine, Iterator, Sequence
 from contextvars import ContextVar
 from itertools import chain
 from pathlib import Path
-from typing import Any, TypeVar, cast
+from typing import Any, NoReturn, TypeVar, cast
 
 import aiosqlite
 
 from toolkit.errors import StoreError
+from toolkit.foreign_table import NAME_ANOTHER, REPEATED, refusal, why_no_objects, why_odd_key
 from toolkit.records import FAMILIES, NULL, Raw
-from toolkit.table import Table, decode, key_range
+from toolkit.table import Table, decode, encode, key_range, set_parameters
 
 T = TypeVar("T")
 
@@ -32,17 +33,20 @@ class Database:
         self.table = table
         self._connection = connection
         self._rollbacks = 0
+        self.is_view = False
 
     @property
     def in_transaction(self) -> bool:
         return self._connection.in_transaction
 
-    async def fetch(self, sql: str, parameters: tuple[Raw, ...] = ()) -> list[tuple[Any, ...]]:
+    async def fetch(
+        self, sql: str, parameters: tuple[Raw, ...] = (), doing: str = "read"
+    ) -> list[tuple[Any, ...]]:
         """All rows of one query, and so of one moment; what isn't UTF-8 comes as surrogate escapes.
 
         One such row makes the whole query fail. Then it is asked again, through a slower decoder.
         """
-        with explained(self.path, "read"):
+        with explained(self.path, doing):
             try:
                 return await self._fetch(sql, parameters)
             except sqlite3.OperationalError as error:
@@ -70,13 +74,48 @@ class Database:
             cursor = await self._connection.executemany(sql, parameters)
             return cursor.rowcount
 
+    async def set(self, key: str, text: str) -> None:
+        """Write a row: one that is there is updated, so that nothing is asked of its other columns."""
+        parameters, alone = set_parameters(key, text), not self.in_transaction
+        if await self.run_many(self.table.update, [parameters]):
+            return
+        try:
+            taken = await self.run_many(self.table.insert, [parameters])
+        except StoreError as error:
+            # Another program may have been faster; and its row needs no other column from us.
+            refused = isinstance(error.__cause__, sqlite3.IntegrityError)
+            if not (refused and alone and await self.run_many(self.table.update, [parameters])):
+                raise
+            return
+        if not taken and await self.fetch(self.table.get, (encode(key),)) not in _forms(text):
+            raise StoreError(
+                f"Can't write the row {key!r} of {self.path}: a trigger or constraint of the table "
+                "ignored it."
+            )
+
+    async def rows_of(self, keys: Sequence[str]) -> dict[str, Raw]:
+        """The rows of these keys, and of those that the table takes for the same."""
+        found: dict[str, Raw] = {}
+        for start in range(0, len(keys), _AT_ONCE):
+            some = tuple(map(encode, keys[start : start + _AT_ONCE]))
+            found.update(with_null(await self.fetch(self.table.among(len(some)), some)))
+        return found
+
     async def load_rows(self) -> list[tuple[str, Raw]]:
-        ends = tuple(chain.from_iterable(map(key_range, FAMILIES)))
-        rows = cast(list[tuple[str, Raw]], await self.fetch(self.table.families, ends))
-        for place, (key, raw) in enumerate(rows):
-            if raw is None:
-                rows[place] = key, NULL
+        """All rows of the three families. Raises `StoreError` where they aren't ours to read."""
+        found = await self.fetch(self.table.families, ENDS * 2)
+        if odd := next((key for key, _ in found if type(key) is bytes), None):
+            self.refuse(why_odd_key(odd))
+        rows = with_null(found)
+        if self.is_view and len(dict(rows)) < len(rows):
+            self.refuse(REPEATED)
+        if why := why_no_objects(rows):
+            self.refuse(why)
         return rows
+
+    async def has_triggers(self) -> bool:
+        """Whether the table does more than it is told."""
+        return bool(await self.fetch(_TRIGGERS, (self.table.name,)))
 
     async def version(self) -> tuple[int, int]:
         """`data_version` counts other connections' commits, `total_changes()` our own writes.
@@ -124,52 +163,11 @@ class Database:
         with explained(self.path, "back up"):
             await self._connection.backup(copy, pages=-1, progress=_refuse_to_wait)
 
-    async def prepare(self, read_only: bool) -> None:
-        """Make sure that this is the bot's table; an empty database opened for writing gets it."""
-        with explained(self.path, "open"):
-            [(encoding,)] = await self._fetch("PRAGMA encoding", ())
-            if encoding != "UTF-8":
-                raise StoreError(f"Can't use the database {self.path}: its text isn't UTF-8.")
-            tables = await self._names(_TABLES)
-            if not tables and not read_only:
-                await self.run(self.table.create)
-            await self._check_columns(tables)
-            if not read_only:
-                await self._check_upsert()
-                # A savepoint keeps the pages as they were. Else they go through a temporary file,
-                # which costs half as much as the writing, and puts the bot's rows into another folder.
-                await self.run("PRAGMA temp_store = MEMORY")
-
-    async def _check_columns(self, tables: list[str]) -> None:
-        name, wanted = self.table.name, (self.table.key_column, self.table.value_column)
-        found = await self._names(_COLUMNS, name)
-        if not found:
-            others = f"only {_listed(tables)}" if tables else "it is empty"
-            raise StoreError(
-                f"The database {self.path} has no table {name!r}, {others}: check path and table."
-            )
-        there = {column.lower() for column in found}
-        if missing := [column for column in wanted if column.lower() not in there]:
-            raise StoreError(
-                f"The table {name!r} of {self.path} has no column {_listed(missing)}, it has "
-                f"{_listed(found)}: name the right ones with key_column and value_column "
-                "(--key-column, --value-column)."
-            )
-
-    async def _names(self, sql: str, *parameters: str) -> list[str]:
-        return [str(name) for (name,) in await self._fetch(sql, parameters)]
-
-    async def _check_upsert(self) -> None:
-        """EXPLAIN compiles the statement without running it, and that needs a unique key."""
-        try:
-            await self._fetch(f"EXPLAIN {self.table.upsert}", (b"", b""))
-        except sqlite3.OperationalError as error:
-            if "ON CONFLICT" not in str(error):
-                raise
-            raise StoreError(
-                f"The table {self.table.name!r} of {self.path} can't be written: "
-                f"its column {self.table.key_column!r} must be the PRIMARY KEY, or UNIQUE."
-            ) from error
+    def refuse(self, why: str) -> NoReturn:
+        """Say that the table, as it is, can't be used at all."""
+        raise StoreError(
+            refusal(f"the table {self.table.name!r} of {self.path}", why, NAME_ANOTHER)
+        )
 
     async def close(self) -> None:
         with explained(self.path, "close"):
@@ -214,9 +212,10 @@ async def _open(connection: aiosqlite.Connection) -> None:
     await connection
 
 
-_TABLES = """SELECT name FROM sqlite_master
-    WHERE type IN ('table', 'view') AND name NOT GLOB 'sqlite_*' ORDER BY name"""
-_COLUMNS = "SELECT name FROM pragma_table_info(?)"
+ENDS = tuple(chain.from_iterable(map(key_range, FAMILIES)))
+_AT_ONCE = 500  # parameters of one statement; older versions of SQLite take 999
+_TRIGGERS = """SELECT 1 FROM sqlite_master
+    WHERE type = 'trigger' AND tbl_name = ? COLLATE NOCASE LIMIT 1"""
 _LOCKED = "another program holds its lock; try again in a moment, or stop that program first"
 _UNDO = "a crash left it half written; start the bot once, which puts that right"
 _REASONS = {
@@ -254,6 +253,19 @@ def _reason(error: sqlite3.Error) -> str:
     return _REASONS.get(name) or _REASONS.get(general) or f"SQLite says {str(error)!r}"
 
 
+def _forms(text: str) -> list[list[tuple[Raw]]]:
+    """How a single row with this value may come back."""
+    return [[(text,)], [(encode(text),)]]
+
+
+def with_null(rows: list[tuple[Any, ...]]) -> list[tuple[str, Raw]]:
+    """Rows as SQLite gives them, where None is a stored NULL."""
+    for place, (key, raw) in enumerate(rows):
+        if raw is None:
+            rows[place] = key, NULL
+    return cast(list[tuple[str, Raw]], rows)
+
+
 def _refuse_to_wait(status: int, remaining: int, total: int) -> None:
     """End a backup that is locked out: SQLite waited its time, Python would try forever."""
     if status in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
@@ -270,7 +282,3 @@ async def finish(work: Coroutine[Any, Any, T]) -> T:
             with contextlib.suppress(asyncio.CancelledError):
                 await asyncio.wait({task})
         raise
-
-
-def _listed(names: Sequence[str]) -> str:
-    return ", ".join(map(repr, names))

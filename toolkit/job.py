@@ -15,6 +15,7 @@ from weakref import WeakKeyDictionary, WeakValueDictionary
 import msgspec
 
 from toolkit.errors import StoreError
+from toolkit.foreign_table import refusal, why_no_objects
 from toolkit.matrix import within
 from toolkit.model import Plan, Unit
 from toolkit.progress import Progress, watcher
@@ -114,17 +115,23 @@ def new_job(
 
 
 async def load_look(store: Store) -> Look:
-    """Read all rows of the three families as of one moment (a plain store: as near as it can)."""
+    """Read all rows of the three families as of one moment (a plain store: as near as it can).
+
+    Raises `StoreError` where nothing can be read, also for rows that aren't JSON objects at all.
+    """
     if transactional(store):
         token = await store.version()  # before the rows: a write in between shows
         return Look(dict(await store.load_rows()), token)
     try:
         keys = [key for family in FAMILIES for key in sorted(await store.keys(family))]
-        return Look({key: await load_row(store, key) for key in keys})
+        rows = {key: await load_row(store, key) for key in keys}
     except Exception as error:  # the bot's own code may raise anything
         raise StoreError(
             f"The bot's store raised {type(error).__name__} while it was read; nothing was written."
         ) from error
+    if why := why_no_objects((key, raw) for key, raw in rows.items() if raw is not None):
+        raise StoreError(refusal("the bot's store", why))
+    return Look(rows)
 
 
 async def load_row(store: Store, key: str) -> Raw:

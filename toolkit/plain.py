@@ -38,6 +38,8 @@ async def _write_unit(unit: Unit, job: Job, store: Store, chat_mgr: Any) -> Outc
         for write in writes:
             if write is not made:
                 await store.set(write.key, decode_object(write.after))
+                if await load_row(store, write.key) in (None, write.before):
+                    return Outcome("failed", f"the bot's store did not take the row {write.key}")
                 continue
             await make_chat(chat_mgr, write, job.until)
             if not points_at(write.key, await load_row(store, write.key), unit.id):

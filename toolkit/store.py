@@ -15,6 +15,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Protocol, Self, TypeGuard, TypeVar, runtime_checkable
 
+from toolkit.admission import admit
 from toolkit.backup import backup_path, check_space, new_backup, remove_older, remove_stale
 from toolkit.database import Database, connect, finish
 from toolkit.errors import StoreError
@@ -75,7 +76,8 @@ def transactional(store: Store) -> TypeGuard[TransactionalStore]:
 class SQLiteStore:
     """The bot's table in its SQLite database; `async with`, or `open()` and `close()`.
 
-    Opened for writing, an empty or absent database gets the table, as at a bot's first start.
+    Opened for writing, an empty or absent database gets the table, as at a bot's first start. A table
+    that isn't the bot's own (keys that aren't unique, values that are no JSON) is refused as a whole.
     `read_only=True` creates no database, and leaves no `-wal` or `-shm` file that wasn't there.
     While it is open, a database in WAL mode does need these two, so their folder must be writable
     unless the bot is running; and if the bot stops meanwhile, they stay until its next start.
@@ -174,10 +176,13 @@ class SQLiteStore:
             raise StoreError(f"Can't read the row {key!r} of {self._path}: {reason}.") from None
 
     async def set(self, key: str, value: Mapping[str, Any]) -> None:
-        """Write the whole row as compact JSON, new or not; inside a transaction, as part of it."""
+        """Write the whole row as compact JSON, new or not; inside a transaction, as part of it.
+
+        It is stored as the row was, text or BLOB, and a new one as others of its family are.
+        """
         text = _encode_value(key, value)
         async with self._turn() as database:
-            await database.run(self._table.upsert, (encode(key), encode(text)))
+            await database.set(key, text)
 
     async def keys(self, prefix: str) -> list[str]:
         """All keys that begin with exactly this text, sorted; surrogate escapes for non-UTF-8."""
@@ -267,7 +272,7 @@ class SQLiteStore:
     async def _connect(self) -> Database:
         database = await connect(self._path, self._mode(), self._table, self._busy_timeout)
         try:
-            await database.prepare(self._read_only)
+            await admit(database, read_only=self._read_only)
         except BaseException:
             await finish(database.close())
             raise

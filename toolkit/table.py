@@ -22,27 +22,52 @@ class RowChange(NamedTuple):
 
 _TEXT = "CAST(? AS TEXT)"
 _NO_ROW, _PLAIN, _CAST = "NULL", "?{}", "CAST(?{} AS TEXT)"
+_A_FEW = 1000  # rows are looked at to see how a family's values are stored
 
 
 class Table:
-    """The names of the bot's table and columns, and the statements on them."""
+    """The names of the bot's table and columns, and the statements on them.
 
-    def __init__(self, name: str, key_column: str, value_column: str) -> None:
+    `or_abort` is for a table that settles conflicts in its own way, such as by deleting another row.
+    """
+
+    def __init__(
+        self, name: str, key_column: str, value_column: str, *, or_abort: bool = False
+    ) -> None:
         self.name, self.key_column, self.value_column = name, key_column, value_column
         self._columns = table, key, value = _quote(name), _quote(key_column), _quote(value_column)
-        # LIKE would be no prefix search: it ignores case, and `_` stands for any character. A range
-        # without an end ends at x'', because all text sorts before any BLOB.
-        exact = f"{key} COLLATE BINARY"
-        within = f"{exact} >= {_TEXT} AND {exact} < coalesce({_TEXT}, x'')"
+        self._or = " OR ABORT" if or_abort else ""
+        within = self._within("?", "?")
         family = f"SELECT {key}, {value} FROM {table} WHERE {within}"
+        # Each BLOB sorts after all text, so that these are no text keys.
+        odd = f"SELECT {key}, NULL FROM {table} WHERE {key} >= ? AND {key} < ?"
         self.create = f"CREATE TABLE IF NOT EXISTS {table} ({key} TEXT PRIMARY KEY, {value} TEXT)"
         self.get = f"SELECT {value} FROM {table} WHERE {key} = {_TEXT}"
         self.keys = f"SELECT {key} FROM {table} WHERE {within}"
-        self.families = " UNION ALL ".join([family] * len(FAMILIES))
-        self.upsert = (
-            f"INSERT INTO {table} ({key}, {value}) VALUES ({_TEXT}, {_TEXT}) "
-            f"ON CONFLICT ({key}) DO UPDATE SET {value} = excluded.{value}"
+        self.sample = f"{family} LIMIT ?"
+        self.families = _union([family, odd])
+        self.odd_keys = _union([odd])
+        self.repeated = (
+            f"SELECT 1 FROM ({self.families}) GROUP BY {key} COLLATE BINARY HAVING count(*) > 1"
         )
+        self.update = f"UPDATE{self._or} {table} SET {value} = {self._as_it_was()} {self._keyed()}"
+        self.insert = (
+            f"INSERT{self._or} INTO {table} ({key}, {value}) "
+            f"SELECT CAST(?1 AS TEXT), {self._as_others()} WHERE true "
+            f"ON CONFLICT ({key}) DO UPDATE SET {value} = excluded.{value} "
+            f"WHERE {table}.{key} = excluded.{key}"  # an index may ignore case where the column doesn't
+        )
+
+    @property
+    def needed(self) -> tuple[str, str]:
+        """The two columns that it must have."""
+        return self.key_column, self.value_column
+
+    def among(self, count: int) -> str:
+        """The rows under so many keys, and under those that the table takes for the same."""
+        table, key, value = self._columns
+        keys = ", ".join([_TEXT] * count)
+        return f"SELECT {key}, {value} FROM {table} WHERE {key} IN ({keys})"
 
     def changes(self, rows: Sequence[RowChange]) -> list[tuple[str, list[tuple[Raw, ...]]]]:
         """The few statements that make these changes, each with the parameters of all its rows."""
@@ -60,12 +85,44 @@ class Table:
             raise ValueError("a change from no row to no row is none")
         if before == _NO_ROW:
             return (
-                f"INSERT INTO {table} ({key_column}, {value}) SELECT {key}, {after} "
+                f"INSERT{self._or} INTO {table} ({key_column}, {value}) SELECT {key}, {after} "
                 f"WHERE ?2 IS NULL ON CONFLICT ({key_column}) DO NOTHING"
             )
         if after == _NO_ROW:
             return f"DELETE FROM {table} {where} AND ?3 IS NULL"
-        return f"UPDATE {table} SET {value} = {after} {where}"
+        return f"UPDATE{self._or} {table} SET {value} = {after} {where}"
+
+    def _within(self, start: str, end: str) -> str:
+        """A range of keys. One without an end ends at x'', because all text sorts before any BLOB.
+
+        LIKE would be no prefix search: it ignores case, and `_` stands for any character.
+        """
+        exact = f"{self._columns[1]} COLLATE BINARY"
+        return f"{exact} >= CAST({start} AS TEXT) AND {exact} < coalesce(CAST({end} AS TEXT), x'')"
+
+    def _keyed(self) -> str:
+        return f"WHERE {self._columns[1]} = CAST(?1 AS TEXT)"
+
+    # What is set as ?2 is text or a BLOB, as the row was or, with none of them, as others of its family
+    # (from ?3 to ?4) are: a bot may read only one of the two.
+
+    def _as_it_was(self) -> str:
+        kind = f"typeof({self._columns[2]})"
+        return (
+            f"CASE {kind} WHEN 'text' THEN CAST(?2 AS TEXT) WHEN 'blob' THEN ?2 "
+            f"ELSE {self._as_others()} END"
+        )
+
+    def _as_others(self) -> str:
+        every = " OR ".join(self._within(*map(_literal, key_range(f))) for f in FAMILIES)
+        kind = f"coalesce({self._kind(self._within('?3', '?4'))}, {self._kind(every)})"
+        return f"CASE {kind} WHEN 'blob' THEN ?2 ELSE CAST(?2 AS TEXT) END"
+
+    def _kind(self, where: str) -> str:
+        table, _, value = self._columns
+        some = f"SELECT typeof({value}) AS kind FROM {table} WHERE {where} LIMIT {_A_FEW}"
+        found = f"EXISTS (SELECT 1 FROM ({some}) WHERE kind = "
+        return f"CASE WHEN {found}'text') THEN 'text' WHEN {found}'blob') THEN 'blob' END"
 
 
 def key_range(prefix: str) -> tuple[bytes, bytes | None]:
@@ -76,6 +133,12 @@ def key_range(prefix: str) -> tuple[bytes, bytes | None]:
     start = encode(prefix)
     body = start.rstrip(b"\xff")
     return start, body[:-1] + bytes([body[-1] + 1]) if body else None
+
+
+def set_parameters(key: str, text: str) -> tuple[Raw, ...]:
+    """What `update` and `insert` need to set a row."""
+    family = next((family for family in FAMILIES if key.startswith(family)), "")
+    return encode(key), encode(text), *key_range(family)
 
 
 def _kind(raw: Raw) -> str:
@@ -114,6 +177,15 @@ def encode(text: str) -> bytes:
 
 
 decode = partial(str, encoding="utf-8", errors="surrogateescape")
+
+
+def _union(selects: Sequence[str]) -> str:
+    """Each of these for each of the families; the parameters are the families' ends, as often."""
+    return " UNION ALL ".join(select for select in selects for _ in FAMILIES)
+
+
+def _literal(text: bytes | None) -> str:
+    return "NULL" if text is None else f"x'{text.hex()}'"
 
 
 def _quote(name: str) -> str:

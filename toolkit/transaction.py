@@ -26,6 +26,20 @@ class Transaction:
         """The store's token; equal to one from before the transaction if nobody wrote since."""
         return await self.database().version()
 
+    async def rows_of(self, keys: Sequence[str]) -> dict[str, Raw]:
+        """The rows of these keys, with what this transaction wrote, and those of keys that the table
+        takes for the same."""
+        return await self.database().rows_of(keys)
+
+    async def has_triggers(self) -> bool:
+        """Whether the table does more than it is told, so that a row may not be as it was written."""
+        return await self.database().has_triggers()
+
+    @property
+    def given_up(self) -> bool:
+        """Whether SQLite has rolled back everything by itself, as on some errors it does."""
+        return self._open and not self._database.in_transaction
+
     async def write(self, rows: Sequence[RowChange]) -> bool:
         """Write each row if it still is as in `before`; False if one isn't, and then roll back.
 
