@@ -214,6 +214,8 @@ def test_a_new_row_is_a_blob_only_where_its_family_holds_nothing_else() -> None:
     assert state.encode("matrix_user:@b:hs", {"a": 1}) == b'{"a":1}'
     assert state.encode("chat:@b:hs:C1", {"a": 1}) == '{"a":1}'
     assert state.encode("matrix_room:!s", {"a": 1}) == '{"a":1}'
+    empty = load_records(rows[:1])
+    assert empty.encode("chat:@b:hs:C1", {"a": 1}) == b'{"a":1}'  # as the other families'
 
 
 def test_what_an_object_of_another_kind_calls_itself_is_kept() -> None:

@@ -194,7 +194,8 @@ def load_records(rows: Iterable[tuple[str, Raw]]) -> LocalState:
     if not blobs:
         return state
     texts = {family_of(key) for key, raw in kept.items() if isinstance(raw, str)}
-    return msgspec.structs.replace(state, blobs=frozenset(blobs - texts))
+    alone = frozenset(blobs - texts) if texts else frozenset(FAMILIES)
+    return msgspec.structs.replace(state, blobs=alone)
 
 
 def _read_slowly(state: LocalState, key: str, raw: Raw) -> None:

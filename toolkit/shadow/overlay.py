@@ -52,14 +52,15 @@ class ShadowStore:
                 return deepcopy(await self._store.get(key))
 
     async def set(self, key: str, value: Mapping[str, Any]) -> None:
-        """Keep the whole row, as compact JSON."""
+        """Keep the whole row, as compact JSON; a BLOB stays one, as in the bot's store."""
         try:
             text = encode_row(value)
         except ValueError as error:
             raise StoreError(f"Can't write the row {key!r}: {error}.") from None
         encode(key), encode(text)  # raises for what no database could hold
         async with self._turn():
-            await self._keep(key, text)
+            before = self._written.get(key) or self._rows.get(key)
+            await self._keep(key, text.encode() if isinstance(before, bytes) else text)
 
     async def keys(self, prefix: str) -> list[str]:
         """All keys that begin with exactly this text, sorted."""
