@@ -14,16 +14,17 @@ from typing import Any
 
 from tests.scenario import right_rows
 from toolkit import ChatManager
-from toolkit.apply import apply_changes
-from toolkit.chat import ChatContext
 from toolkit.convention import Convention
-from toolkit.job import Look, Result, load_look, new_job
+from toolkit.database.chat_manager import ChatContext
+from toolkit.database.look import Look, load_look
+from toolkit.database.store import Store
+from toolkit.homeserver.room_state import decode_room
 from toolkit.model import Choices, Plan, RemoteState, Unit
-from toolkit.plan import plan_repairs
+from toolkit.planning.plan import plan_repairs
 from toolkit.records import Raw, chat_key, load_records, new_chat_row, room_key, user_key
-from toolkit.state import decode_room
-from toolkit.store import Store
 from toolkit.testing import World
+from toolkit.writing.apply import apply_changes
+from toolkit.writing.job import Result, new_job
 
 BOT, ALICE, BOB = "@bot:hs", "@alice:hs", "@bob:hs"
 TOKEN = "fake-token"

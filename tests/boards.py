@@ -8,7 +8,7 @@ from typing import Any
 from tests.bench import ALICE, BOT, TOKEN, Bench, small_rows
 from tests.scenario import right_rows
 from toolkit.records import chat_key, room_key, user_key
-from toolkit.session import Session
+from toolkit.session.session import Session
 from toolkit.testing import FakeHomeserver, World
 
 HOSTILE = "<img src=x onerror=\"window.__hacked='name'\"><script>window.__hacked='s'</script> $x^2$ \u202e"

@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING
 import pytest
 from hypothesis import settings
 
+from toolkit.demo.world import DemoWorld, seed_demo
 from toolkit.testing import FakeHomeserver, Synapse
-from toolkit.testing.demo import DemoWorld, seed_demo
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser

@@ -15,11 +15,11 @@ import pytest
 
 import toolkit.cli
 from tests.clients import nio_client
-from toolkit.chat import ChatManager
 from toolkit.convention import Convention
+from toolkit.database.chat_manager import ChatManager
+from toolkit.database.store import SQLiteStore
 from toolkit.reconcile import reconcile_matrix_state
 from toolkit.records import chat_key, new_chat_row, room_key, user_key
-from toolkit.store import SQLiteStore
 from toolkit.testing import ApiUser, RecordingProxy, Synapse
 
 API = "/_matrix/client/v3"

@@ -15,9 +15,9 @@ from pathlib import Path
 from typing import Any
 
 from tests.bench import Bench, Mine, SyncManager
-from toolkit.journal import Journal
-from toolkit.store import SQLiteStore
-from toolkit.transaction import Transaction
+from toolkit.database.store import SQLiteStore
+from toolkit.database.transaction import Transaction
+from toolkit.writing.journal import Journal
 
 STEPS: dict[str, tuple[Any, str]] = {
     "backup": (SQLiteStore, "backup"),

@@ -27,10 +27,10 @@ from typing import Any
 import yaml
 
 from toolkit.convention import Convention
+from toolkit.homeserver.room_state import decode_room
 from toolkit.model import Choices, Plan, RemoteState
-from toolkit.plan import plan_repairs
+from toolkit.planning.plan import plan_repairs
 from toolkit.records import LocalState, Raw, load_records
-from toolkit.state import decode_room
 from toolkit.testing import World
 
 FOLDER = Path(__file__).parent / "scenarios"

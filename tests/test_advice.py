@@ -4,11 +4,10 @@ from typing import Any
 
 import pytest
 
-from toolkit.advice import NOTEBOOK, TERMINAL, action, loose_action, what
-from toolkit.agreement import why_no_change
 from toolkit.board.offers import NO_OFFERS, say_action
 from toolkit.model import Code, Finding, Status, Unit, UnitKind
 from toolkit.records import room_key
+from toolkit.text.advice import NOTEBOOK, TERMINAL, action, loose_action, what, why_no_change
 
 CAUSES = {
     "no_space": "the room is linked to no Space of a user that the bot is in",

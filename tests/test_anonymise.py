@@ -30,18 +30,18 @@ from tests.worlds import (
     attacks,
     worlds,
 )
-from toolkit import anonymise as module
-from toolkit.anonymise import anonymise, listen, translate
 from toolkit.cli import look as cli_look
 from toolkit.convention import Convention, chat_number
+from toolkit.demo.recorded import Recorded
 from toolkit.model import Change, Choices, Code, Evidence, Finding, Plan, Skip, Unit, UnitKind
-from toolkit.plan import plan_repairs
-from toolkit.pseudonyms import STATE_TYPES, Pseudonyms
+from toolkit.planning.plan import plan_repairs
 from toolkit.records import FAMILIES, NULL, Raw
-from toolkit.settings import CONVENTION as SETTINGS
-from toolkit.snapshot import Snapshot, load_snapshot, save_snapshot
+from toolkit.sources import anonymise as module
+from toolkit.sources.anonymise import anonymise, listen, translate
+from toolkit.sources.pseudonyms import STATE_TYPES, Pseudonyms
+from toolkit.sources.settings import CONVENTION as SETTINGS
+from toolkit.sources.snapshot import Snapshot, load_snapshot, save_snapshot
 from toolkit.testing import World
-from toolkit.testing.recorded import Recorded
 
 NOW = datetime(2026, 11, 24, 3, 0, tzinfo=UTC)
 GIVEN: dict[str, Any] = {"state_event_type": CHAT_ID_EVENT, "helper_accounts": [HELPER]}

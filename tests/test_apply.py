@@ -30,14 +30,16 @@ from tests.bench import (
     text,
 )
 from toolkit import ChatManager, InMemoryStore, SQLiteStore, StoreError
-from toolkit.apply import apply_changes
-from toolkit.chat import ChatContext
-from toolkit.job import Job, load_look, new_job, one_at_a_time
-from toolkit.journal import Journal, Run
+from toolkit.database.chat_manager import ChatContext
+from toolkit.database.look import load_look
+from toolkit.database.transaction import Transaction
 from toolkit.model import Choices
 from toolkit.records import NULL, chat_key, room_key, user_key
-from toolkit.transaction import Transaction
-from toolkit.undo import undo
+from toolkit.writing.apply import apply_changes
+from toolkit.writing.job import Job, new_job
+from toolkit.writing.journal import Journal, Run
+from toolkit.writing.turns import one_at_a_time
+from toolkit.writing.undo import undo
 
 
 @pytest.fixture(params=["DELETE", "WAL"])

@@ -10,7 +10,7 @@ import pytest
 
 from tests.worlds import ATTACKS, BOT, CONVENTION, MALLORY, Attack, Sides, View
 from toolkit.model import Code, Plan, Reason, Skip
-from toolkit.plan import plan_repairs
+from toolkit.planning.plan import plan_repairs
 from toolkit.records import chat_key, room_key, user_key
 from toolkit.testing import World
 

@@ -21,17 +21,16 @@ from tests.bench import (
 )
 from tests.boards import look
 from tests.scenario import Scenario, load_scenarios
-from toolkit.agreement import find_unit
 from toolkit.board import ReviewModel, find_model
+from toolkit.board.events import Event
 from toolkit.board.items import Item
-from toolkit.board.listeners import Event
 from toolkit.board.offers import FREE, Offering, Offers, list_options, say_action, why_unfit
+from toolkit.decisions.ledger import Vote
 from toolkit.errors import ToolkitError
-from toolkit.ledger import Vote
-from toolkit.model import Choices, Status
+from toolkit.model import Choices, Status, find_unit
 from toolkit.records import chat_key, load_records, room_key, user_key
-from toolkit.road import Repairs
-from toolkit.session import Session
+from toolkit.repairs import Repairs
+from toolkit.session.session import Session
 from toolkit.testing import FakeHomeserver
 
 SCENARIOS = [s for s in load_scenarios() if not s.data.get("choices")]

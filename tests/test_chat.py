@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from toolkit.chat import (
+from toolkit.database.chat_manager import (
     ChatContext,
     ChatManager,
     get_room_meta,
@@ -15,9 +15,9 @@ from toolkit.chat import (
     set_user_meta,
     standard_chat_manager,
 )
+from toolkit.database.sql import RowChange
+from toolkit.database.store import InMemoryStore, SQLiteStore
 from toolkit.errors import StoreError
-from toolkit.store import InMemoryStore, SQLiteStore
-from toolkit.table import RowChange
 
 ALICE, ROOM = "@alice:example.org", "!room:example.org"
 KEY = f"chat:{ALICE}:C4"

@@ -16,11 +16,11 @@ import pytest
 
 import toolkit.cli
 import toolkit.cli.commands
-import toolkit.matrix
+import toolkit.homeserver.server
 from tests.bench import ALICE, BOB, BOT, Bench, small_rows
-from toolkit.cli.where import Where
+from toolkit.cli.options import Where
 from toolkit.records import chat_key, room_key, user_key
-from toolkit.snapshot import load_snapshot
+from toolkit.sources.snapshot import load_snapshot
 from toolkit.testing import Cut, FakeHomeserver, Fault, Hang, Hook, Status, Synapse
 
 TOKEN = "syt_very_secret"
@@ -596,7 +596,7 @@ def test_missing_settings_are_named(md: Md, monkeypatch: pytest.MonkeyPatch) -> 
 def test_a_dead_token_and_a_broken_server_are_one_sentence_each(
     md: Md, server: FakeHomeserver, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(toolkit.matrix, "ATTEMPTS", 1, raising=False)
+    monkeypatch.setattr(toolkit.homeserver.server, "ATTEMPTS", 1, raising=False)
     server.fault(Fault("whoami", Status(401, {"errcode": "M_UNKNOWN_TOKEN"}), times=1))
     assert md("check").said("doesn't accept the access token")
     server.fault(Fault("joined_rooms", Cut()))

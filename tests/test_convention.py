@@ -9,7 +9,7 @@ import pytest
 from toolkit.cli.commands import matrix_drift
 from toolkit.convention import HIGHEST_NUMBER, Convention, chat_number
 from toolkit.errors import ConventionError
-from toolkit.settings import CONVENTION
+from toolkit.sources.settings import CONVENTION
 
 
 @pytest.mark.parametrize(

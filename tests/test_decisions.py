@@ -7,7 +7,7 @@ import itertools
 import msgspec
 
 from tests.bench import ALICE, BOB
-from toolkit.decisions import Decision, agreed_units, second_spaces
+from toolkit.decisions.decision import Decision, agreed_units, second_spaces
 from toolkit.model import Change, Plan, Status, Unit, UnitKind
 
 

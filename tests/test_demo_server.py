@@ -22,11 +22,13 @@ import pytest
 
 import toolkit.cli
 import toolkit.cli.demo
-import toolkit.cli.lab
+import toolkit.cli.jupyterlab
 import toolkit.cli.notebook
-from toolkit.cli.lab import Lab
+from toolkit.cli.jupyterlab import Lab
+from toolkit.demo import lessons as practice
+from toolkit.demo import watchdog
 from toolkit.errors import ToolkitError
-from toolkit.testing import Synapse, practice, watchdog
+from toolkit.testing import Synapse
 
 ROOT = Path(__file__).parent.parent
 NAME = "1-inspect-the-drift.ipynb"
@@ -335,7 +337,7 @@ def test_a_jupyterlab_that_fails_is_quoted_without_its_token(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     code = "import os, sys; sys.exit(f'boom: {os.environ[\"JUPYTER_TOKEN\"]}')"
-    monkeypatch.setattr(toolkit.cli.lab, "_COMMAND", [sys.executable, "-c", code])
+    monkeypatch.setattr(toolkit.cli.jupyterlab, "_COMMAND", [sys.executable, "-c", code])
     pids: list[int] = []
     with (
         pytest.raises(ToolkitError, match="JupyterLab failed"),

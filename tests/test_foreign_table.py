@@ -19,9 +19,9 @@ import yaml
 from tests.bench import A1, ALICE, BOT, C1, C2, CB, TOKEN, UA, UB, Bench, small_rows
 from toolkit import InMemoryStore, Session, SQLiteStore
 from toolkit.cli import run as run_command
+from toolkit.database.foreign_table import why_no_objects
+from toolkit.database.look import load_look
 from toolkit.errors import StoreError
-from toolkit.foreign_table import why_no_objects
-from toolkit.job import load_look
 from toolkit.records import NULL, Raw
 from toolkit.testing import FakeHomeserver
 
@@ -434,7 +434,7 @@ def test_no_more_is_decoded_than_up_to_the_first_object(monkeypatch: pytest.Monk
         decoded.append(raw)
         return {}
 
-    monkeypatch.setattr("toolkit.foreign_table.decode_object", decode)
+    monkeypatch.setattr("toolkit.database.foreign_table.decode_object", decode)
     assert why_no_objects(rows) is None
     assert len(decoded) == 2
 

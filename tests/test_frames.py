@@ -16,6 +16,7 @@ from tests.bench import ALICE, BOB, BOT, small_rows, small_world, text
 from tests.scenario import Scenario, backwards, load_scenarios
 from tests.worlds import CONVENTION, Sides, worlds
 from toolkit.convention import Convention
+from toolkit.decisions.ledger import Vote
 from toolkit.frames import (
     COLUMNS,
     DECISIONS,
@@ -27,13 +28,12 @@ from toolkit.frames import (
     rooms_frame,
     rows_frame,
 )
-from toolkit.journal import Entry, Run
-from toolkit.ledger import Vote
 from toolkit.model import Choices, Code, Finding, Plan, RemoteState, RowWrite, UnitKind
-from toolkit.plan import plan_repairs
+from toolkit.planning.plan import plan_repairs
 from toolkit.records import LocalState, Raw, load_records, room_key, user_key
-from toolkit.snapshot import Snapshot
+from toolkit.sources.snapshot import Snapshot
 from toolkit.testing import World
+from toolkit.writing.journal import Entry, Run
 
 HOSTILE = (
     "<img src=x onerror=alert(1)>",

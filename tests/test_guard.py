@@ -5,9 +5,9 @@ from typing import Any
 
 import pytest
 
-from toolkit.guard import compare_rows, why_stale
 from toolkit.model import Change, Plan, RowWrite, Status, Unit, UnitKind
 from toolkit.records import Raw, chat_key, room_key, user_key
+from toolkit.writing.staleness import compare_rows, why_stale
 
 ALICE, BOB = "@alice:hs", "@bob:hs"
 PLAN = Plan(account="@bot:hs", joined=(), spaces={"!s": ("!s", "!a", "!a old", "!sibling")})

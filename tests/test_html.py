@@ -7,10 +7,10 @@ import pytest
 from tests.bench import ALICE, small_world
 from tests.test_frames import HOSTILE, broken, harmless, look, right
 from tests.test_render import with_others
-from toolkit.html import SHOWN, plan_html, plan_text, untypeset
 from toolkit.model import Plan
 from toolkit.records import chat_key, room_key
-from toolkit.summary import summarise
+from toolkit.text.html import SHOWN, plan_html, plan_text, untypeset
+from toolkit.text.summary import summarise
 
 
 def html(plan: Plan, **votes: str) -> str:

@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 
 from toolkit.errors import StoreError
-from toolkit.journal import Entry, Journal, Run, entries_of
 from toolkit.model import Change, Evidence, RowWrite, Rung, Status, Unit, UnitKind
 from toolkit.records import NULL, Raw
+from toolkit.writing.journal import Entry, Journal, Run, entries_of
 
 TEXTS: list[Raw] = [
     *('{"a": "é\u2028"}', "caf\udce9", b"\xff\x00", b"", "", 7, 1.5, float("inf")),

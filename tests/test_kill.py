@@ -12,7 +12,7 @@ import pytest
 from tests.bench import ALICE, Bench, Mine, SyncManager, small_rows
 from toolkit import SQLiteStore
 from toolkit.records import chat_key, room_key, user_key
-from toolkit.undo import history, undo
+from toolkit.writing.undo import history, undo
 
 A1, C1, U = room_key("!a1"), chat_key(ALICE, "C1"), user_key(ALICE)
 BROKEN = {k: v for k, v in small_rows().items() if k not in (A1, C1, U)}

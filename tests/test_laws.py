@@ -23,7 +23,7 @@ from tests.worlds import (
 )
 from toolkit.convention import HIGHEST_NUMBER, chat_number
 from toolkit.model import Choices, Code, Plan, Status, Unit, UnitKind
-from toolkit.plan import plan_repairs
+from toolkit.planning.plan import plan_repairs
 from toolkit.records import CHAT, FAMILIES, ROOM, USER, Raw, decode_object
 
 laws = settings(

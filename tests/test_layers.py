@@ -1,163 +1,51 @@
-"""Imports point down only, and a bot loads nothing that only a notebook needs (design.md, "Layers")."""
+"""Who may import whom: the contracts in `pyproject.toml` hold, and each of them can be broken."""
 
-import ast
+import shutil
 import subprocess
 import sys
-from collections.abc import Iterator
-from graphlib import TopologicalSorter
 from pathlib import Path
 
 import pytest
 
 ROOT = Path(__file__).parent.parent
-PACKAGE = ROOT / "toolkit"
+LINTER = Path(sys.executable).with_name("lint-imports")
 
-LAYERS = (
-    {"cli", "board"},
-    {"session", "deciding", "road", "shadow", "shown"},
-    {"reconcile", "undo", "frames", "render", "html", "plots", "sides"},
-    # What is said and agreed to about a plan: pure.
-    {
-        "report",
-        "decisions",
-        "single",
-        "advice",
-        "agreement",
-        "ledger",
-        "selection",
-        "summary",
-        "surprise",
-    },
-    {"apply", "taken", "plain", "managers", "guard", "job", "journal", "anonymise", "pseudonyms"},
-    {
-        "lock",
-        "matrix",
-        "patience",
-        "readonly",
-        "remote",
-        "memory",
-        "store",
-        "transaction",
-        "database",
-        "admission",
-        "foreign_table",
-        "table",
-        "backup",
-        "chat",
-        "snapshot",
-    },
-    {
-        "plan",
-        "leftovers",
-        "drift",
-        "groups",
-        "unread",
-        "chats",
-        "owners",
-        "identity",
-        "nesting",
-        "others",
-        "no_chats",
-        "naming",
-        "state",
-        "free",
-    },
-    {"model"},
-    {"records", "convention"},
-    {"settings"},
-    {"refused"},
-    {"errors", "visible", "progress", "files"},
+
+def lint(folder: Path) -> subprocess.CompletedProcess[str]:
+    command = [str(LINTER), "--config", str(ROOT / "pyproject.toml"), "--no-cache"]
+    return subprocess.run(command, cwd=folder, capture_output=True, text=True)
+
+
+def test_every_import_keeps_the_contracts() -> None:
+    done = lint(ROOT)
+    assert done.returncode == 0, done.stdout
+    assert "0 broken" in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("module", "line", "contract"),
+    [
+        ("planning/plan.py", "import toolkit.writing.apply", "Imports point down"),
+        ("text/visible.py", "import toolkit.board", "Imports point down"),
+        ("strange.py", "", "Imports point down"),
+        ("planning/owners.py", "import toolkit.planning.identity", "No circle at any depth"),
+        ("reconcile.py", "import toolkit.testing", "Only the command line knows the demo"),
+        ("planning/plan.py", "import nio", "nio and aiohttp are known to homeserver alone"),
+        ("sources/sides.py", "import aiosqlite", "aiosqlite is known to database alone"),
+        ("session/session.py", "import pandas", "pandas is known to frames alone"),
+        ("session/session.py", "import anywidget", "anywidget is known to board alone"),
+        ("board/items.py", "import matplotlib", "matplotlib is known to plots alone"),
+        ("text/advice.py", "import rich", "click and rich are known to cli alone"),
+    ],
 )
-"""From the top down. A module imports from its own layer and from those below it, never in a circle."""
-
-HOMES = {
-    "nio": {"matrix"},
-    "aiohttp": {"matrix"},
-    "tenacity": {"patience"},
-    "aiosqlite": {"database"},
-    "pandas": {"frames"},
-    "ipywidgets": {"board"},
-    "anywidget": {"board"},
-    "matplotlib": {"plots"},
-}
-"""A third-party library, and the only module that may import it."""
-
-
-def modules() -> dict[str, list[Path]]:
-    """The package's own modules and their files; `toolkit.testing` stands beside them."""
-    found: dict[str, list[Path]] = {}
-    for path in sorted(PACKAGE.rglob("*.py")):
-        name = path.relative_to(PACKAGE).parts[0].removesuffix(".py")
-        if name not in ("__init__", "testing"):
-            found.setdefault(name, []).append(path)
-    return found
-
-
-def imported(name: str) -> set[str]:
-    """Full names of what a module imports."""
-    return {found for path in modules()[name] for found in imports(path)}
-
-
-def users_of(package: str) -> set[str]:
-    """Modules that import this package or something in it."""
-    return {
-        name
-        for name in modules()
-        if any(f"{found}.".startswith(f"{package}.") for found in imported(name))
-    }
-
-
-def imports(path: Path) -> Iterator[str]:
-    """What a file imports, wherever in it, except for type checkers alone."""
-    for node in walk(ast.parse(path.read_text(encoding="utf-8"))):
-        if isinstance(node, ast.Import):
-            yield from (alias.name for alias in node.names)
-        elif isinstance(node, ast.ImportFrom):
-            assert node.level == 0, f"{path}: a relative import"
-            yield from (f"{node.module}.{alias.name}" for alias in node.names)
-
-
-def walk(node: ast.AST) -> Iterator[ast.AST]:
-    for child in ast.iter_child_nodes(node):
-        if isinstance(child, ast.If) and ast.unparse(child.test) == "TYPE_CHECKING":
-            continue
-        yield child
-        yield from walk(child)
-
-
-def own_imports(name: str) -> set[str]:
-    found = {full.split(".")[1] for full in imported(name) if full.startswith("toolkit.")}
-    return found & modules().keys()
-
-
-def layer(name: str) -> int:
-    return next(number for number, names in enumerate(LAYERS) if name in names)
-
-
-def test_every_module_has_one_layer() -> None:
-    listed = [name for names in LAYERS for name in names]
-    assert len(listed) == len(set(listed))
-    assert modules().keys() - set(listed) == set()
-
-
-@pytest.mark.parametrize("name", sorted(modules()))
-def test_imports_point_down_only(name: str) -> None:
-    up = {other for other in own_imports(name) if layer(other) < layer(name)}
-    assert up == set()
-
-
-def test_no_imports_go_in_a_circle() -> None:
-    graph = {name: own_imports(name) - {name} for name in modules()}
-    assert list(TopologicalSorter(graph).static_order())
-
-
-@pytest.mark.parametrize("library", sorted(HOMES))
-def test_a_library_has_one_home(library: str) -> None:
-    assert users_of(library) <= HOMES[library]
-
-
-def test_only_the_command_line_knows_the_test_doubles() -> None:
-    assert users_of("toolkit.testing") <= {"cli"}
+def test_a_contract_can_be_broken(module: str, line: str, contract: str, tmp_path: Path) -> None:
+    shutil.copytree(ROOT / "toolkit", tmp_path / "toolkit", ignore=shutil.ignore_patterns("__*__"))
+    file = tmp_path / "toolkit" / module
+    before = file.read_text(encoding="utf-8") if file.exists() else ""
+    file.write_text(f"{before}\n{line}\n", encoding="utf-8")
+    done = lint(tmp_path)
+    assert done.returncode == 1, done.stdout
+    assert f"{contract}" in done.stdout.partition("Broken contracts")[2]
 
 
 @pytest.mark.parametrize(

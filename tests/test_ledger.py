@@ -6,11 +6,11 @@ from pathlib import Path
 import pytest
 
 from tests.bench import ALICE, Bench, small_rows
-from toolkit.decisions import Decision, agreed_units
+from toolkit.decisions.decision import Decision, agreed_units
+from toolkit.decisions.ledger import Ledger, Vote, dump_ledger, load_ledger, save_ledger
 from toolkit.errors import SnapshotError
-from toolkit.ledger import Ledger, Vote, dump_ledger, load_ledger, save_ledger
 from toolkit.model import Choices, Plan, Unit
-from toolkit.plan import plan_repairs
+from toolkit.planning.plan import plan_repairs
 from toolkit.records import chat_key, encode_row, load_records, room_key, user_key
 
 A1, A2, UA = room_key("!a1"), room_key("!a2"), user_key(ALICE)

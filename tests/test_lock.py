@@ -19,22 +19,22 @@ from tests.boards import look
 from toolkit import ChatManager, SQLiteStore, ToolkitError, reconcile_matrix_state
 from toolkit.board import find_model
 from toolkit.cli import write
-from toolkit.cli.where import Where
-from toolkit.ledger import Vote
-from toolkit.lock import BUSY, SUFFIX, hold_lock
+from toolkit.cli.options import Where
+from toolkit.decisions.ledger import Vote
 from toolkit.testing import FakeHomeserver
+from toolkit.writing.turns import BUSY, SUFFIX, hold_lock
 
 ROOT = Path(__file__).parent.parent
 HOLD = """import sys, time
 from pathlib import Path
-from toolkit.lock import hold_lock
+from toolkit.writing.turns import hold_lock
 with hold_lock(Path(sys.argv[1])):
     print("held", flush=True)
     time.sleep(600)"""
 COUNT = """import sys
 from pathlib import Path
 from toolkit.errors import ToolkitError
-from toolkit.lock import hold_lock
+from toolkit.writing.turns import hold_lock
 database, left = Path(sys.argv[1]), 100
 while left:
     try:

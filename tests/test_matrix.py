@@ -20,13 +20,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.clients import TOKEN, is_one_sentence, nio_client
-from toolkit import matrix, patience
 from toolkit.convention import Convention
+from toolkit.deadline import within
 from toolkit.errors import HomeserverError, RemoteIncomplete, ToolkitError
-from toolkit.matrix import Homeserver, open_client, within
+from toolkit.homeserver import retries as patience
+from toolkit.homeserver import server as matrix
+from toolkit.homeserver.reading import load_remote
+from toolkit.homeserver.retries import asked_to_wait
+from toolkit.homeserver.server import Homeserver, open_client
 from toolkit.model import RemoteState, RoomState
-from toolkit.patience import asked_to_wait
-from toolkit.remote import load_remote
 from toolkit.testing import (
     Cut,
     Drip,

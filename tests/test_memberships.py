@@ -6,10 +6,10 @@ import json
 import pytest
 
 from tests.scenario import BOT, right_rows
+from toolkit.homeserver.room_state import decode_room
 from toolkit.model import Plan, RemoteState, Unit
-from toolkit.plan import plan_repairs
+from toolkit.planning.plan import plan_repairs
 from toolkit.records import load_records
-from toolkit.state import decode_room
 from toolkit.testing import World
 
 EVE, VICTOR = "@eve:hs", "@victor:hs"

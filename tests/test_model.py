@@ -8,10 +8,10 @@ import msgspec
 import pytest
 
 from tests.scenario import right_rows
+from toolkit.homeserver.room_state import decode_room
 from toolkit.model import Change, Code, Finding, Plan, RemoteState, RowWrite, Status, Unit, UnitKind
-from toolkit.plan import plan_repairs
+from toolkit.planning.plan import plan_repairs
 from toolkit.records import encode_row, load_records
-from toolkit.state import decode_room
 from toolkit.testing import World
 
 

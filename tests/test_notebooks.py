@@ -37,11 +37,11 @@ from tests.make_notebooks import (
     write_notebook,
 )
 from toolkit import ChatManager, Session, SQLiteStore
+from toolkit.demo import careless_bot as hasty
+from toolkit.demo.recorded import Recorded, Served, serve_recorded
+from toolkit.demo.world import DemoWorld
 from toolkit.records import chat_key, room_key, user_key
-from toolkit.snapshot import Snapshot
-from toolkit.testing import hasty
-from toolkit.testing.demo import DemoWorld
-from toolkit.testing.recorded import Recorded, Served, serve_recorded
+from toolkit.sources.snapshot import Snapshot
 
 ROOT = Path(__file__).parent.parent
 NAMES = [path.stem for path in find_notebooks()]

@@ -10,7 +10,7 @@ import toolkit.cli
 from tests.bench import A1, ALICE, C1, TOKEN, Bench, small_rows
 from tests.boards import look
 from toolkit.board import ReviewModel, find_model
-from toolkit.ledger import Vote
+from toolkit.decisions.ledger import Vote
 from toolkit.records import chat_key, new_chat_row, room_key, user_key
 from toolkit.testing import FakeHomeserver
 

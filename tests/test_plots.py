@@ -19,7 +19,7 @@ from matplotlib.figure import Figure
 
 from tests.worlds import CONVENTION, Sides, worlds
 from toolkit.model import Code, Finding, Plan, Status, Unit, UnitKind
-from toolkit.plan import plan_repairs
+from toolkit.planning.plan import plan_repairs
 from toolkit.plots import (
     INKS,
     NOBODY,
@@ -30,7 +30,7 @@ from toolkit.plots import (
     user_lines,
 )
 from toolkit.records import load_records
-from toolkit.summary import count_causes
+from toolkit.text.summary import count_causes
 
 HOSTILE = (
     "",

@@ -16,11 +16,11 @@ from tests.bench import BOT, small_rows, small_world
 from tests.clients import TOKEN, is_one_sentence, nio_client
 from toolkit import ReadOnlyClient, ToolkitError
 from toolkit.convention import Convention
+from toolkit.database.store import InMemoryStore
 from toolkit.errors import RefusedCall
-from toolkit.readonly import READS, is_read, read_only
+from toolkit.homeserver.reading import Source, load_remote
+from toolkit.homeserver.readonly import READS, is_read, read_only
 from toolkit.reconcile import reconcile_matrix_state
-from toolkit.remote import Source, load_remote
-from toolkit.store import InMemoryStore
 from toolkit.testing import FakeHomeserver, RecordingProxy, Synapse
 
 API = "/_matrix/client/v3"

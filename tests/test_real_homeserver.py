@@ -29,17 +29,17 @@ from tests.homes import (
     synced,
     write_database,
 )
-from toolkit import matrix
-from toolkit.chat import ChatManager
 from toolkit.convention import Convention
+from toolkit.database.chat_manager import ChatManager
+from toolkit.database.store import SQLiteStore
+from toolkit.demo.world import DemoWorld
+from toolkit.homeserver import server as matrix
+from toolkit.homeserver.reading import load_remote, load_unsettled
 from toolkit.model import Plan, Reason, RemoteState, Status
-from toolkit.plan import plan_repairs
+from toolkit.planning.plan import plan_repairs
 from toolkit.reconcile import reconcile_single_room
 from toolkit.records import FAMILIES, chat_key, load_records, new_chat_row, room_key, user_key
-from toolkit.remote import load_remote, load_unsettled
-from toolkit.store import SQLiteStore
 from toolkit.testing import ApiUser, Synapse
-from toolkit.testing.demo import DemoWorld
 
 PLAIN = Convention()
 

@@ -27,11 +27,11 @@ from tests.homes import (
     write_database,
     wrote_nothing,
 )
-from toolkit.chat import ChatManager
 from toolkit.convention import Convention
+from toolkit.database.chat_manager import ChatManager
+from toolkit.database.store import SQLiteStore
 from toolkit.reconcile import reconcile_single_room
 from toolkit.records import CHAT, ROOM, room_key, user_key
-from toolkit.store import SQLiteStore
 from toolkit.testing import ApiUser, Synapse
 
 # -- Spaces in Spaces -----------------------------------------------------------------------------

@@ -47,12 +47,12 @@ from toolkit import (
     reconcile_matrix_state,
     reconcile_single_room,
 )
-from toolkit.journal import Journal
 from toolkit.model import Choices
-from toolkit.plan import plan_repairs
+from toolkit.planning.plan import plan_repairs
 from toolkit.records import chat_key, load_records, room_key, user_key
-from toolkit.report import KEYS
 from toolkit.testing import FakeHomeserver, Fault, Garbage, Hang, Hook, Status
+from toolkit.writing.journal import Journal
+from toolkit.writing.report import KEYS
 
 SPACES = [{"room_id": "!alice", "reason": "space"}, {"room_id": "!bob", "reason": "space"}]
 ROOMS = ["!a1", "!a2", "!alice", "!b1", "!bob"]

@@ -17,17 +17,18 @@ from hypothesis import HealthCheck, given, settings
 
 from tests.clients import TOKEN, is_one_sentence, nio_client
 from tests.worlds import BOT, CONVENTION, STRANGER, Sides, readable_worlds
-from toolkit import matrix, patience
-from toolkit.chat import ChatManager
 from toolkit.convention import Convention
+from toolkit.database.chat_manager import ChatManager
+from toolkit.database.store import InMemoryStore
 from toolkit.errors import HomeserverError, RemoteIncomplete, ToolkitError
-from toolkit.memory import UNVERIFIED
+from toolkit.homeserver import retries as patience
+from toolkit.homeserver import server as matrix
+from toolkit.homeserver.client_memory import UNVERIFIED
+from toolkit.homeserver.reading import load_remote, load_unsettled
 from toolkit.model import Code, Plan, Reason, RemoteState, Status
-from toolkit.plan import plan_repairs
+from toolkit.planning.plan import plan_repairs
 from toolkit.reconcile import reconcile_matrix_state, reconcile_single_room
 from toolkit.records import Raw, chat_key, load_records, room_key, user_key
-from toolkit.remote import load_remote, load_unsettled
-from toolkit.store import InMemoryStore
 from toolkit.testing import FakeHomeserver, Fault, Hang, World
 from toolkit.testing import Status as Answer
 

@@ -11,13 +11,8 @@ from rich.console import RenderableType
 from tests.bench import ALICE, BOB, BOT, small_rows, small_world, text
 from tests.scenario import Scenario, load_scenarios
 from toolkit.cli.look import exit_code
-from toolkit.cli.results import show
-from toolkit.convention import Convention
-from toolkit.journal import Entry, Run
-from toolkit.model import Choices, Plan, RowWrite, UnitKind
-from toolkit.plan import plan_repairs
-from toolkit.records import Raw, load_records, room_key, user_key
-from toolkit.render import (
+from toolkit.cli.output import show
+from toolkit.cli.render import (
     history_json,
     plan_json,
     render_check,
@@ -26,10 +21,15 @@ from toolkit.render import (
     render_report,
     render_undo,
 )
-from toolkit.report import build_report
-from toolkit.snapshot import Snapshot
+from toolkit.convention import Convention
+from toolkit.model import Choices, Plan, RowWrite, UnitKind
+from toolkit.planning.plan import plan_repairs
+from toolkit.records import Raw, load_records, room_key, user_key
+from toolkit.sources.snapshot import Snapshot
 from toolkit.testing import World
-from toolkit.undo import plan_reversal
+from toolkit.writing.journal import Entry, Run
+from toolkit.writing.report import build_report
+from toolkit.writing.undo import plan_reversal
 
 HOSTILE = "[bold]x[/bold] :smile: \x1b[31m\u202e\u200b\u2028e" + "\u0301" * 50
 V12 = "!" + "x" * 43

@@ -18,7 +18,7 @@ from toolkit.model import (
     UnitKind,
 )
 from toolkit.records import chat_key, room_key, user_key
-from toolkit.report import KEYS, build_report
+from toolkit.writing.report import KEYS, build_report
 
 ALICE = "@alice:hs"
 

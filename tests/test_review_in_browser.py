@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from tests.lab import Lab
+from toolkit.demo.world import DemoWorld
 from toolkit.records import chat_key, room_key
-from toolkit.testing.demo import DemoWorld
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser

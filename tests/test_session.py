@@ -37,10 +37,10 @@ from toolkit import (
     reconcile_matrix_state,
     road,
 )
+from toolkit.decisions.ledger import load_ledger
 from toolkit.frames import Shelf
-from toolkit.ledger import load_ledger
 from toolkit.records import Raw, encode_row, room_key
-from toolkit.snapshot import Snapshot, save_snapshot
+from toolkit.sources.snapshot import Snapshot, save_snapshot
 from toolkit.testing import FakeHomeserver, Fault, Hook, Status
 
 NOW = datetime(2026, 11, 24, tzinfo=UTC)

@@ -28,14 +28,14 @@ from toolkit import (
     reconcile_matrix_state,
     shadow_run,
 )
-from toolkit.job import load_look
-from toolkit.journal import Journal
+from toolkit.database.look import load_look
+from toolkit.database.sql import RowChange
 from toolkit.model import Plan, Status, UnitKind
 from toolkit.records import chat_key, room_key, user_key
 from toolkit.shadow import ShadowRun
-from toolkit.table import RowChange
 from toolkit.testing import FakeHomeserver
-from toolkit.undo import undo
+from toolkit.writing.journal import Journal
+from toolkit.writing.undo import undo
 
 A1, C1, USER = room_key("!a1"), chat_key(ALICE, "C1"), user_key(ALICE)
 Function = Callable[[Any, Any, Any], Any]
@@ -767,9 +767,7 @@ async def test_a_shadow_run_is_of_the_two_sides(md: Md) -> None:
 
 
 def test_the_command_line_shows_it_without_pandas() -> None:
-    code = (
-        "import toolkit.cli.shadowed, toolkit.shadow, sys; print(*{'pandas'} & sys.modules.keys())"
-    )
+    code = "import toolkit.cli.shadow, toolkit.shadow, sys; print(*{'pandas'} & sys.modules.keys())"
     loaded = subprocess.run(
         [sys.executable, "-c", code], capture_output=True, text=True, check=True
     )

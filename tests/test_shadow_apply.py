@@ -17,12 +17,12 @@ import pytest
 import toolkit.cli
 from tests.bench import ALICE, BOT, Bench, small_rows
 from tests.clients import TOKEN
-from toolkit.cli import shadowed
+from toolkit.cli import shadow as shadowed
 from toolkit.errors import StoreError
-from toolkit.journal import Journal
-from toolkit.lock import hold_lock
 from toolkit.records import room_key, user_key
 from toolkit.testing import FakeHomeserver
+from toolkit.writing.journal import Journal
+from toolkit.writing.turns import hold_lock
 
 A1, USER = room_key("!a1"), user_key(ALICE)
 NAMED = "applied_bot:repair"

@@ -13,15 +13,15 @@ import pytest
 
 from tests.bench import ALICE, BOB, Bench, small_rows
 from toolkit import InMemoryStore, SQLiteStore, ToolkitError, review, shadow_run
-from toolkit.board import ReviewModel, find_model, wire
+from toolkit.board import ReviewModel, find_model, to_browser
 from toolkit.board.items import Item
+from toolkit.decisions.ledger import Vote
 from toolkit.errors import StoreError
-from toolkit.journal import Journal
-from toolkit.ledger import Vote
-from toolkit.lock import hold_lock
 from toolkit.model import Choices, Status
 from toolkit.records import chat_key, room_key, user_key
 from toolkit.shadow import ShadowRun
+from toolkit.writing.journal import Journal
+from toolkit.writing.turns import hold_lock
 
 A1, C1, USER = room_key("!a1"), chat_key(ALICE, "C1"), user_key(ALICE)
 ROOM = {"chat_id": "C1", "matrix_user_id": ALICE, "space_id": "!alice", "room_type": "chat"}
@@ -98,7 +98,7 @@ class TestShowing:
     async def test_the_head_says_whose_run_it_was_and_what_was_refused(
         self, model: ReviewModel
     ) -> None:
-        about = wire.state(model)["about"]
+        about = to_browser.state(model)["about"]
         assert about[0] == "repair would have written 5 rows in 5 units."
         assert "store.delete('config:old')" in "".join(about)
         json.dumps(about)
@@ -117,7 +117,7 @@ class TestShowing:
     ) -> None:
         line = item(model, "config:bot")
         assert not line.approvable and line.action.startswith("shown only: config:bot is none of")
-        assert wire.line(line)["barred"]
+        assert to_browser.line(line)["barred"]
         answer = model.decide("config:bot", "approve", change=line.change)
         assert not answer.accepted and "config:bot is none of the rows" in answer
         for unit in ("config:bot", ["config:bot"]):
@@ -175,7 +175,7 @@ class TestApplying:
     ) -> None:
         for unit in (ALICE, "!b1", "matrix_user:nobody"):
             assert model.decide(unit, "approve").accepted
-        words = wire.state(model)["apply"]
+        words = to_browser.state(model)["apply"]
         assert words == "1 room and 1 user and 1 other unit, 3 rows"
         assert (await model.start_apply()).rows == 3
         assert bench.row("matrix_user:nobody") == {"vip": True}

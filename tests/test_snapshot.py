@@ -12,9 +12,9 @@ from tests.worlds import JUNK
 from toolkit.convention import Convention
 from toolkit.errors import SnapshotError
 from toolkit.model import Code
-from toolkit.plan import plan_repairs
+from toolkit.planning.plan import plan_repairs
 from toolkit.records import Raw
-from toolkit.snapshot import Snapshot, load_snapshot, save_snapshot
+from toolkit.sources.snapshot import Snapshot, load_snapshot, save_snapshot
 from toolkit.testing import World
 
 NOW = datetime(2026, 11, 22, 22, 3, 45, tzinfo=UTC)

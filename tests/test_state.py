@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 
+from toolkit.homeserver.room_state import UnreadableState, decode_room
 from toolkit.model import Link, Member, RemoteState, RoomState
-from toolkit.state import UnreadableState, decode_room
 
 DEEP = "[" * 100_000 + "]" * 100_000
 TYPES = ["m.room.create", "m.room.member", "m.room.name", "m.room.tombstone", "m.room.encryption"]

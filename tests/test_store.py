@@ -23,18 +23,18 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from toolkit import ChatManager
-from toolkit import database as database_module
-from toolkit import store as store_module
-from toolkit.errors import StoreError
-from toolkit.records import NULL, Raw
-from toolkit.store import (
+from toolkit.database import connection as database_module
+from toolkit.database import store as store_module
+from toolkit.database.sql import RowChange, Table, key_range
+from toolkit.database.store import (
     InMemoryStore,
     SQLiteStore,
     Store,
     TransactionalStore,
 )
-from toolkit.table import RowChange, Table, key_range
-from toolkit.transaction import Transaction
+from toolkit.database.transaction import Transaction
+from toolkit.errors import StoreError
+from toolkit.records import NULL, Raw
 
 RUN = "20261122T220345Z-3f2a"
 NOT_UTF8 = b'{"name": "\xff"}'
@@ -1067,7 +1067,7 @@ async def test_a_transaction_cannot_be_used_after_its_end(store: SQLiteStore) ->
 
 async def test_a_script_that_forgets_to_close_still_ends(path: Path) -> None:
     code = (
-        "import asyncio, sys\nfrom toolkit.store import SQLiteStore\n"
+        "import asyncio, sys\nfrom toolkit.database.store import SQLiteStore\n"
         "store = SQLiteStore(sys.argv[1])\nasyncio.run(store.open())\n"
     )
     root = Path(store_module.__file__).parent.parent

@@ -9,10 +9,10 @@ from tests.bench import ALICE, BOT, small_world
 from tests.scenario import Scenario, load_scenarios
 from tests.test_frames import broken, empty, look, right
 from tests.test_render import with_others
-from toolkit.advice import NOTEBOOK
 from toolkit.model import Code, Plan, Reason, Status
-from toolkit.summary import WORDS, summarise, urgent_units
 from toolkit.testing import World
+from toolkit.text.advice import NOTEBOOK
+from toolkit.text.summary import WORDS, summarise, urgent_units
 
 
 def plan() -> Plan:

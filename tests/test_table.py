@@ -15,10 +15,10 @@ from tests.boards import HOSTILE, look, many, small
 from toolkit import reconcile_matrix_state
 from toolkit.board import find_model
 from toolkit.board.table import SCRIPTS, ReviewTable
-from toolkit.html import SHOWN
-from toolkit.ledger import Vote
+from toolkit.decisions.ledger import Vote
 from toolkit.records import room_key
 from toolkit.testing import FakeHomeserver
+from toolkit.text.html import SHOWN
 
 Told = dict[str, Any]
 FOLDER = Path(toolkit.board.__file__).parent

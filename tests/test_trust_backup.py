@@ -22,7 +22,7 @@ COPY = """
 import asyncio, sys
 from pathlib import Path
 from toolkit import SQLiteStore
-from toolkit.database import Database
+from toolkit.database.connection import Database
 
 async def half(self, copy):
     copy.execute("CREATE TABLE kv (key TEXT PRIMARY KEY, value TEXT)")

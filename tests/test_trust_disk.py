@@ -33,10 +33,10 @@ from toolkit import (
     StoreError,
     reconcile_matrix_state,
 )
-from toolkit.cli.where import Where
+from toolkit.cli.options import Where
 from toolkit.records import chat_key, room_key, user_key
 from toolkit.testing import FakeHomeserver
-from toolkit.undo import history, undo
+from toolkit.writing.undo import history, undo
 
 A1, C1, CB = room_key("!a1"), chat_key(ALICE, "C1"), chat_key(BOB, "C1")
 NOBODY = 65534
@@ -103,7 +103,7 @@ async def test_what_is_replaced_in_the_middle_of_a_run_is_not_reported_as_writte
         shutil.copy(bench.path, tmp_path / "fresh")
         os.replace(tmp_path / "fresh", bench.path)
 
-    from toolkit.transaction import Transaction
+    from toolkit.database.transaction import Transaction
 
     write = Transaction.write
 

@@ -23,10 +23,10 @@ from tests.worlds import ATTACKS, MALLORY, Attack, Attacked, attacks
 from tests.worlds import BOT as WORLDS_BOT
 from toolkit import ChatManager, Session, SQLiteStore, reconcile_matrix_state
 from toolkit.convention import Convention
+from toolkit.homeserver.room_state import UnreadableState, decode_room
 from toolkit.model import RemoteState
-from toolkit.plan import plan_repairs
+from toolkit.planning.plan import plan_repairs
 from toolkit.records import chat_key, load_records, room_key, user_key
-from toolkit.state import UnreadableState, decode_room
 from toolkit.testing import FakeHomeserver
 
 TEXTS = {

@@ -18,7 +18,7 @@ from tests.bench import ALICE, BOB, Bench, small_rows, states
 from tests.killed import arm
 from toolkit import SQLiteStore
 from toolkit.records import chat_key, room_key, user_key
-from toolkit.undo import history, plan_undo, undo
+from toolkit.writing.undo import history, plan_undo, undo
 
 A1, C1, CB = room_key("!a1"), chat_key(ALICE, "C1"), chat_key(BOB, "C1")
 BROKEN = {k: v for k, v in small_rows().items() if k not in (A1, C1, user_key(ALICE))}

@@ -11,10 +11,10 @@ import pytest
 import toolkit.cli
 from tests.bench import BOT, Bench, small_rows
 from tests.clients import TOKEN, is_one_sentence
-from toolkit.ledger import Ledger, load_ledger, save_ledger
+from toolkit.decisions.ledger import Ledger, load_ledger, save_ledger
 from toolkit.model import Plan
 from toolkit.records import room_key
-from toolkit.snapshot import Snapshot, load_snapshot, save_snapshot
+from toolkit.sources.snapshot import Snapshot, load_snapshot, save_snapshot
 from toolkit.testing import FakeHomeserver
 
 WRITERS = (["plan", "--out", "link"], ["snapshot", "link"], ["snapshot", "--anonymise", "link"])

@@ -32,13 +32,13 @@ from toolkit import (
     patience,
     reconcile_matrix_state,
 )
-from toolkit.cli.where import Where
-from toolkit.matrix import Homeserver, open_client
+from toolkit.cli.options import Where
+from toolkit.demo.recorded import Recorded
+from toolkit.homeserver.reading import Source
+from toolkit.homeserver.server import Homeserver, open_client
 from toolkit.records import chat_key, room_key
-from toolkit.remote import Source
-from toolkit.snapshot import load_snapshot
+from toolkit.sources.snapshot import load_snapshot
 from toolkit.testing import FakeHomeserver, Fault, Status
-from toolkit.testing.recorded import Recorded
 
 TOKEN = "syt_Ym90_zQkWvXbNmLpRtYhJgFdS_4Fj9xK"
 FORMS = {
@@ -161,7 +161,7 @@ async def test_a_whole_run_leaves_the_token_nowhere(
 
 
 def runs_of(bench: Bench) -> list[str]:
-    from toolkit.journal import Journal
+    from toolkit.writing.journal import Journal
 
     return [run.id for run in Journal(bench.path).runs()]
 

@@ -23,11 +23,11 @@ from toolkit import (
     reconcile_matrix_state,
     reconcile_single_room,
 )
+from toolkit.demo.recorded import serve_recorded
+from toolkit.homeserver.belonging import FEW, MANY, check_belonging
 from toolkit.model import RemoteState, RoomState
 from toolkit.records import chat_key, encode_row, load_records, room_key, user_key
-from toolkit.surprise import FEW, MANY, check_belonging
 from toolkit.testing import FakeHomeserver, Fault, Garbage
-from toolkit.testing.recorded import serve_recorded
 
 A1, A2, C2, UA = room_key("!a1"), room_key("!a2"), chat_key(ALICE, "C2"), user_key(ALICE)
 EVE = right_rows("@eve:hs", "!eve", {f"C{n}": f"!e{n}" for n in range(1, 9)})

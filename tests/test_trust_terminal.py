@@ -22,7 +22,7 @@ from tests.clients import TOKEN
 from tests.test_trust_hostile import TEXTS, is_plain
 from toolkit.records import chat_key, room_key, user_key
 from toolkit.testing import FakeHomeserver
-from toolkit.visible import visible
+from toolkit.text.visible import visible
 
 MARKUP = "[bold]x[/bold] [link=https://evil.example]y[/link] [/] [not closed :skull: \\[red]z"
 HOSTILE = [
@@ -38,7 +38,7 @@ BAR = re.compile(r"\x1b\[(\?25[lh]|2K|1A)|\r")
 SAY = """
 import json, sys
 from toolkit.cli import _explain
-from toolkit.cli.words import agree, progress, say
+from toolkit.cli.output import agree, progress, say
 from toolkit.errors import ToolkitError
 texts = json.loads(sys.argv[1])
 for number, text in enumerate(texts):

@@ -9,10 +9,10 @@ import pytest
 
 from tests.bench import ALICE, Bench, small_rows, states
 from toolkit import SQLiteStore, StoreError
-from toolkit.journal import Journal, Run
 from toolkit.model import Choices, Status
 from toolkit.records import NULL, Raw, chat_key, room_key, user_key
-from toolkit.undo import history, plan_undo, undo
+from toolkit.writing.journal import Journal, Run
+from toolkit.writing.undo import history, plan_undo, undo
 
 A1, C1 = room_key("!a1"), chat_key(ALICE, "C1")
 CLEAN = {k: v for k, v in small_rows().items() if k not in (A1, user_key(ALICE))}

@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from toolkit.testing.demo import HOSTILE_NAME
-from toolkit.visible import quote_odd, visible
+from toolkit.demo.world import HOSTILE_NAME
+from toolkit.text.visible import quote_odd, visible
 
 ANYTHING = st.text(st.characters() | st.sampled_from("  \\u{}202e\u0301\u202e\ud800\udcff\x1b…"))
 

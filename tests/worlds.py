@@ -14,9 +14,9 @@ from typing import Any, TypeVar
 from hypothesis import strategies as st
 
 from toolkit.convention import Convention, chat_number
+from toolkit.homeserver.room_state import decode_room
 from toolkit.model import Code, Finding, Plan, RemoteState, RoomState, Unit
 from toolkit.records import NULL, LocalState, Raw, chat_key, load_records, room_key, user_key
-from toolkit.state import decode_room
 from toolkit.testing.world import Event, LinkKind, World, encode
 
 T = TypeVar("T")

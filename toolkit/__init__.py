@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from toolkit.board import review
-    from toolkit.chat import (
+    from toolkit.convention import Convention
+    from toolkit.database.chat_manager import (
         ChatContext,
         ChatManager,
         get_room_meta,
@@ -16,38 +17,37 @@ if TYPE_CHECKING:
         set_room_meta,
         set_user_meta,
     )
-    from toolkit.convention import Convention
-    from toolkit.decisions import Decision
+    from toolkit.database.store import InMemoryStore, SQLiteStore
+    from toolkit.decisions.decision import Decision
     from toolkit.errors import HomeserverError, RemoteIncomplete, StoreError, ToolkitError
-    from toolkit.readonly import ReadOnlyClient
+    from toolkit.homeserver.readonly import ReadOnlyClient
     from toolkit.reconcile import reconcile_matrix_state, reconcile_single_room
-    from toolkit.session import Session
+    from toolkit.session.session import Session
     from toolkit.shadow import ShadowRun, shadow_run
-    from toolkit.store import InMemoryStore, SQLiteStore
 
 __version__ = "0.1.0"
 
 _HOME = {
-    "ChatContext": "chat",
-    "ChatManager": "chat",
+    "ChatContext": "database.chat_manager",
+    "ChatManager": "database.chat_manager",
     "Convention": "convention",
-    "Decision": "decisions",
+    "Decision": "decisions.decision",
     "HomeserverError": "errors",
-    "InMemoryStore": "store",
-    "ReadOnlyClient": "readonly",
+    "InMemoryStore": "database.store",
+    "ReadOnlyClient": "homeserver.readonly",
     "RemoteIncomplete": "errors",
-    "SQLiteStore": "store",
-    "Session": "session",
+    "SQLiteStore": "database.store",
+    "Session": "session.session",
     "ShadowRun": "shadow",
     "StoreError": "errors",
     "ToolkitError": "errors",
-    "get_room_meta": "chat",
-    "get_user_meta": "chat",
+    "get_room_meta": "database.chat_manager",
+    "get_user_meta": "database.chat_manager",
     "reconcile_matrix_state": "reconcile",
     "reconcile_single_room": "reconcile",
     "review": "board",
-    "set_room_meta": "chat",
-    "set_user_meta": "chat",
+    "set_room_meta": "database.chat_manager",
+    "set_user_meta": "database.chat_manager",
     "shadow_run": "shadow",
 }
 

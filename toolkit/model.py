@@ -345,6 +345,22 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
         )
 
 
+def find_unit(plan: Plan, unit_id: str) -> Unit | None:
+    """The unit of this name, or the one that a version of the room or the user's Space belongs to."""
+    unit = plan.unit(unit_id)
+    return unit or next((unit for unit in plan.units if unit_id in unit.room_ids), None)
+
+
+def why_no_unit(plan: Plan, unit_id: str) -> str:
+    """Why the plan holds nothing for an id; empty for one that it knows nothing of."""
+    if unit_id in plan.in_sync_rooms or unit_id in plan.in_sync_users:
+        return "it is in sync; there is nothing to write"
+    reasons = (skip.reason.value for skip in plan.skipped if skip.room_id == unit_id)
+    if reason := next(reasons, None):
+        return f"it is skipped ({reason}): it is no chat, and nothing is written for it"
+    return ""
+
+
 _encode = json.JSONEncoder().encode
 """ASCII escapes keep what isn't UTF-8 apart without failing on it."""
 

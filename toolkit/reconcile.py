@@ -11,9 +11,11 @@ from typing import Any
 
 from msgspec.structs import replace
 
-from toolkit.apply import apply_changes
 from toolkit.convention import Convention
-from toolkit.decisions import (
+from toolkit.database.look import Look, load_look
+from toolkit.database.store import Store
+from toolkit.deadline import within
+from toolkit.decisions.decision import (
     Decision,
     Decisions,
     agreed_units,
@@ -23,16 +25,16 @@ from toolkit.decisions import (
     stale_decisions,
 )
 from toolkit.errors import HomeserverError, ToolkitError
-from toolkit.job import APPLIED, Job, Look, Result, load_look, new_job, one_at_a_time
-from toolkit.matrix import within
+from toolkit.homeserver.belonging import check_belonging
+from toolkit.homeserver.reading import load_unsettled
 from toolkit.model import Plan, RemoteState, Status, Unit, UnitKind
-from toolkit.plan import plan_repairs
+from toolkit.planning.one_room import narrow_plan
+from toolkit.planning.plan import plan_repairs
 from toolkit.records import load_records
-from toolkit.remote import load_unsettled
-from toolkit.report import Report, build_report
-from toolkit.single import narrow_plan
-from toolkit.store import Store
-from toolkit.surprise import check_belonging, check_size
+from toolkit.writing.apply import apply_changes
+from toolkit.writing.job import APPLIED, Job, Result, check_size, new_job
+from toolkit.writing.report import Report, build_report
+from toolkit.writing.turns import one_at_a_time
 
 _log = logging.getLogger(__name__)
 

@@ -10,12 +10,7 @@ from typing import Any
 
 import pytest
 
-from toolkit.model import Plan, RemoteState, Status
-from toolkit.plan import plan_repairs
-from toolkit.records import FAMILIES, chat_key, load_records, room_key, user_key
-from toolkit.state import decode_room
-from toolkit.testing import ApiUser, Synapse
-from toolkit.testing.demo import (
+from toolkit.demo.world import (
     DEMO_DRIFT,
     DEMO_SKIPPED,
     HOSTILE_NAME,
@@ -23,6 +18,11 @@ from toolkit.testing.demo import (
     Expected,
     open_demo,
 )
+from toolkit.homeserver.room_state import decode_room
+from toolkit.model import Plan, RemoteState, Status
+from toolkit.planning.plan import plan_repairs
+from toolkit.records import FAMILIES, chat_key, load_records, room_key, user_key
+from toolkit.testing import ApiUser, Synapse
 
 _LEFT = {"bob/3 left", "bob/4 left"}
 

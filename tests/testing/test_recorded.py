@@ -19,16 +19,16 @@ import pytest
 
 from toolkit import Session
 from toolkit.cli.look import look
-from toolkit.cli.where import Where
+from toolkit.cli.options import Where
 from toolkit.convention import Convention
+from toolkit.demo import lessons as practice
+from toolkit.demo.lessons import use_demo_world
+from toolkit.demo.record import record
+from toolkit.demo.recorded import Recorded, Served, serve_recorded
+from toolkit.demo.world import DEMO_DRIFT, DEMO_SKIPPED, DemoWorld, Expected
 from toolkit.model import Plan, Status
-from toolkit.plan import plan_repairs
+from toolkit.planning.plan import plan_repairs
 from toolkit.records import room_key
-from toolkit.testing import practice
-from toolkit.testing.demo import DEMO_DRIFT, DEMO_SKIPPED, DemoWorld, Expected
-from toolkit.testing.practice import use_demo_world
-from toolkit.testing.record import record
-from toolkit.testing.recorded import Recorded, Served, serve_recorded
 
 NOTE = "The demo's world: 6 Spaces, 16 other rooms, 23 rows, recorded on a real Synapse."
 VARIABLES = ("MATRIX_HOMESERVER", "MATRIX_ACCESS_TOKEN", "BOT_DATABASE")
@@ -89,8 +89,8 @@ async def test_the_recording_is_of_the_demo_as_it_is_made_today(
 ) -> None:
     snapshot, labels = tmp_path / "new.snapshot", tmp_path / "new.json"
     await record(demo_template, snapshot, labels)
-    monkeypatch.setattr("toolkit.testing.recorded.SNAPSHOT", snapshot)
-    monkeypatch.setattr("toolkit.testing.recorded.LABELS", labels)
+    monkeypatch.setattr("toolkit.demo.recorded.SNAPSHOT", snapshot)
+    monkeypatch.setattr("toolkit.demo.recorded.LABELS", labels)
     assert by_label(Recorded.load()) == by_label(recorded)
 
 
@@ -157,7 +157,7 @@ def test_a_killed_kernel_leaves_no_folder(reader: pytest.MonkeyPatch, tmp_path: 
     lesson = (
         "import asyncio, os, signal, sys\n"
         "from pathlib import Path\n"
-        "from toolkit.testing.practice import use_demo_world\n"
+        "from toolkit.demo.lessons import use_demo_world\n"
         "asyncio.run(use_demo_world(Path(sys.argv[1])))\n"
         "assert os.listdir(sys.argv[1])\n"
         "os.kill(os.getpid(), signal.SIGKILL)\n"
@@ -242,7 +242,7 @@ async def test_every_lesson_of_a_served_demo_has_a_fresh_database(
 
 def test_nothing_stays_when_python_ends(reader: pytest.MonkeyPatch, tmp_path: Path) -> None:
     code = (
-        "import asyncio; from toolkit.testing.practice import use_demo_world\n"
+        "import asyncio; from toolkit.demo.lessons import use_demo_world\n"
         "for _ in range(2): print(asyncio.run(use_demo_world()))"
     )
     done = subprocess.run(

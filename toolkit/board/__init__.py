@@ -6,8 +6,8 @@ Loads no widget library before a view is made.
 from typing import TYPE_CHECKING
 from weakref import WeakValueDictionary
 
-from toolkit.board.model import ReviewModel
-from toolkit.session import Session
+from toolkit.board.review_model import ReviewModel
+from toolkit.session.session import Session
 from toolkit.shadow import ShadowRun
 
 if TYPE_CHECKING:

@@ -8,14 +8,14 @@ from collections.abc import Awaitable, Callable, Mapping
 from typing import NamedTuple
 from weakref import WeakValueDictionary
 
+from toolkit.board.events import Event, Home
 from toolkit.board.items import LONG, Answer, Result, refused
-from toolkit.board.listeners import Event, Home
-from toolkit.board.moved import Seen
+from toolkit.board.stale import Seen
 from toolkit.errors import ToolkitError
 from toolkit.progress import Progress
-from toolkit.session import Session
-from toolkit.shown import Applied
-from toolkit.visible import visible
+from toolkit.session.results import Applied
+from toolkit.session.session import Session
+from toolkit.text.visible import visible
 
 _tasks: WeakValueDictionary[object, asyncio.Task[Applied]] = WeakValueDictionary()
 """The apply of each database in this process, whichever view of whichever session has started it."""

@@ -10,7 +10,6 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
-from toolkit.advice import changed_fields, unit_name, verb, what
 from toolkit.board.offers import (
     NO_OFFERS,
     Offering,
@@ -20,10 +19,11 @@ from toolkit.board.offers import (
     say_action,
     say_choices,
 )
-from toolkit.ledger import Vote
+from toolkit.decisions.ledger import Vote
 from toolkit.model import Choices, Finding, Plan, RemoteState, RowWrite, Status, Unit, UnitKind
 from toolkit.records import Raw, decode_object
-from toolkit.visible import visible
+from toolkit.text.advice import changed_fields, unit_name, verb, what
+from toolkit.text.visible import visible
 
 LONG = 500
 _SHORT_ID = 14

@@ -3,15 +3,15 @@
 from collections.abc import Mapping
 from dataclasses import replace
 
-from toolkit.agreement import why_no_unit
 from toolkit.board.applying import Applying
-from toolkit.board.drafts import Drafts, same
+from toolkit.board.from_browser import Refused
 from toolkit.board.items import Item, Lines, bar_item
-from toolkit.board.messages import Refused
 from toolkit.board.offers import Offering
-from toolkit.ledger import Vote
-from toolkit.session import Session
-from toolkit.visible import visible
+from toolkit.board.picks import Drafts, same
+from toolkit.decisions.ledger import Vote
+from toolkit.model import why_no_unit
+from toolkit.session.session import Session
+from toolkit.text.visible import visible
 
 
 class Listing:

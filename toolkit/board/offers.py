@@ -9,12 +9,12 @@ from dataclasses import dataclass
 
 import msgspec
 
-from toolkit.advice import NOTEBOOK, action, changed_fields, deed, verb
 from toolkit.convention import chat_number
-from toolkit.free import find_highest, free_ids
+from toolkit.decisions.free_chat_ids import find_highest, free_ids
 from toolkit.model import Choices, Code, Plan, RowWrite, Unit, UnitKind
 from toolkit.records import LocalState
-from toolkit.visible import visible
+from toolkit.text.advice import NOTEBOOK, action, changed_fields, deed, verb
+from toolkit.text.visible import visible
 
 FREE = 3
 """How many free chat ids are offered after those that are proposed."""

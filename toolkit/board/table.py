@@ -11,10 +11,10 @@ from typing import Any
 
 import anywidget
 
-from toolkit.board import messages, wire
+from toolkit.board import from_browser, to_browser
+from toolkit.board.events import Event
 from toolkit.board.items import Answer, Item, fingerprint_of, refused
-from toolkit.board.listeners import Event
-from toolkit.board.model import ReviewModel
+from toolkit.board.review_model import ReviewModel
 from toolkit.errors import ToolkitError
 
 _HERE = Path(__file__).parent
@@ -73,27 +73,27 @@ class ReviewTable:
             return
         if event is Event.ITEMS:
             self._send_changes()
-            self._send(wire.state(self.model))
+            self._send(to_browser.state(self.model))
         elif event is Event.PROGRESS:
-            self._send(wire.progress(self.model))
+            self._send(to_browser.progress(self.model))
         else:
-            self._send(wire.message(self.model))
+            self._send(to_browser.message(self.model))
 
     def _send_changes(self) -> None:
         items, finished = self.model.items(), self.model.finished()
-        changed = wire.changed_lines(self._sent, items)
+        changed = to_browser.changed_lines(self._sent, items)
         if changed is None or finished != self._finished:
             self._send_all()
         elif changed:
             self._sent = {item.unit: item for item in items}
-            self._send({"kind": "lines", "lines": [wire.line(item) for item in changed]})
+            self._send({"kind": "lines", "lines": [to_browser.line(item) for item in changed]})
 
     def _send_all(self, to: str = "") -> None:
         """Of all lines each view gets a first message of its own: the others have them."""
         items, self._finished = self.model.items(), self.model.finished()
         self._sent = {item.unit: item for item in items}
-        lines = [wire.line(item) for item in items]
-        lines += [wire.line(item, finished=True) for item in self._finished]
+        lines = [to_browser.line(item) for item in items]
+        lines += [to_browser.line(item, finished=True) for item in self._finished]
         self._send({"kind": "lines", "whole": True, "lines": lines}, to)
 
     # -- from the browser -------------------------------------------------------------------------
@@ -107,59 +107,59 @@ class ReviewTable:
         known = content if isinstance(content, dict) else {}
         to, unit, about = (_text(known.get(name)) for name in ("view", "unit", "do"))
         try:
-            answer = self._answer(messages.read_message(content))
+            answer = self._answer(from_browser.read_message(content))
         except ToolkitError as error:
             answer = refused(str(error))
         told = {"words": str(answer), "accepted": answer.accepted} if answer is not None else {}
         self._send({"kind": "answer", "unit": unit, "about": about, **told}, to)
 
-    def _answer(self, ask: messages.Message) -> Answer | None:
+    def _answer(self, ask: from_browser.Message) -> Answer | None:
         model = self.model
         match ask:
-            case messages.Ready():
+            case from_browser.Ready():
                 self._send_all(ask.view)
-                self._send(wire.state(model), ask.view)
-            case messages.Quiet():
-                self._send(wire.quiet(model.quiet()), ask.view)
-            case messages.Details():
-                self._send(wire.details(model.details(ask.unit)), ask.view)
-            case messages.Decide():
+                self._send(to_browser.state(model), ask.view)
+            case from_browser.Quiet():
+                self._send(to_browser.quiet(model.quiet()), ask.view)
+            case from_browser.Details():
+                self._send(to_browser.details(model.details(ask.unit)), ask.view)
+            case from_browser.Decide():
                 return model.decide(ask.unit, ask.vote, change=ask.change)
-            case messages.Pick():
+            case from_browser.Pick():
                 return model.pick(ask.unit, ask.choices)
-            case messages.Count():
+            case from_browser.Count():
                 batch = model.would_approve(ask.status, ask.text)
-                self._send(wire.question(batch, ask.status, ask.text), ask.view)
-            case messages.ApproveAll():
+                self._send(to_browser.question(batch, ask.status, ask.text), ask.view)
+            case from_browser.ApproveAll():
                 return self._approve_all(ask)
-            case messages.Apply():
+            case from_browser.Apply():
                 return self._apply(ask)
-            case messages.Cancel():
+            case from_browser.Cancel():
                 return model.cancel()
             case _:
                 return self._look_back(ask)
         return None
 
-    def _look_back(self, ask: messages.Message) -> Answer | None:
+    def _look_back(self, ask: from_browser.Message) -> Answer | None:
         model = self.model
         match ask:
-            case messages.History():
-                self._send(wire.history(model.history()), ask.view)
-            case messages.OpenRun():
-                self._send(wire.opened("run", model.open_run(ask.run)), ask.view)
-            case messages.PlanUndo():
-                self._send(wire.opened("undo", model.plan_undo(ask.run)), ask.view)
-            case messages.Undo():
+            case from_browser.History():
+                self._send(to_browser.history(model.history()), ask.view)
+            case from_browser.OpenRun():
+                self._send(to_browser.opened("run", model.open_run(ask.run)), ask.view)
+            case from_browser.PlanUndo():
+                self._send(to_browser.opened("undo", model.plan_undo(ask.run)), ask.view)
+            case from_browser.Undo():
                 model.start_undo(ask.run, ask.plan)
         return None
 
-    def _approve_all(self, ask: messages.ApproveAll) -> Answer:
+    def _approve_all(self, ask: from_browser.ApproveAll) -> Answer:
         batch = self.model.would_approve(ask.status, ask.text)
         if fingerprint_of(batch.changes) != ask.plan:
             return refused("The list has changed since it was counted; look again.")
         return self.model.approve_all(ask.status, ask.text, changes=batch.changes)
 
-    def _apply(self, ask: messages.Apply) -> Answer | None:
+    def _apply(self, ask: from_browser.Apply) -> Answer | None:
         """The click is about what the button said; a second one finds the run that is going on."""
         model = self.model
         if not model.running:

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 import click
 
 from toolkit.cli.commands import matrix_drift
-from toolkit.cli.words import Cancelled, say, say_lines
+from toolkit.cli.output import Cancelled, say, say_lines
 from toolkit.errors import ToolkitError
 
 ERROR = 1

@@ -11,11 +11,11 @@ from pathlib import Path
 
 import msgspec
 
-from toolkit.agreement import find_unit, user_name, why_idle, why_no_change, why_no_unit
-from toolkit.decisions import Decision, agreed_units, stale_decisions
+from toolkit.decisions.decision import Decision, agreed_units, stale_decisions, user_name
+from toolkit.decisions.ledger import Ledger, Vote, dump_ledger
 from toolkit.errors import SnapshotError, ToolkitError
-from toolkit.ledger import Ledger, Vote, dump_ledger
-from toolkit.model import Choices, Code, Plan, Unit, UnitKind
+from toolkit.model import Choices, Code, Plan, Unit, UnitKind, find_unit, why_no_unit
+from toolkit.text.advice import why_idle, why_no_change
 
 NO_CHOICES = Choices()
 

@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 import click
 
 from toolkit import __version__
-from toolkit.cli.where import FileDefaults, Where
+from toolkit.cli.options import FileDefaults, Where
 
 F = TypeVar("F", bound=Callable[..., Any])
 Option = Callable[[F], F]
@@ -154,9 +154,9 @@ def plan(as_json: bool, out: Path | None, shadow: str | None, **options: Any) ->
             raise click.UsageError(
                 "--shadow runs on the two sides: leave out --snapshot and --out."
             )
-        from toolkit.cli import shadowed
+        from toolkit.cli.shadow import plan_shadow
 
-        return shadowed.plan_shadow(_where(options), shadow, as_json=as_json)
+        return plan_shadow(_where(options), shadow, as_json=as_json)
     from toolkit.cli import look
 
     return look.plan(_where(options), as_json=as_json, out=out)
@@ -306,11 +306,9 @@ def _apply_shadow(named: str, options: dict[str, Any], *, as_json: bool) -> int:
     max_changes = options.pop("max_changes")
     for name in ours:
         options.pop(name)
-    from toolkit.cli import shadowed
+    from toolkit.cli.shadow import apply_shadow
 
-    return shadowed.apply_shadow(
-        _where(options), named, unit_ids, max_changes=max_changes, as_json=as_json
-    )
+    return apply_shadow(_where(options), named, unit_ids, max_changes=max_changes, as_json=as_json)
 
 
 def _where(options: dict[str, Any]) -> Where:

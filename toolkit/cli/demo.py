@@ -14,20 +14,19 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import FrameType
 
-from toolkit.cli.lab import Lab
+from toolkit.cli.jupyterlab import Lab
 from toolkit.cli.look import IN_SYNC, exit_code, look
 from toolkit.cli.notebook import copy_lessons, jupyterlab_available
-from toolkit.cli.results import show
-from toolkit.cli.where import Where
-from toolkit.cli.words import Cancelled, keep_secret, say, say_lines
+from toolkit.cli.options import Where
+from toolkit.cli.output import Cancelled, keep_secret, say, say_lines, show
+from toolkit.cli.render import render_check
+from toolkit.demo.lessons import DATABASE, DEMO, HOMESERVER, PRISTINE
+from toolkit.demo.recorded import Served, serve_recorded
+from toolkit.demo.watchdog import Watchdog
+from toolkit.demo.world import open_demo
 from toolkit.errors import ToolkitError
-from toolkit.render import render_check
-from toolkit.settings import TOKEN
-from toolkit.testing.demo import open_demo
-from toolkit.testing.practice import DATABASE, DEMO, HOMESERVER, PRISTINE
-from toolkit.testing.recorded import Served, serve_recorded
+from toolkit.sources.settings import TOKEN
 from toolkit.testing.synapse import Synapse, SynapseError
-from toolkit.testing.watchdog import Watchdog
 
 _ENDS = [name for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)]
 _GET = "pip install 'matrix-drift[demo]'"

@@ -5,22 +5,21 @@ from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 
-from toolkit.anonymise import anonymise
 from toolkit.cli.agreement import save_decisions
-from toolkit.cli.results import show, show_json, shown_units
-from toolkit.cli.where import Where
-from toolkit.cli.words import progress, say
+from toolkit.cli.options import Where
+from toolkit.cli.output import progress, say, show, show_json, shown_units
+from toolkit.cli.render import plan_json, render_check, render_plan
 from toolkit.convention import Convention
-from toolkit.job import load_look
-from toolkit.matrix import within
+from toolkit.database.look import load_look
+from toolkit.deadline import within
+from toolkit.homeserver.belonging import check_belonging
+from toolkit.homeserver.reading import load_remote
 from toolkit.model import Choices, Plan, Reason, RemoteState
-from toolkit.plan import plan_repairs
+from toolkit.planning.plan import plan_repairs
 from toolkit.records import Raw, load_records
-from toolkit.remote import load_remote
-from toolkit.render import plan_json, render_check, render_plan
-from toolkit.snapshot import Snapshot, load_snapshot, save_snapshot
-from toolkit.surprise import check_belonging
-from toolkit.visible import quote_odd
+from toolkit.sources.anonymise import anonymise
+from toolkit.sources.snapshot import Snapshot, load_snapshot, save_snapshot
+from toolkit.text.visible import quote_odd
 
 IN_SYNC, DRIFT = 0, 2
 

@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import NoReturn
 
 import toolkit
-from toolkit.cli.words import say
+from toolkit.cli.output import say
 from toolkit.errors import ToolkitError
-from toolkit.settings import FILE, TOKEN_FILE, find_settings
+from toolkit.sources.settings import FILE, TOKEN_FILE, find_settings
 
 FOLDER = Path("matrix-drift-notebooks")
 _PATHS = ("BOT_DATABASE", TOKEN_FILE)

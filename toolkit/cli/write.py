@@ -10,8 +10,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from toolkit.agreement import user_name
-from toolkit.chat import ChatManager
 from toolkit.cli.agreement import (
     NO_CHOICES,
     Agreement,
@@ -20,21 +18,9 @@ from toolkit.cli.agreement import (
     agree_to_units,
 )
 from toolkit.cli.look import DRIFT, IN_SYNC, look
-from toolkit.cli.results import show, show_json
-from toolkit.cli.where import Where
-from toolkit.cli.words import Cancelled, agree, progress, say, someone_there
-from toolkit.convention import chat_number
-from toolkit.decisions import Decision
-from toolkit.errors import ToolkitError
-from toolkit.free import find_highest, free_ids
-from toolkit.job import Result, load_look
-from toolkit.journal import Journal, Run
-from toolkit.ledger import load_ledger
-from toolkit.lock import hold_lock
-from toolkit.model import Choices, Plan
-from toolkit.reconcile import reconcile_matrix_state
-from toolkit.records import load_records
-from toolkit.render import (
+from toolkit.cli.options import Where
+from toolkit.cli.output import Cancelled, agree, progress, say, show, show_json, someone_there
+from toolkit.cli.render import (
     history_json,
     render_aftermath,
     render_changes,
@@ -44,14 +30,25 @@ from toolkit.render import (
     render_report,
     render_result,
     render_undo,
-    stale_units,
 )
-from toolkit.report import Report
-from toolkit.surprise import check_size
-from toolkit.undo import history as load_history
-from toolkit.undo import plan_undo
-from toolkit.undo import undo as carry_out_undo
-from toolkit.visible import quote_odd
+from toolkit.convention import chat_number
+from toolkit.database.chat_manager import ChatManager
+from toolkit.database.look import load_look
+from toolkit.decisions.decision import Decision, user_name
+from toolkit.decisions.free_chat_ids import find_highest, free_ids
+from toolkit.decisions.ledger import load_ledger
+from toolkit.errors import ToolkitError
+from toolkit.model import Choices, Plan
+from toolkit.reconcile import reconcile_matrix_state
+from toolkit.records import load_records
+from toolkit.text.visible import quote_odd
+from toolkit.writing.job import Result, check_size
+from toolkit.writing.journal import Journal, Run
+from toolkit.writing.report import Report, stale_units
+from toolkit.writing.turns import hold_lock
+from toolkit.writing.undo import history as load_history
+from toolkit.writing.undo import plan_undo
+from toolkit.writing.undo import undo as carry_out_undo
 
 HALFWAY = "what was finished by then is written: see `matrix-drift history`."
 

@@ -5,11 +5,10 @@ ones, made harmless only where a frame shows itself. Nothing is decided here.
 """
 
 from toolkit.frames.columns import COLUMNS, DECISIONS, Field
-from toolkit.frames.display import Column, Frame
-from toolkit.frames.past import history_frame
-from toolkit.frames.planned import changes_frame, drift_frame, plan_frame
-from toolkit.frames.shelf import Shelf
-from toolkit.frames.world import rooms_frame, rows_frame
+from toolkit.frames.frame import Column, Frame, Shelf
+from toolkit.frames.history import history_frame
+from toolkit.frames.plan import changes_frame, drift_frame, plan_frame
+from toolkit.frames.sides import rooms_frame, rows_frame
 
 __all__ = [
     "COLUMNS",

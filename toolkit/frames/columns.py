@@ -11,7 +11,7 @@ from typing import Any, NamedTuple, TypeAlias
 import numpy as np
 import pandas as pd
 
-from toolkit.frames.display import Frame
+from toolkit.frames.frame import Frame
 from toolkit.model import Code, Kind, Reason, Rung, Status, UnitKind
 
 Dtype: TypeAlias = pd.api.extensions.ExtensionDtype | np.dtype[Any]

@@ -4,10 +4,10 @@ Figures are made without pyplot: nothing is left open, and a notebook shows each
 from strangers; they are drawn as plain text, never as maths, and only with glyphs that the font has.
 """
 
+from toolkit.plots.caption import describe
 from toolkit.plots.drawing import draw_map
 from toolkit.plots.marks import INKS, NOBODY, ChatMark, Ink, UserLine, user_lines
 from toolkit.plots.picture import Picture
-from toolkit.plots.words import describe
 
 __all__ = [
     "INKS",

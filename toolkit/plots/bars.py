@@ -1,10 +1,10 @@
 """In how many units each cause was found, as bars below the map."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from matplotlib.transforms import Affine2D
 
-from toolkit.plots.density import MARGIN
+from toolkit.plots.layout import MARGIN
 from toolkit.plots.lettering import fit, width_of
 from toolkit.plots.picture import SQUARE, Picture
 
@@ -30,3 +30,12 @@ def draw_bars(
         picture.write(x, y, word, 9)
         picture.stamp(bar, [(x + begin + length / 2, y)], _BAR, "none", "bar")
         picture.write(x + begin + length + 0.07, y, f"{count:,}", 9)
+
+
+def most_of(causes: Mapping[str, int], limit: int) -> list[tuple[str, int]]:
+    """The most frequent causes, and the others together."""
+    ordered = sorted(causes.items(), key=lambda item: -item[1])
+    if len(ordered) <= limit:
+        return ordered
+    rest = ordered[limit - 1 :]
+    return [*ordered[: limit - 1], (f"{len(rest)} other causes", sum(count for _, count in rest))]

@@ -10,14 +10,12 @@ from matplotlib.textpath import TextPath
 from matplotlib.transforms import Affine2D
 
 from toolkit.model import Status
-from toolkit.plots.bars import LINE, draw_bars
-from toolkit.plots.density import MARGIN
-from toolkit.plots.found import most_of
-from toolkit.plots.layout import Map, arrange
+from toolkit.plots.bars import LINE, draw_bars, most_of
+from toolkit.plots.caption import describe, summary_of, word_of
+from toolkit.plots.layout import MARGIN, Map, arrange
 from toolkit.plots.lettering import fit, font_file, width_of
 from toolkit.plots.marks import CALM, INKS, ChatMark, UserLine
 from toolkit.plots.picture import FAINT, SQUARE, Picture
-from toolkit.plots.words import describe, summary_of, word_of
 
 _HEAD = 0.95
 _CAUSES, _CAUSE_WIDTH = 20, 4.5

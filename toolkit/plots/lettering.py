@@ -11,7 +11,7 @@ from pathlib import Path
 import matplotlib
 from matplotlib.ft2font import FT2Font
 
-from toolkit.visible import visible
+from toolkit.text.visible import visible
 
 
 def fit(text: str, width: float, points: float) -> str:

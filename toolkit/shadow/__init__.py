@@ -4,7 +4,6 @@ What the function would have written comes back as a plan of the same kind as ou
 what the function does, or whether it is right; a person looks, and may apply single units.
 """
 
-from toolkit.shadow.result import ShadowRun
-from toolkit.shadow.run import shadow_run
+from toolkit.shadow.run import ShadowRun, shadow_run
 
 __all__ = ["ShadowRun", "shadow_run"]

@@ -5,6 +5,7 @@ point at it. What belongs to neither is a unit of its own, called by its key.
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import TypeAlias
 
 import msgspec
 
@@ -19,7 +20,7 @@ from toolkit.model import (
     Unit,
     UnitKind,
 )
-from toolkit.naming import is_placeholder
+from toolkit.planning.row_index import is_placeholder
 from toolkit.records import (
     CHAT,
     FAMILIES,
@@ -31,6 +32,8 @@ from toolkit.records import (
     load_records,
     split_chat_key,
 )
+from toolkit.shadow.store import same_row
+from toolkit.writing.staleness import compare_rows, why_stale
 
 
 def plan_writes(
@@ -151,3 +154,37 @@ def _status(findings: Iterable[Finding]) -> Status:
     if codes & CONFLICTS:
         return Status.CONFLICT
     return Status.MISSING if Code.MISSING_ROW in codes else Status.MISMATCHED
+
+
+Rows: TypeAlias = Mapping[str, Raw]
+AGAIN = "its rows were written since the shadow run; make another one"
+
+
+def plan_left(plan: Plan, then: Rows, now: Rows) -> Plan:
+    """The units that aren't done; those that moved without their change."""
+    moved = compare_rows(rows_before(plan, then, now), now)
+    units = []
+    for unit in plan.units:
+        if _done(unit, now):
+            continue
+        why = why_stale(unit, plan, moved)
+        units.append(_moved(unit, why) if why else unit)
+    return msgspec.structs.replace(plan, units=tuple(units))
+
+
+def rows_before(plan: Plan, then: Rows, now: Rows) -> dict[str, Raw]:
+    """The rows as the function met them, save where by now stands what it would have written."""
+    done = [unit for unit in plan.units if _done(unit, now)]
+    writes = (write for unit in done for write in (unit.change.writes if unit.change else ()))
+    return {**then, **{write.key: now[write.key] for write in writes}}
+
+
+def _done(unit: Unit, now: Rows) -> bool:
+    writes = unit.change.writes if unit.change else ()
+    return all(write.key in now and same_row(now[write.key], write.after) for write in writes)
+
+
+def _moved(unit: Unit, why: str) -> Unit:
+    key = unit.change.writes[0].key if unit.change else ""
+    finding = Finding(unit=unit.id, code=Code.STALE_PLAN, key=key, cause=why)
+    return msgspec.structs.replace(unit, status=Status.CONFLICT, findings=(finding,), change=None)

@@ -7,36 +7,35 @@ from collections.abc import AsyncIterator, Iterable, Iterator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from functools import cached_property
 from typing import TYPE_CHECKING
 
-from toolkit.advice import row_name, verb
-from toolkit.agreement import user_name
-from toolkit.apply import apply_changes
 from toolkit.convention import Convention
+from toolkit.database.look import Look, load_look
+from toolkit.database.store import SQLiteStore, Store, transactional
+from toolkit.decisions.decision import user_name
 from toolkit.errors import ToolkitError
-from toolkit.job import Look, Result, load_look, new_job, one_at_a_time
-from toolkit.journal import Journal
-from toolkit.lock import hold_lock
 from toolkit.model import Plan, RowWrite, Unit
 from toolkit.progress import Progress
 from toolkit.records import FAMILIES, Raw, decode_object
-from toolkit.report import Report, build_report
-from toolkit.shadow.left import rows_before
-from toolkit.sides import Sides
-from toolkit.store import SQLiteStore, Store, transactional
-from toolkit.summary import count_of
-from toolkit.visible import visible
+from toolkit.shadow.plan import rows_before
+from toolkit.sources.sides import Sides
+from toolkit.text.advice import row_name, verb
+from toolkit.text.summary import count_of
+from toolkit.text.visible import visible
+from toolkit.writing.apply import apply_changes
+from toolkit.writing.job import Result, new_job
+from toolkit.writing.journal import Journal
+from toolkit.writing.report import Report, build_report
+from toolkit.writing.turns import hold_lock, one_at_a_time
 
 if TYPE_CHECKING:
-    from toolkit.session import Session
-    from toolkit.shown import Applied, ShownPlan
+    from toolkit.session.results import Applied
 
 _LONG, _SHOWN = 300, 10
 
 
 @dataclass(frozen=True, repr=False)
-class ShadowRun:
+class ShadowResult:
     """What a function would have done, had it been run on the real client and store.
 
     `value` is the plan as a value, `refused` the calls that were not let through, `raised` the
@@ -55,20 +54,6 @@ class ShadowRun:
     store: Store
     _seen: dict[str, Raw] = field(default_factory=dict)
     """The rows as of the last time that this run wrote some; empty before."""
-
-    @property
-    def plan(self) -> "ShownPlan":
-        """The plan with its frames; needs what notebooks need."""
-        from toolkit.shadow.shown import ShadowPlan  # pandas takes its time to load
-
-        return ShadowPlan(self.value, run=self)
-
-    @cached_property
-    def session(self) -> "Session":
-        """What a person decides about it, in memory only; `toolkit.review` shows this session."""
-        from toolkit.shadow.road import open_session  # as above
-
-        return open_session(self, self._seen or self.look.rows)
 
     @property
     def sides(self) -> Sides:
@@ -107,7 +92,7 @@ class ShadowRun:
         run, opened once more if it only reads. Raises `ToolkitError` for a unit that isn't there or
         can't be applied, before anything is written.
         """
-        from toolkit.shown import Applied  # as above
+        from toolkit.session.results import Applied  # as above
 
         units = self.named(unit_ids)
         if not units:
@@ -181,11 +166,9 @@ class ShadowRun:
         return store.path.resolve() == self.store.path.resolve()
 
     def _see(self, rows: dict[str, Raw]) -> None:
-        """A board that is open shows at once what a cell has applied."""
+        """Remember the rows as they are after a run."""
         self._seen.clear()
         self._seen.update(rows)
-        if "session" in vars(self):
-            self.session._take(self.session._remote, rows)
 
     def _named(self, unit_id: str) -> Unit:
         unit = self.value.unit(unit_id)
@@ -236,11 +219,6 @@ class ShadowRun:
 
     def __repr__(self) -> str:
         return "\n".join(self.lines())
-
-    def _repr_html_(self) -> str:
-        from toolkit.shadow.shown import run_html
-
-        return run_html(self)
 
 
 def _is_object(write: RowWrite) -> bool:

@@ -5,19 +5,56 @@ import copy
 import functools
 import inspect
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
 from types import MethodType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+from toolkit.database.look import Look, load_look
+from toolkit.database.store import Store, transactional
 from toolkit.errors import ToolkitError
-from toolkit.job import Look, load_look
-from toolkit.managers import works_on
-from toolkit.memory import user_id_of
-from toolkit.readonly import ReadOnlyClient
-from toolkit.refused import hide
-from toolkit.shadow.overlay import ShadowStore
+from toolkit.homeserver.client_memory import user_id_of
+from toolkit.homeserver.readonly import ReadOnlyClient
+from toolkit.homeserver.refused_calls import hide
+from toolkit.records import Raw
 from toolkit.shadow.plan import plan_writes
-from toolkit.shadow.result import ShadowRun
-from toolkit.store import Store, transactional
+from toolkit.shadow.result import ShadowResult
+from toolkit.shadow.store import ShadowStore
+from toolkit.writing.chat_rows import works_on
+
+if TYPE_CHECKING:
+    from toolkit.session.results import ShownPlan
+    from toolkit.session.session import Session
+
+
+@dataclass(frozen=True, repr=False)
+class ShadowRun(ShadowResult):
+    """A run, to be looked at in cells and in a notebook, and reviewed like any plan."""
+
+    @property
+    def plan(self) -> "ShownPlan":
+        """The plan with its frames; needs what notebooks need."""
+        from toolkit.shadow.html import ShadowPlan  # pandas takes its time to load
+
+        return ShadowPlan(self.value, run=self)
+
+    @cached_property
+    def session(self) -> "Session":
+        """What a person decides about it, in memory only; `toolkit.review` shows this session."""
+        from toolkit.shadow.session import open_session  # as above
+
+        return open_session(self, self._seen or self.look.rows)
+
+    def _see(self, rows: dict[str, Raw]) -> None:
+        """A board that is open shows at once what a cell has applied."""
+        super()._see(rows)
+        if "session" in vars(self):
+            self.session._take(self.session._remote, rows)
+
+    def _repr_html_(self) -> str:
+        from toolkit.shadow.html import run_html
+
+        return run_html(self)
 
 
 async def shadow_run(

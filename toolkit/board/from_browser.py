@@ -1,0 +1,152 @@
+"""What a view in a browser may ask for: a closed list, and whatever else arrives is refused. Pure."""
+
+from collections.abc import Mapping
+from typing import Any, TypeAlias
+
+import msgspec
+
+from toolkit.board.items import LONG
+from toolkit.decisions.ledger import Vote
+from toolkit.errors import ToolkitError
+from toolkit.model import Choices
+from toolkit.text.visible import visible
+
+
+class Ask(msgspec.Struct, forbid_unknown_fields=True, tag_field="do", kw_only=True):
+    """`view` names who asks, so that the answer is shown there and not on another board."""
+
+    view: str = ""
+
+
+class Ready(Ask, tag="ready"):
+    """It wants everything."""
+
+
+class Quiet(Ask, tag="quiet"):
+    """What is in sync or skipped."""
+
+
+class Details(Ask, tag="details"):
+    """A unit is opened."""
+
+    unit: str
+
+
+class Decide(Ask, tag="decide"):
+    """`change` is what was on display."""
+
+    unit: str
+    vote: str
+    change: str
+
+
+class Pick(Ask, tag="pick"):
+    """A conflict's choice; None takes the picks back."""
+
+    unit: str
+    choices: Choices | None
+
+
+class Count(Ask, tag="count"):
+    """What would approving all of a filter mean?"""
+
+    status: str = ""
+    text: str = ""
+
+
+class ApproveAll(Ask, tag="approve_all"):
+    """`plan` is what was counted."""
+
+    plan: str
+    status: str = ""
+    text: str = ""
+
+
+class Apply(Ask, tag="apply"):
+    """`plan` is what the button spoke of."""
+
+    plan: str
+
+
+class Cancel(Ask, tag="cancel"):
+    """End the run that is going on."""
+
+
+class History(Ask, tag="history"):
+    """The runs so far."""
+
+
+class OpenRun(Ask, tag="open_run"):
+    """What a run wrote."""
+
+    run: str
+
+
+class PlanUndo(Ask, tag="plan_undo"):
+    """What taking a run back would write."""
+
+    run: str
+
+
+class Undo(Ask, tag="undo"):
+    """`plan` is what was shown of it."""
+
+    run: str
+    plan: str
+
+
+Message: TypeAlias = (
+    Ready
+    | Quiet
+    | Details
+    | Decide
+    | Pick
+    | Count
+    | ApproveAll
+    | Apply
+    | Cancel
+    | History
+    | OpenRun
+    | PlanUndo
+    | Undo
+)
+
+
+def read_message(content: Any) -> Message:
+    """A message as a value. Raises `ToolkitError` for what is none."""
+    try:
+        message: Message = msgspec.convert(content, Message)
+    except (msgspec.ValidationError, RecursionError) as error:
+        raise ToolkitError(
+            f"The board asked for what there isn't: {visible(str(error), LONG)}."
+        ) from None
+    return message
+
+
+class Refused(Exception):
+    """Why something that a view asked for isn't done, in words that are visible."""
+
+
+def read_choices(choices: Choices | Mapping[str, Any]) -> Choices:
+    """Choices as a view sent them."""
+    try:
+        return msgspec.convert(choices, Choices)
+    except msgspec.ValidationError as error:
+        raise Refused(f"The choice can't be read: {visible(str(error))}.") from None
+
+
+def read_vote(vote: Vote | str) -> Vote:
+    """A decision, by its verb or its name."""
+    try:
+        return _VERBS.get(vote) or Vote(vote)
+    except (ValueError, TypeError):
+        names = ", ".join(_VERBS)
+        raise Refused(f"There is no decision {visible(str(vote))}; there are {names}.") from None
+
+
+_VERBS = {
+    "approve": Vote.APPROVED,
+    "reject": Vote.REJECTED,
+    "defer": Vote.DEFERRED,
+    "withdraw": Vote.PENDING,
+}

@@ -1,0 +1,111 @@
+"""Runs that wrote to the database, and taking one back, as a person looks at them. Pure."""
+
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from toolkit.board.items import LONG, RowDiff, diff_rows, fingerprint_of
+from toolkit.model import Plan, Unit
+from toolkit.text.visible import visible
+from toolkit.writing.journal import Entry, Run
+
+SHOWN = 200
+"""Units of one run that are shown; a frame has them all."""
+
+
+@dataclass(frozen=True, slots=True)
+class Past:
+    """One run. `undoes` and `undone_by` name the run that it took back and the one that took it back."""
+
+    run: str
+    time: str
+    action: str
+    by: str
+    units: int
+    applied: int
+    rows: int
+    left: str
+    backup: str
+    undoes: str
+    undone_by: str
+    finished: bool
+
+
+@dataclass(frozen=True, slots=True)
+class PastUnit:
+    """One unit of a run, or of taking it back: what became of it or what is in the way, and its rows."""
+
+    id: str
+    state: str
+    why: str
+    rows: tuple[RowDiff, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Opened:
+    """A run opened, or what taking it back would do; `plan` names exactly that, "" is nothing to do."""
+
+    run: str
+    units: tuple[PastUnit, ...]
+    more: int
+    rows: int
+    plan: str = ""
+
+
+def list_past(runs: Sequence[Run]) -> list[Past]:
+    """A line per run, the latest first."""
+    undone = {run.undoes: run.id for run in runs if run.undoes}
+    return [_past(run, undone.get(run.id, "")) for run in reversed(runs)]
+
+
+def open_run(run: Run) -> Opened:
+    """What a run wrote."""
+    units = tuple(map(_entry, run.entries[:SHOWN]))
+    rows = sum(len(entry.writes) for entry in run.applied)
+    return Opened(run.id, units, max(0, len(run.entries) - SHOWN), rows)
+
+
+def open_undo(run: str, plan: Plan) -> Opened:
+    """What taking a run back would write, and which units have moved since."""
+    changes = {unit.id: unit.change.fingerprint for unit in plan.units if unit.change}
+    rows = sum(len(unit.change.writes) for unit in plan.units if unit.change)
+    units = tuple(map(_unit, plan.units[:SHOWN]))
+    more = max(0, len(plan.units) - SHOWN)
+    return Opened(run, units, more, rows, fingerprint_of(changes) if changes else "")
+
+
+def _past(run: Run, undone_by: str) -> Past:
+    outcomes = Counter(entry.outcome for entry in run.entries)
+    left = [f"{count:,} {name}" for name, count in outcomes.items() if name != "applied"]
+    people = sorted({visible(entry.by) for entry in run.entries if entry.by})
+    return Past(
+        run=run.id,
+        time=visible(run.time),
+        action=visible(run.action),
+        by=", ".join(people),
+        units=len(run.entries),
+        applied=outcomes["applied"],
+        rows=sum(len(entry.writes) for entry in run.applied),
+        left=visible(", ".join(left)),
+        backup=visible(Path(run.backup).name) if run.backup else "",
+        undoes=visible(run.undoes or ""),
+        undone_by=visible(undone_by),
+        finished=run.finished,
+    )
+
+
+def _entry(entry: Entry) -> PastUnit:
+    return PastUnit(
+        visible(entry.unit), entry.outcome, visible(entry.detail, LONG), diff_rows(entry.writes)
+    )
+
+
+def _unit(unit: Unit) -> PastUnit:
+    why = _join(finding.cause for finding in unit.findings)
+    rows = diff_rows(unit.change.writes) if unit.change else ()
+    return PastUnit(visible(unit.id), "ready" if unit.change else "left alone", why, rows)
+
+
+def _join(causes: Iterable[str]) -> str:
+    return visible("; ".join(dict.fromkeys(causes)), LONG)

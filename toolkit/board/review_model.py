@@ -1,0 +1,383 @@
+"""What a review shows and does, without a widget: every view of a session asks and tells this.
+
+It decides nothing about a room: the planner says what may be picked and what comes of it, the session
+keeps the decisions and applies them. Whatever a view sends is checked here, whoever sent it.
+"""
+
+import asyncio
+from collections import Counter
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from typing import Any, NamedTuple
+
+import msgspec
+
+from toolkit.board.applying import Applying, HowFar
+from toolkit.board.events import Event, Home, Listener, Listeners
+from toolkit.board.from_browser import Refused, read_choices, read_vote
+from toolkit.board.history import Opened, Past, list_past, open_run, open_undo
+from toolkit.board.in_sync import Quiet, list_quiet
+from toolkit.board.items import (
+    LONG,
+    Answer,
+    Counts,
+    Details,
+    Item,
+    Moved,
+    Result,
+    count_items,
+    fingerprint_of,
+    make_details,
+    refused,
+    say_causes,
+)
+from toolkit.board.listing import Listing
+from toolkit.board.offers import join_choices, say_choices, why_unfit
+from toolkit.board.picks import Drafts
+from toolkit.board.stale import find_moved, finished_item, see
+from toolkit.decisions.ledger import Vote
+from toolkit.errors import ToolkitError
+from toolkit.model import Choices, Status
+from toolkit.session.results import Applied, Decided
+from toolkit.session.session import Session
+from toolkit.text.summary import count_of
+from toolkit.text.visible import visible
+
+_DONE = {
+    Vote.REJECTED: "Skipped {}: its rows stay as they are.",
+    Vote.DEFERRED: "Put off {}.",
+    Vote.PENDING: "Pending again: {}.",
+}
+
+
+class Batch(NamedTuple):
+    """What approving a whole filter would mean; `changes` names what was counted, `what` says it in words."""
+
+    units: int
+    rows: int
+    changes: Mapping[str, str]
+    what: Mapping[str, int]
+
+
+class ReviewModel:
+    """The one review of a session: units, decisions, picks that are still open, and the apply.
+
+    Views subscribe, show `items()`, `counts()`, `progress` and `message`, and call the rest. All of it
+    belongs to the thread that the session lives on: a widget's handler goes through `soon`.
+    """
+
+    def __init__(self, session: Session) -> None:
+        self.session = session
+        self.message = ""
+        self.failed = False
+        self._listeners = Listeners()
+        self._home = Home()
+        self._apply = Applying(session, self._home, self._tell_of_apply, self._notify)
+        self._drafts = Drafts(session)
+        self._listing = Listing(session, self._drafts, self._apply)
+        self._acting = False
+        session.subscribe(self._on_session)
+
+    # -- looking ----------------------------------------------------------------------------------
+
+    def items(
+        self,
+        status: Status | str | None = None,
+        text: str = "",
+        *,
+        vote: Vote | str | None = None,
+    ) -> list[Item]:
+        """The units in the plan's order, or those with this status, this vote and this text."""
+        return [
+            item
+            for item in self._listing.items().values()
+            if (not status or item.status == status)
+            and (not vote or item.vote == vote)
+            and (not text or item.has(text))
+        ]
+
+    def item(self, unit: str) -> Item | None:
+        """One line of the list."""
+        return self._listing.items().get(unit)
+
+    def counts(self) -> Counts:
+        """How many units there are by status and by vote, and how much is approved."""
+        return count_items(self._listing.items().values())
+
+    def details(self, unit: str, choices: Choices | Mapping[str, Any] | None = None) -> Details:
+        """A unit opened: facts, rows before and after, and what may still be picked.
+
+        With `choices`, by default those that were picked, as it would be planned then; nothing is
+        decided by asking. Raises `ToolkitError` for a unit that isn't in the plan.
+        """
+        try:
+            known = self._listing.item(unit)
+            picked = self._drafts.of(unit) if choices is None else read_choices(choices)
+        except Refused as error:
+            raise ToolkitError(str(error)) from None
+        found, made = self._drafts.try_out(known, picked)
+        details = make_details(made, found) if found else Details(known)
+        return replace(details, moved=self._moved(known))
+
+    def _moved(self, known: Item) -> Moved | None:
+        """Of a unit that the last apply left alone, what has moved since it was approved."""
+        seen, result, session = self._apply.seen.get(known.unit), known.result, self.session
+        if seen is None or result is None or result.state != "stale":
+            return None
+        return find_moved(seen, result.why, session._plan.unit(known.unit), session._local.rows)
+
+    def _on_session(self) -> None:
+        """Somebody else, a cell say, has decided, looked again or applied."""
+        if not self._acting and not self.running:
+            self._home.soon(lambda: self._notify(Event.ITEMS))
+
+    # -- deciding ---------------------------------------------------------------------------------
+
+    def pick(self, unit: str, choices: Choices | Mapping[str, Any] | None) -> Answer:
+        """Settle a conflict for the eye: the line shows what would be written then.
+
+        Picks add up, and wait for `decide`; None takes them back. They aren't kept on disk.
+        """
+        return self._answer(lambda: self._pick(unit, choices))
+
+    def _pick(self, unit: str, choices: Choices | Mapping[str, Any] | None) -> Answer:
+        known = self._listing.item(unit)
+        if choices is None:
+            self._drafts.drop(unit)
+            return Answer(f"Nothing is picked for {known.label}.")
+        new = read_choices(choices)
+        picked = join_choices(self._drafts.of(unit), new)
+        found, _ = self._drafts.try_out(known, picked)
+        if found is not None and (why := why_unfit(found, new)):
+            raise Refused(f"Not for {known.label}: {visible(why, LONG)}.")
+        self._drafts.keep(unit, picked)
+        return Answer(f"Picked for {known.label}: {say_choices(picked)}. Nothing is decided yet.")
+
+    def decide(
+        self,
+        unit: str,
+        vote: Vote | str,
+        *,
+        choices: Choices | Mapping[str, Any] | None = None,
+        change: str | None = None,
+    ) -> Answer:
+        """Approve, reject, defer or withdraw one unit; returns the words to show.
+
+        `change` is the `Item.change` that was on display: if another one is planned by now, or comes
+        of the choices, nothing is decided. `choices` are by default those that were picked.
+        """
+        return self._answer(lambda: self._decide(unit, read_vote(vote), choices, change))
+
+    def _decide(
+        self,
+        unit: str,
+        vote: Vote,
+        choices: Choices | Mapping[str, Any] | None,
+        change: str | None,
+    ) -> Answer:
+        known = self._listing.item(unit)
+        picked = self._drafts.of(unit) if choices is None else read_choices(choices)
+        found, made = self._drafts.try_out(known, picked)
+        if change is not None and change not in (known.change, made.change):
+            raise Refused(f"{known.label} has changed since it was shown; look at it again.")
+        if vote is not Vote.APPROVED:
+            decided = self._take(unit, vote)
+        elif known.barred:
+            raise Refused(f"Not approved: {known.label}: {known.barred}.")
+        elif found is not None and not made.change:
+            why = why_unfit(found, picked) or say_causes(found)
+            raise Refused(
+                f"Not approved: {known.label}: {visible(why, LONG)}. Next: {made.action}."
+            )
+        else:
+            decided = self.session.approve(unit, **msgspec.structs.asdict(picked))
+        if decided.refused:
+            why = "; ".join(decided.refused.values()) or "there is nothing to write"
+            raise Refused(f"Not approved: {known.label}: {visible(why, LONG)}.")
+        self._drafts.drop(unit)
+        return Answer(_say(decided, known.label))
+
+    def _take(self, unit: str, vote: Vote) -> Decided:
+        if vote is Vote.REJECTED:
+            return self.session.reject(unit)
+        return self.session.defer(unit) if vote is Vote.DEFERRED else self.session.withdraw(unit)
+
+    def would_approve(self, status: Status | str | None = None, text: str = "") -> Batch:
+        """What `approve_all` with the same filter is about: pending units that need nobody's eye."""
+        ready = self._ready(status, text)
+        changes = {item.unit: item.change for item in ready}
+        what = Counter(item.action for item in ready)
+        return Batch(len(ready), sum(item.rows for item in ready), changes, what)
+
+    def approve_all(
+        self,
+        status: Status | str | None = None,
+        text: str = "",
+        *,
+        changes: Mapping[str, str] | None = None,
+    ) -> Answer:
+        """Approve what `would_approve` has counted; with its `changes`, exactly that or nothing."""
+        return self._answer(lambda: self._approve_all(self._ready(status, text), changes))
+
+    def _approve_all(self, ready: list[Item], changes: Mapping[str, str] | None) -> Answer:
+        if changes is not None and dict(changes) != {item.unit: item.change for item in ready}:
+            raise Refused("The list has changed since it was counted; look again.")
+        if not ready:
+            raise Refused("There is nothing here that could be approved together.")
+        decided = self.session.approve([item.unit for item in ready])
+        words = _say(decided, count_of(len(decided.units), "unit"))
+        if decided.refused:
+            words += f" Not approved: {count_of(len(decided.refused), 'unit')}."
+        return Answer(words)
+
+    def _ready(self, status: Status | str | None, text: str) -> list[Item]:
+        return [
+            item
+            for item in self.items(status, text, vote=Vote.PENDING)
+            if item.approvable and not item.needs_human and item.unit not in self._drafts.picked
+        ]
+
+    # -- writing ----------------------------------------------------------------------------------
+
+    @property
+    def task(self) -> "asyncio.Task[Applied] | None":
+        """The running or last apply; awaiting it raises what went wrong."""
+        return self._apply.task
+
+    @property
+    def running(self) -> bool:
+        """Whether an apply of this review is going on."""
+        return self._apply.running
+
+    @property
+    def progress(self) -> HowFar:
+        """How far the apply is."""
+        return self._apply.progress
+
+    @property
+    def results(self) -> dict[str, Result]:
+        """Unit -> what became of it in the last apply."""
+        return self._apply.results
+
+    def start_apply(self) -> "asyncio.Task[Applied]":
+        """Write what is approved, in a task of its own; one that is running is returned instead.
+
+        What goes wrong is told in `message` and raised by the task. Raises `ToolkitError` where no
+        event loop runs.
+        """
+        session = self.session
+        units = {unit.id: unit for unit in session._plan.units}
+        rows = session._local.rows
+        approved = self.items(vote=Vote.APPROVED)
+        seen = {item.unit: see(item, units[item.unit], rows) for item in approved}
+        return self._apply.start(session.apply, seen, "Applying…")
+
+    def approved(self) -> str:
+        """Names what Apply would write now, for a view to send back with the click."""
+        return fingerprint_of({i.unit: i.change for i in self.items(vote=Vote.APPROVED)})
+
+    def start_undo(self, run: str, plan: str | None = None) -> "asyncio.Task[Applied]":
+        """Take a run back, in a task like that of `start_apply`.
+
+        `plan` is what `plan_undo` named; if taking it back means something else by now, it is refused.
+        """
+        if plan is not None and plan != self.plan_undo(run).plan:
+            raise ToolkitError(
+                "What taking that run back would write has changed; look at it again."
+            )
+        session = self.session
+        return self._apply.start(
+            lambda progress: session.undo(run, progress), {}, "Taking a run back…"
+        )
+
+    def cancel(self) -> Answer:
+        """End a running apply after the units that are finished; those stay written."""
+        return self._tell(self._apply.cancel())
+
+    def _tell_of_apply(self, answer: Answer) -> None:
+        self._tell(answer, Event.ITEMS, Event.PROGRESS)
+
+    def finished(self) -> list[Item]:
+        """Units of the last apply that the plan no longer holds, most of them since they were written."""
+        there = self._listing.items()
+        seen = self._apply.seen
+        return [
+            finished_item(seen[unit], result)
+            for unit, result in self.results.items()
+            if unit not in there and unit in seen
+        ]
+
+    # -- looking around ---------------------------------------------------------------------------
+
+    def quiet(self) -> list[Quiet]:
+        """Rooms and user rows in sync, and rooms that are skipped: nothing to decide."""
+        return list_quiet(self.session._plan, self.session._local, self.session._remote)
+
+    def history(self) -> list[Past]:
+        """The runs that wrote to this database, the latest first."""
+        return list_past(self.session._runs)
+
+    def open_run(self, run: str) -> Opened:
+        """What a run wrote. Raises `ToolkitError` for an unknown one."""
+        return open_run(self.session._find_run(run))
+
+    def plan_undo(self, run: str) -> Opened:
+        """What taking a run back would write. Raises `ToolkitError` for an unknown one."""
+        return open_undo(run, self.session.plan_undo(run).value)
+
+    # -- views ------------------------------------------------------------------------------------
+
+    def subscribe(self, listener: Listener) -> Callable[[], None]:
+        """Call `listener` with what is new; returns how to stop that."""
+        return self._listeners.subscribe(listener)
+
+    def refresh(self) -> None:
+        """Let the views look again, after a cell has decided or reloaded."""
+        self._home.loop()
+        self._notify(Event.ITEMS)
+
+    def soon(self, action: Callable[[], object]) -> None:
+        """What a widget's handler wants, on the session's own thread; what fails becomes the message."""
+        self._home.soon(lambda: self._attempt(action))
+
+    def _attempt(self, action: Callable[[], object]) -> None:
+        try:
+            action()
+        except ToolkitError as error:
+            self._tell(refused(visible(str(error), LONG)))
+        except Exception as error:
+            self._tell(refused(visible(f"That failed: {type(error).__name__}: {error}", LONG)))
+            raise
+
+    def _answer(self, action: Callable[[], Answer]) -> Answer:
+        self._acting = True
+        try:
+            answer = action()
+        except Refused as error:
+            answer = refused(str(error))
+        except ToolkitError as error:
+            answer = refused(visible(str(error), LONG))
+        finally:
+            self._acting = False
+        return self._tell(answer, Event.ITEMS)
+
+    def _tell(self, answer: Answer, *events: Event) -> Answer:
+        self.message, self.failed = str(answer), not answer.accepted
+        self._notify(*events, Event.MESSAGE)
+        return answer
+
+    def _notify(self, *events: Event) -> None:
+        if broken := self._listeners.notify(*events):
+            self.message = visible(f"A view broke: {type(broken).__name__}: {broken}", LONG)
+            self.failed = True
+
+
+def _say(decided: Decided, label: str) -> str:
+    rows = sum(len(unit.change.writes) for unit in decided.units if unit.change)
+    words = f"Approved {label}: {count_of(rows, 'row')} to write."
+    if decided.vote in _DONE:
+        words = _DONE[decided.vote].format(label)
+    if decided.reopened:
+        units = ", ".join(visible(unit) for unit in decided.reopened)
+        words += f" Pending again, since what would be written changed: {units}."
+    return words

@@ -1,0 +1,135 @@
+"""Words to the person on stderr: questions, progress, and what must never be said.
+
+rich is loaded only for a terminal, which alone can show a moving bar.
+"""
+
+import contextlib
+import json
+import os
+import sys
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any, TextIO
+
+import click
+from rich.console import Console, RenderableType
+
+from toolkit.text.visible import visible
+
+Progress = Callable[[int, int, str], None]
+
+_secrets: set[str] = set()
+
+
+class Cancelled(Exception):
+    """Stopped by the person; the message says what was written by then."""
+
+
+def keep_secret(token: str) -> str:
+    """Remember a token, so that no message repeats it."""
+    _secrets.add(token)
+    return token
+
+
+def hide_token(text: str) -> str:
+    """The text without any token that this process was given."""
+    for token in _secrets:
+        text = text.replace(token, "***")
+    return text
+
+
+def say(words: str) -> None:
+    """One line to the person; results go elsewhere."""
+    click.echo(_plain(words), err=True)
+
+
+def say_lines(words: str) -> None:
+    """Several lines, such as a traceback; whatever else would move the cursor is made visible."""
+    for line in words.rstrip("\n").split("\n"):
+        click.echo(_plain(line, spaces=False), err=True)
+
+
+def agree(question: str) -> bool:
+    """Ask on the terminal. Whoever sits there may also press Ctrl+C."""
+    return click.confirm(_plain(question), default=False, err=True)
+
+
+def _plain(words: str, *, spaces: bool = True) -> str:
+    """Words quote what strangers wrote: keys, names, a homeserver's answers."""
+    return visible(hide_token(words), 2_000, spaces=spaces)
+
+
+def someone_there() -> bool:
+    """Whether questions can be answered."""
+    return sys.stdin is not None and sys.stdin.isatty()
+
+
+@contextlib.contextmanager
+def progress(doing: str) -> Iterator[Progress]:
+    """A bar on a terminal. Elsewhere only waits are told, each of them once."""
+    if not sys.stderr.isatty():
+        yield lambda done, total, word: say(word) if word else None
+        return
+    with _bar(doing) as tell:
+        yield tell
+
+
+@contextlib.contextmanager
+def _bar(doing: str) -> Iterator[Progress]:
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
+    from rich.text import Text
+
+    console = Console(stderr=True, markup=False, emoji=False, highlight=False)
+    columns = (TextColumn("{task.description}", markup=False), BarColumn(), MofNCompleteColumn())
+    with Progress(*columns, console=console, transient=True) as bar:
+        task = bar.add_task(doing, total=None)
+
+        def tell(done: int, total: int, word: str) -> None:
+            bar.update(task, completed=done, total=total or None)
+            if word:
+                console.print(Text(_plain(word)))
+
+        yield tell
+
+
+PIPED_WIDTH = 160
+"""Wide enough for whole ids and most causes, narrow enough for a log."""
+
+SCREENFUL = 100
+"""Units that a terminal shows; a pipe gets all."""
+
+
+def show(parts: Iterable[RenderableType], file: TextIO | None = None) -> None:
+    """Print without trailing blanks; without colours, links and cuts where nobody looks on."""
+    stream = file or sys.stdout
+    terminal = stream.isatty()
+    console = Console(
+        file=stream,
+        force_terminal=terminal,
+        width=None if terminal else _piped_width(),
+        color_system="auto" if terminal else None,
+        markup=False,
+        emoji=False,
+        highlight=False,
+    )
+    for part in parts:
+        with console.capture() as capture:
+            console.print(part)
+        stream.write("".join(f"{line.rstrip()}\n" for line in capture.get().splitlines()))
+
+
+def show_json(value: Any) -> None:
+    """ASCII only: what is invisible or no UTF-8 stays escaped, and can't act on a terminal."""
+    click.echo(json.dumps(value, indent=2, ensure_ascii=True))
+
+
+def shown_units() -> int | None:
+    """How many units to show, None for all."""
+    return SCREENFUL if sys.stdout.isatty() else None
+
+
+def _piped_width() -> int:
+    columns = os.environ.get("COLUMNS", "")
+    return (
+        int(columns) if columns.isascii() and columns.isdigit() and columns != "0" else PIPED_WIDTH
+    )

@@ -1,0 +1,406 @@
+"""Plans, reports and histories as text for a terminal, and a plan as JSON.
+
+Only shows: what stands here was decided in `plan` and said in `advice`. Every text from the homeserver
+or the rows passes `visible`, and none is ever read as markup.
+"""
+
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any
+
+import msgspec
+from rich.console import Group, RenderableType
+from rich.padding import Padding
+from rich.table import Table
+from rich.text import Text
+
+from toolkit.model import Finding, Plan, RowWrite, Rung, Status, Unit, UnitKind
+from toolkit.records import pack_raw
+from toolkit.text.advice import (
+    action,
+    changed_fields,
+    loose_action,
+    row_name,
+    unit_name,
+    verb,
+    what,
+)
+from toolkit.text.summary import OTHERS, UNCOMPARED, count_of
+from toolkit.text.visible import visible
+from toolkit.writing.job import Result
+from toolkit.writing.journal import Run
+from toolkit.writing.report import Report, stale_units
+
+LONG = 1_000
+"""Longest text shown of one value; a row holds what its bot and strangers put there."""
+
+_STYLES = {
+    Status.MISSING: "yellow",
+    Status.MISMATCHED: "cyan",
+    Status.CONFLICT: "bold red",
+}
+_SHOWN_KEYS = 20
+
+
+# Checking
+
+
+def render_check(plan: Plan, limit: int | None = None) -> Iterator[RenderableType]:
+    """Counts, what is wrong with each unit and what to do next; the first `limit` units."""
+    yield _counts(plan)
+    if plan.units:
+        yield ""
+        yield _units_table(plan.units[:limit])
+    if limit is not None and len(plan.units) > limit:
+        yield _line(f"… and {len(plan.units) - limit} more; --json has them all.")
+    yield from _asides(plan)
+    yield ""
+    yield _verdict(plan)
+
+
+def _counts(plan: Plan) -> Text:
+    """How many user rows and rooms stand how."""
+    of = {
+        kind: Counter(unit.status for unit in plan.units if unit.kind is kind) for kind in UnitKind
+    }
+    of[UnitKind.ROOM][Status.IN_SYNC] = len(plan.in_sync_rooms)
+    of[UnitKind.USER][Status.IN_SYNC] = len(plan.in_sync_users)
+    text = Text()
+    if plan.account:
+        joined = count_of(len(plan.joined), "room")
+        text.append(f"{visible(plan.account)} is in {joined}.\n")
+    for kind, name in ((UnitKind.ROOM, "Chats"), (UnitKind.USER, "User rows")):
+        counts = [(status, of[kind][status]) for status in Status if of[kind][status]]
+        text.append(f"{name + ':':<12}")
+        for index, (status, count) in enumerate(counts):
+            text.append(", " if index else "")
+            text.append(f"{count} {_word(status)}", _STYLES.get(status, ""))
+        text.append("none\n" if not counts else "\n")
+    text.append(f"{'Besides:':<12}{count_of(len(plan.skipped), 'room')} skipped, ")
+    text.append(f"{count_of(len(plan.orphans), 'row')} orphaned")
+    if count := plan.others:
+        text.append(f"\n{'Other rows:':<12}{count:,} ({OTHERS})")
+    return text
+
+
+def _units_table(units: Iterable[Unit]) -> Table:
+    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
+    table.add_column("STATUS", no_wrap=True)
+    table.add_column("UNIT: WHAT IS WRONG, WHY, AND WHAT NEXT", overflow="fold")
+    for unit in units:
+        status = Text(_word(unit.status), _STYLES.get(unit.status, ""))
+        table.add_row(status, Group(_unit_head(unit), *_findings(unit.findings), _next(unit), ""))
+    return table
+
+
+def _unit_head(unit: Unit) -> Text:
+    name = unit_name(unit)
+    text = Text(visible(unit.id), "bold")
+    return text.append(f"  {visible(name)}", "not bold") if name else text
+
+
+def _findings(findings: Sequence[Finding]) -> Iterator[RenderableType]:
+    """What is wrong, rows with the same cause together."""
+    for cause in dict.fromkeys(finding.cause for finding in findings):
+        facts = "; ".join(visible(what(f), LONG) for f in findings if f.cause == cause)
+        yield Text(facts)
+        yield Padding(Text(visible(cause, LONG), "dim"), (0, 0, 0, 2))
+
+
+def _next(unit: Unit) -> Text:
+    return Text(f"→ {visible(action(unit), LONG)}", "cyan")
+
+
+def _asides(plan: Plan) -> Iterator[RenderableType]:
+    """What belongs to no unit: skipped rooms, orphaned rows, notes."""
+    for finding in plan.loose:
+        yield _line(f"Conflict: {_note(finding)}")
+        yield Padding(Text(f"→ {visible(loose_action(finding), LONG)}", "cyan"), (0, 0, 0, 2))
+    if plan.skipped:
+        reasons = Counter(skip.reason.value for skip in plan.skipped)
+        words = ", ".join(f"{count} {reason}" for reason, count in sorted(reasons.items()))
+        yield _line(f"Skipped rooms, which are no chats: {words}.")
+    if plan.orphans:
+        yield _line("Orphaned rows, which belong to no joined room and are never deleted:")
+        yield _listed([visible(key, LONG) for key in plan.orphans[:_SHOWN_KEYS]], len(plan.orphans))
+    if plan.notes:
+        yield _line("Notes:")
+        yield _listed([_note(note) for note in plan.notes[:_SHOWN_KEYS]], len(plan.notes))
+
+
+def _verdict(plan: Plan, *, shown: bool = False) -> Text:
+    if plan.in_sync:
+        if not plan.in_sync_rooms:
+            return _line("In sync: there are no chats that could lack anything.")
+        return _line("In sync: every chat has its rows, and they are right.", "green")
+    if not (plan.units or plan.loose):
+        return _line(f"{UNCOMPARED}: see the notes above.")
+    ready = sum(1 for unit in plan.units if unit.change and not unit.needs_human)
+    words = []
+    if ready:
+        look = "" if shown else "`matrix-drift plan` shows the rows, "
+        words.append(
+            f"{count_of(ready, 'unit')} can be repaired: {look}`matrix-drift apply` writes them."
+        )
+    words += map(str, render_open(plan))
+    return _line("\n".join(words))
+
+
+def render_open(plan: Plan) -> Iterator[Text]:
+    """How many units and rows wait for a person, and how to settle one."""
+    if count := sum(1 for unit in plan.units if unit.needs_human or not unit.change):
+        one = "needs" if count == 1 else "need"
+        yield _line(
+            f"{count_of(count, 'unit')} {one} a decision, one at a time: `matrix-drift apply 'UNIT'` "
+            "with what its arrow says."
+        )
+    if count := len(plan.loose):
+        rows, mend = ("belongs", "it") if count == 1 else ("belong", "them")
+        yield _line(
+            f"{count_of(count, 'row')} {rows} to no unit: mend {mend} by hand, as the arrow in "
+            "`matrix-drift check` says."
+        )
+
+
+# Planning, writing
+
+
+def render_plan(plan: Plan, limit: int | None = None) -> Iterator[RenderableType]:
+    """What would be written, field by field, and which units wait for a decision."""
+    ready = [unit for unit in plan.units if unit.change and not unit.needs_human]
+    open_ = [unit for unit in plan.units if unit.needs_human or not unit.change]
+    if ready:
+        yield _line(f"Ready to be written: {count_of(len(ready), 'unit')}", "bold")
+        yield from render_changes(ready[:limit])
+    if open_:
+        yield _line(f"For a person to decide: {count_of(len(open_), 'unit')}", "bold")
+        for unit in open_[:limit]:
+            yield ""
+            yield _unit_head(unit)
+            yield Padding(Group(*_findings(unit.findings), _next(unit)), (0, 0, 0, 2))
+            if unit.change:
+                yield _writes(unit)
+        yield ""
+    if limit is not None and max(len(ready), len(open_)) > limit:
+        yield _line(f"Shown are the first {limit} of each; --json has them all.")
+    yield from _asides(plan)
+    yield _verdict(plan, shown=True)
+
+
+def render_changes(units: Iterable[Unit]) -> Iterator[RenderableType]:
+    """Units with the rows that would be written, field by field."""
+    units = list(units)
+    for unit in units:
+        yield ""
+        yield _unit_head(unit)
+        if unit.evidence.rung is not Rung.NONE:
+            yield Padding(_line(f"known by {unit.evidence.rung.value}", "dim"), (0, 0, 0, 2))
+        yield _writes(unit)
+    if units:
+        yield ""
+
+
+def _writes(unit: Unit) -> RenderableType:
+    writes = unit.change.writes if unit.change else ()
+    return Padding(Group(*(part for write in writes for part in _write(write))), (0, 0, 0, 2))
+
+
+def _write(write: RowWrite) -> Iterator[RenderableType]:
+    yield _line(f"{verb(write)} {row_name(write.key)} {visible(write.key, LONG)}")
+    fields = Table(box=None, show_header=False, pad_edge=False, padding=(0, 2, 0, 0))
+    fields.add_column()
+    fields.add_column(overflow="fold")
+    for name, before, after in changed_fields(write):
+        change = Text()
+        if before:
+            change.append(visible(before, LONG), "red").append(" → ")
+        change.append(visible(after, LONG) if after else "(nothing)", "green")
+        fields.add_row(Text(visible(name or "(the whole row)")), change)
+    yield Padding(fields, (0, 0, 0, 2))
+
+
+def render_undo(plan: Plan) -> Iterator[RenderableType]:
+    """What taking back a run would write, and what it would leave as it is."""
+    yield from render_changes(unit for unit in plan.units if unit.change)
+    for unit in plan.units:
+        for finding in unit.findings:
+            yield _line(f"Stays: {_note(finding)}")
+
+
+def render_refusals(refused: Mapping[str, str]) -> Iterator[RenderableType]:
+    """Units that were asked for and aren't written, and why."""
+    for unit_id, why in refused.items():
+        yield _line(f"Not written: {visible(unit_id)}: {visible(why, LONG)}", "red")
+
+
+def render_report(report: Report, units: Iterable[str]) -> Iterator[RenderableType]:
+    """What a run wrote, and which of these units it did not."""
+    yield _line(f"Written: {_written(report)}.", "green" if _written(report) != _NOTHING else "")
+    yield from render_refusals(stale_units(report, units))
+
+
+def render_result(result: Result) -> Iterator[RenderableType]:
+    """What an undo wrote back."""
+    done = [unit for unit, outcome in result.outcomes.items() if outcome.applied]
+    yield _line(f"Written back: {count_of(len(done), 'unit')}.")
+    refused = {u: outcome.detail for u, outcome in result.outcomes.items() if not outcome.applied}
+    yield from render_refusals(refused)
+    if result.warning:
+        yield _line(visible(result.warning, LONG), "red")
+
+
+def render_aftermath(run: str, backup: object, wrote: bool) -> Iterator[RenderableType]:
+    """Where the backup is, how to go back, and what a bot that is running doesn't know."""
+    yield _line(f"Backup: {visible(str(backup), LONG)}")
+    if wrote:
+        yield _line(f"To take it back: matrix-drift undo {visible(run)}")
+        yield _line(
+            "A running bot still has the old rows in memory: let it reload them, or restart it."
+        )
+
+
+_NOTHING = "nothing"
+_ROWS = {"user_meta": "user row", "room_meta": "room row", "chat_rows": "chat row"}
+
+
+def _written(report: Report) -> str:
+    words = [
+        f"{count_of(len(rows), name)} {did}"
+        for did in ("restored", "repaired")
+        for family, name in _ROWS.items()
+        if (rows := report[f"{did}_{family}"])
+    ]
+    return ", ".join(words) or _NOTHING
+
+
+# Looking back
+
+
+def render_history(runs: Sequence[Run]) -> Iterator[RenderableType]:
+    """The runs, newest last, as `undo` wants them named."""
+    if not runs:
+        yield _line("Nothing was ever written to this database by matrix-drift.")
+        return
+    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
+    for name in ("RUN", "WHEN (UTC)", "WHAT"):
+        table.add_column(name, no_wrap=name != "WHAT", overflow="fold")
+    for run in runs:
+        back = [undo for undo in runs if undo.undoes == run.id and undo.applied]
+        table.add_row(Text(visible(run.id)), Text(visible(run.time[:19])), _run(run, back))
+    yield table
+
+
+def _run(run: Run, back: Sequence[Run]) -> Text:
+    """What a run was; `back` are the runs that took something of it back."""
+    outcomes = Counter(entry.outcome for entry in run.entries)
+    units = ", ".join(f"{count} {visible(name)}" for name, count in sorted(outcomes.items()))
+    text = Text(f"{visible(run.action)}: {units or 'nothing'}")
+    if people := sorted({entry.by for entry in run.entries if entry.by}):
+        text.append(f", by {', '.join(map(visible, people))}")
+    if run.undoes:
+        text.append(f", takes back {visible(run.undoes)}")
+    if back:
+        left = {e.unit for e in run.applied} - {e.unit for undo in back for e in undo.applied}
+        names = ", ".join(visible(undo.id) for undo in back)
+        text.append(f", {'partly ' if left else ''}taken back by {names}")
+    if not run.finished:
+        text.append(" (interrupted)", "red")
+    return text
+
+
+def history_json(runs: Sequence[Run]) -> list[dict[str, Any]]:
+    """The runs without the texts of rows, which stand in the journal."""
+    return [
+        {
+            "run": run.id,
+            "time": run.time,
+            "action": run.action,
+            "undoes": run.undoes,
+            "finished": run.finished,
+            "backup": run.backup,
+            "units": [
+                {
+                    "unit": entry.unit,
+                    "outcome": entry.outcome,
+                    "detail": entry.detail,
+                    "by": entry.by,
+                    "rows": [write.key for write in entry.writes],
+                }
+                for entry in run.entries
+            ],
+        }
+        for run in runs
+    ]
+
+
+# JSON
+
+
+def plan_json(plan: Plan) -> dict[str, Any]:
+    """The whole plan as JSON values; texts as they are, so dump them with `ensure_ascii`."""
+    return {
+        "account": plan.account,
+        "joined_rooms": list(plan.joined),
+        "in_sync_rooms": list(plan.in_sync_rooms),
+        "in_sync_users": list(plan.in_sync_users),
+        "units": [_unit_json(unit) for unit in plan.units],
+        "conflicts_of_no_unit": [_finding_json(finding) for finding in plan.loose],
+        "skipped_rooms": [{"room_id": s.room_id, "reason": s.reason.value} for s in plan.skipped],
+        "orphaned_rows": list(plan.orphans),
+        "other_rows": plan.others,
+        "notes": [_finding_json(finding) for finding in plan.notes],
+    }
+
+
+def _unit_json(unit: Unit) -> dict[str, Any]:
+    change = unit.change and {
+        "fingerprint": unit.change.fingerprint,
+        "writes": [
+            {"key": w.key, "before": pack_raw(w.before), "after": pack_raw(w.after)}
+            for w in unit.change.writes
+        ],
+        "relies_on": list(unit.change.relies_on),
+    }
+    return {
+        "unit": unit.id,
+        "kind": unit.kind.value,
+        "status": unit.status.value,
+        "owner": unit.owner,
+        "chat_id": unit.chat_id,
+        "space_id": unit.space_id,
+        "room_ids": list(unit.room_ids),
+        "evidence": msgspec.to_builtins(unit.evidence),
+        "needs_human": unit.needs_human,
+        "candidates": list(unit.candidates),
+        "action": action(unit),
+        "findings": [_finding_json(finding) for finding in unit.findings],
+        "change": change,
+    }
+
+
+def _finding_json(finding: Finding) -> dict[str, Any]:
+    return {"id": finding.id, **msgspec.to_builtins(finding)}
+
+
+# Words
+
+
+def _line(text: str, style: str = "") -> Text:
+    return Text(text, style)
+
+
+def _listed(shown: Sequence[str], count: int) -> RenderableType:
+    """The first lines of so many."""
+    lines = [Text(text) for text in shown]
+    if count > len(shown):
+        lines.append(Text(f"… and {count - len(shown)} more; --json has them all"))
+    return Padding(Group(*lines), (0, 0, 0, 2))
+
+
+def _note(finding: Finding) -> str:
+    """Made visible in parts: where a key ends could not be seen in the middle of a line."""
+    return f"{visible(finding.key, LONG)}: {visible(finding.cause, LONG)}"
+
+
+def _word(status: Status) -> str:
+    return status.value.replace("_", " ")

@@ -1,0 +1,50 @@
+"""The local rows at one moment, from whatever store there is."""
+
+import msgspec
+
+from toolkit.database.foreign_table import refusal, why_no_objects
+from toolkit.database.store import Store, transactional
+from toolkit.errors import StoreError
+from toolkit.records import FAMILIES, Raw, encode_row
+
+
+class Look(msgspec.Struct, frozen=True):
+    """The local rows at one moment.
+
+    `token` tells whether anybody wrote since, while the same store stays open; None can't tell.
+    """
+
+    rows: dict[str, Raw]
+    token: tuple[int, int] | None = None
+
+
+async def load_look(store: Store) -> Look:
+    """Read all rows of the three families as of one moment (a plain store: as near as it can).
+
+    Raises `StoreError` where nothing can be read, also for rows that aren't JSON objects at all.
+    """
+    if transactional(store):
+        token = await store.version()  # before the rows: a write in between shows
+        return Look(dict(await store.load_rows()), token)
+    try:
+        keys = [key for family in FAMILIES for key in sorted(await store.keys(family))]
+        rows = {key: await load_row(store, key) for key in keys}
+    except Exception as error:  # the bot's own code may raise anything
+        raise StoreError(
+            f"The bot's store raised {type(error).__name__} while it was read; nothing was written."
+        ) from error
+    if why := why_no_objects((key, raw) for key, raw in rows.items() if raw is not None):
+        raise StoreError(refusal("the bot's store", why))
+    return Look(rows)
+
+
+async def load_row(store: Store, key: str) -> Raw:
+    """A plain store's row as text; one that it can't read as a text that is no JSON, so it shows.
+
+    A store of the bot's own says so in its own way, most likely with json's ValueError.
+    """
+    try:
+        row = await store.get(key)
+        return None if row is None else encode_row(row)
+    except (StoreError, ValueError) as error:
+        return f"unreadable: {error}"

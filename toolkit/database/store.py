@@ -1,0 +1,351 @@
+"""The bot's key-value table: the contract of a store, and two that keep it.
+
+`SQLiteStore` works on the bot's own database and never changes its journal mode; its SQL is in
+`table`, its connection in `database`, what it writes as one in `transaction`. `InMemoryStore` is for
+tests.
+"""
+
+import asyncio
+import contextlib
+import os
+import sqlite3
+from collections.abc import AsyncIterator, Mapping
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Protocol, Self, TypeGuard, TypeVar, runtime_checkable
+
+from toolkit.database.admission import admit
+from toolkit.database.backup import backup_path, check_space, new_backup, remove_older, remove_stale
+from toolkit.database.connection import Database, connect, finish
+from toolkit.database.sql import Table, encode, key_range
+from toolkit.database.transaction import Transaction, joined, transacting
+from toolkit.errors import StoreError
+from toolkit.records import NULL, Raw, decode_object, encode_row
+
+T = TypeVar("T")
+
+
+@runtime_checkable
+class Store(Protocol):
+    """What the toolkit needs of any store; a bot may bring its own."""
+
+    async def get(self, key: str) -> dict[str, Any] | None:
+        """The row's object, None if there is no such row; StoreError if it can't be read."""
+
+    async def set(self, key: str, value: Mapping[str, Any]) -> None:
+        """Write the whole row, new or not."""
+
+    async def keys(self, prefix: str) -> list[str]:
+        """All keys that begin with exactly this text, sorted."""
+
+
+@runtime_checkable
+class TransactionalStore(Store, Protocol):
+    """A store on one database file that can write several rows as one."""
+
+    @property
+    def path(self) -> Path: ...
+
+    async def load_rows(self) -> list[tuple[str, Raw]]: ...
+
+    async def version(self) -> tuple[int, int]: ...
+
+    def transaction(self) -> AbstractAsyncContextManager[Transaction]: ...
+
+    async def backup(self, directory: Path | None = None, *, keep: int = 5, name: str) -> Path: ...
+
+
+def check_there(path: str | os.PathLike[str]) -> None:
+    """Raise StoreError if there is no such database.
+
+    For writing, the bot's own store makes one; a repair of one that is gone would make a bot forget
+    everything else.
+    """
+    if not os.path.exists(path):
+        raise StoreError(
+            f"Can't open the database {os.fspath(path)}: there is no such file; check it."
+        )
+
+
+def transactional(store: Store) -> TypeGuard[TransactionalStore]:
+    """Whether a store has transactions; a mock, which has every method, has no real path."""
+    return isinstance(store, TransactionalStore) and isinstance(store.path, Path)
+
+
+class SQLiteStore:
+    """The bot's table in its SQLite database; `async with`, or `open()` and `close()`.
+
+    Opened for writing, an empty or absent database gets the table, as at a bot's first start. A table
+    that isn't the bot's own (keys that aren't unique, values that are no JSON) is refused as a whole.
+    `read_only=True` creates no database, and leaves no `-wal` or `-shm` file that wasn't there.
+    While it is open, a database in WAL mode does need these two, so their folder must be writable
+    unless the bot is running; and if the bot stops meanwhile, they stay until its next start.
+
+    `busy_timeout`, in seconds, is how long to wait for another program's lock. `backup_dir` is
+    where backups go that name no folder; None is beside the database. Many tasks may use one
+    store: while one of them is in `transaction()`, the others wait. Raises StoreError.
+    """
+
+    def __init__(
+        self,
+        path: str | os.PathLike[str],
+        *,
+        read_only: bool = False,
+        table: str = "kv",
+        key_column: str = "key",
+        value_column: str = "value",
+        busy_timeout: float = 5.0,
+        backup_dir: Path | None = None,
+    ) -> None:
+        self._path = Path(path)
+        self._read_only = read_only
+        self._table = Table(table, key_column, value_column)
+        self._busy_timeout = busy_timeout
+        self._backup_dir = backup_dir
+        self._database: Database | None = None
+        self._found_wal = False
+        self._file: tuple[int, int] | None = None
+        self._lock = asyncio.Lock()
+
+    @property
+    def path(self) -> Path:
+        return self._path
+
+    @property
+    def read_only(self) -> bool:
+        return self._read_only
+
+    @property
+    def backup_dir(self) -> Path | None:
+        return self._backup_dir
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """With which names and patience another store on the same table is made."""
+        table = self._table
+        return {
+            "table": table.name,
+            "key_column": table.key_column,
+            "value_column": table.value_column,
+            "busy_timeout": self._busy_timeout,
+        }
+
+    async def __aenter__(self) -> Self:
+        await self.open()
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        await self.close()
+
+    async def open(self) -> None:
+        """Connect and look at the table; nothing if it is open already."""
+        async with self._lock:
+            if self._database is None:
+                self._found_wal = os.path.exists(f"{self._path}-wal")
+                self._database = await self._connect()
+                self._file = _identity(self._path)
+
+    async def close(self) -> None:
+        """Disconnect, after the other tasks' transactions; nothing if it is closed already."""
+        if joined(self._database):
+            raise StoreError(f"Can't close {self._path} inside a transaction: leave it first.")
+        async with self._lock:
+            database, self._database = self._database, None
+            if database is None:
+                return
+            await finish(database.close())
+            if self._read_only and not self._found_wal and _left_empty_wal(self._path):
+                await asyncio.to_thread(_remove_empty_wal, self._path)
+
+    async def get(self, key: str) -> dict[str, Any] | None:
+        """The row's object, None if there is no such row; StoreError if it isn't a JSON object."""
+        async with self._turn() as database:
+            rows = await database.fetch(self._table.get, (encode(key),))
+        if not rows:
+            return None
+        try:
+            return decode_object(NULL if rows[0][0] is None else rows[0][0])
+        except ValueError as error:
+            reason = f"{error}; repair it first"
+            raise StoreError(f"Can't read the row {key!r} of {self._path}: {reason}.") from None
+
+    async def set(self, key: str, value: Mapping[str, Any]) -> None:
+        """Write the whole row as compact JSON, new or not; inside a transaction, as part of it.
+
+        It is stored as the row was, text or BLOB, and a new one as others of its family are.
+        """
+        text = _encode_value(key, value)
+        async with self._turn() as database:
+            await database.set(key, text)
+
+    async def keys(self, prefix: str) -> list[str]:
+        """All keys that begin with exactly this text, sorted; surrogate escapes for non-UTF-8."""
+        async with self._turn() as database:
+            rows = await database.fetch(self._table.keys, key_range(prefix))
+        return sorted(key for (key,) in rows)
+
+    async def load_rows(self) -> list[tuple[str, Raw]]:
+        """All rows of the three families as stored, of one moment, in no particular order."""
+        async with self._turn() as database:
+            return await database.load_rows()
+
+    async def version(self) -> tuple[int, int]:
+        """A token that differs from an earlier one if anybody, also this store, wrote in between.
+
+        Take it *before* `load_rows`: if a later token is equal, nobody wrote since the first one,
+        so the rows are still as loaded. (A token taken after loading would miss a write between
+        the two.) It can be compared while the store stays open; it may differ without a change.
+        """
+        async with self._turn() as database:
+            return await database.version()
+
+    @asynccontextmanager
+    async def transaction(self) -> AsyncIterator[Transaction]:
+        """Several reads and writes as one: committed on normal exit, rolled back on any exception.
+
+        Nobody else can write meanwhile. This task, and tasks started in here, join it when they use
+        the store; others wait. Inside another transaction of this store it is a savepoint of it.
+        Cancelled while the commit is running, it is committed nevertheless.
+        """
+        if outer := joined(self._database):
+            async with outer.savepoint():
+                yield outer
+            return
+        async with self._lock, transacting(self._opened()) as transaction:
+            yield transaction
+            self._opened()  # it may have been replaced meanwhile
+
+    async def backup(self, directory: Path | None = None, *, keep: int = 5, name: str) -> Path:
+        """Copy the database, as of one moment, to `{database}.{name}.backup`; returns its path.
+
+        `name` is the run's (`20261122T220345Z-3f2a`). It is readable by its owner alone; the newest
+        `keep` of this database stay. In one step: in several, a bot that writes would restart it
+        each time.
+        """
+        if keep < 1:
+            raise ValueError(
+                f"keep must be 1 or more, not {keep}: the new backup stays in any case"
+            )
+        if joined(self._database):
+            raise StoreError(f"Can't back up {self._path} inside a transaction: do it before.")
+        target = backup_path(self._path, directory or self._backup_dir, name)
+        async with self._turn() as database:
+            try:
+                remove_stale(self._path, target.parent)
+                check_space(self._path, target, await database.size())
+                with new_backup(self._path, target) as copy:
+                    await finish(database.copy_into(copy))
+                remove_older(self._path, target, keep)
+            except OSError as error:
+                raise StoreError(
+                    f"Can't back up {self._path} to {target}: {error.strerror}."
+                ) from error
+        return target
+
+    @asynccontextmanager
+    async def _turn(self) -> AsyncIterator[Database]:
+        """The connection: at once inside our own transaction, else after those of other tasks."""
+        if outer := joined(self._database):
+            yield outer.database()
+        else:
+            async with self._lock:
+                yield self._opened()
+
+    def _opened(self) -> Database:
+        if self._database is None:
+            raise StoreError(f"The database {self._path} isn't open: `async with` or `open()` it.")
+        if _identity(self._path) != self._file:
+            # SQLite goes on with the old file, in WAL mode without a word: what is written there,
+            # nobody reads again.
+            raise StoreError(
+                f"The database {self._path} was moved, replaced or deleted since it was opened: "
+                "open the store again. Nothing was written."
+            )
+        return self._database
+
+    async def _connect(self) -> Database:
+        database = await connect(self._path, self._mode(), self._table, self._busy_timeout)
+        try:
+            await admit(database, read_only=self._read_only)
+        except BaseException:
+            await finish(database.close())
+            raise
+        return database
+
+    def _mode(self) -> str:
+        """SQLite's own mode for this path; StoreError where it would create what it shouldn't."""
+        path = self._path
+        if str(path) == ":memory:":
+            raise StoreError("A :memory: database can't be shared with a bot: use InMemoryStore.")
+        if os.path.isdir(path):
+            raise StoreError(f"Can't open the database {path}: it is a folder; name a file in it.")
+        if os.path.exists(path):
+            return "ro" if self._read_only else "rw"
+        if self._read_only:
+            raise StoreError(f"Can't open the database {path}: there is no such file; check it.")
+        if not os.path.isdir(path.parent):
+            raise StoreError(f"Can't create the database {path}: there is no folder {path.parent}.")
+        return "rwc"
+
+
+class InMemoryStore:
+    """Rows in a dict, for tests: the same answers as a database, but no transactions.
+
+    They are kept as JSON, so that nothing is shared with the caller, and what a database would
+    refuse is refused here too.
+    """
+
+    def __init__(self, rows: Mapping[str, Mapping[str, Any]] | None = None) -> None:
+        self._rows = {key: _encode_value(key, value) for key, value in (rows or {}).items()}
+
+    async def get(self, key: str) -> dict[str, Any] | None:
+        """A copy of the row, None if there is no such row."""
+        text = self._rows.get(key)
+        return None if text is None else decode_object(text)
+
+    async def set(self, key: str, value: Mapping[str, Any]) -> None:
+        """Keep a copy of the whole row; StoreError for what JSON can't hold."""
+        self._rows[key] = _encode_value(key, value)
+
+    async def keys(self, prefix: str) -> list[str]:
+        """All keys that begin with exactly this text, sorted."""
+        return sorted(key for key in self._rows if key.startswith(prefix))
+
+
+def _identity(path: Path) -> tuple[int, int] | None:
+    """Which file this is, whatever it is called; None if there is none."""
+    try:
+        found = os.stat(path)
+    except OSError:
+        return None
+    return found.st_dev, found.st_ino
+
+
+def _left_empty_wal(path: Path) -> bool:
+    log = Path(f"{path}-wal")
+    return log.exists() and not log.stat().st_size
+
+
+def _remove_empty_wal(path: Path) -> None:
+    """Remove the two files that a read-only look at a database in WAL mode leaves behind.
+
+    SQLite itself does it, under its own locks, when the last connection that may write is closed;
+    with an empty log there is nothing to write. If the bot has started meanwhile, they stay.
+    """
+    with contextlib.suppress(sqlite3.Error):
+        uri = f"{path.absolute().as_uri()}?mode=rw"
+        with contextlib.closing(sqlite3.connect(uri, uri=True, timeout=0)) as connection:
+            connection.execute("SELECT 1 FROM sqlite_master").fetchone()
+
+
+def _encode_value(key: str, value: Mapping[str, Any]) -> str:
+    try:
+        return encode_row(value)
+    except ValueError as error:
+        raise StoreError(f"Can't write the row {key!r}: {error}.") from None

@@ -1,0 +1,128 @@
+"""What a store writes as one: an open transaction, and which ones the running task is in."""
+
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from contextvars import ContextVar
+
+from toolkit.database.connection import Database, finish
+from toolkit.database.sql import RowChange
+from toolkit.errors import StoreError
+from toolkit.records import Raw
+
+
+class Transaction:
+    """An open transaction of a `SQLiteStore`: all that it writes is committed, or nothing."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self._open = True
+        self._savepoints = 0
+
+    async def load_rows(self) -> list[tuple[str, Raw]]:
+        """All rows of the three families, with what this transaction wrote."""
+        return await self.database().load_rows()
+
+    async def version(self) -> tuple[int, int]:
+        """The store's token; equal to one from before the transaction if nobody wrote since."""
+        return await self.database().version()
+
+    async def rows_of(self, keys: Sequence[str]) -> dict[str, Raw]:
+        """The rows of these keys, with what this transaction wrote, and those of keys that the table
+        takes for the same."""
+        return await self.database().rows_of(keys)
+
+    async def has_triggers(self) -> bool:
+        """Whether the table does more than it is told, so that a row may not be as it was written."""
+        return await self.database().has_triggers()
+
+    @property
+    def given_up(self) -> bool:
+        """Whether SQLite has rolled back everything by itself, as on some errors it does."""
+        return self._open and not self._database.in_transaction
+
+    async def write(self, rows: Sequence[RowChange]) -> bool:
+        """Write each row if it still is as in `before`; False if one isn't, and then roll back.
+
+        `before` None inserts, `after` None deletes; a stored NULL is a row like any other. A
+        False leaves some rows written: call it in a `savepoint()` and leave that by an exception.
+        Many rows in one call are cheap, many calls aren't: each crosses into SQLite's thread.
+        """
+        if len({row.key for row in rows}) < len(rows):
+            raise ValueError("a key occurs twice in one write; write its last value only")
+        for sql, parameters in self._database.table.changes(rows):
+            if await self.database().run_many(sql, parameters) != len(parameters):
+                return False
+        return True
+
+    @asynccontextmanager
+    async def savepoint(self) -> AsyncIterator[None]:
+        """What is written in here stays if it ends normally and is undone if it raises.
+
+        They nest, but belong to one task at a time: SQLite keeps a single stack of them.
+        """
+        self._savepoints += 1
+        name = f"unit_{self._savepoints}"
+        try:
+            await self.database().run(f"SAVEPOINT {name}")
+            yield
+            await self.database().run(f"RELEASE {name}")
+        except BaseException:
+            await finish(self._database.roll_back_to(name))
+            raise
+
+    def database(self) -> Database:
+        """The connection, if the transaction is still on.
+
+        After some errors (a full disk) SQLite has rolled everything back by itself. What came next
+        would be written one by one, and stay.
+        """
+        if not self._open:
+            raise StoreError("This transaction has ended: start another.")
+        if not self._database.in_transaction:
+            raise StoreError(
+                "SQLite gave up this transaction: nothing of it is written; start again."
+            )
+        return self._database
+
+    def is_open_on(self, database: Database | None) -> bool:
+        """Whether it runs on this very connection."""
+        return self._open and self._database is database
+
+    async def begin(self) -> None:
+        """Take the right to write now: taken later, it can be refused because of what was read."""
+        await self._database.begin()
+
+    async def commit(self) -> None:
+        """Make everything last, even if we are cancelled meanwhile."""
+        database, self._open = self.database(), False
+        await finish(database.run("COMMIT"))
+
+    async def roll_back(self) -> None:
+        """Undo everything, even if we are cancelled meanwhile; nothing if nothing was begun."""
+        self._open = False
+        await finish(self._database.roll_back())
+
+
+def joined(database: Database | None) -> Transaction | None:
+    """The running task's transaction on this very connection, if it is in one."""
+    return next((each for each in _open_ones.get() if each.is_open_on(database)), None)
+
+
+@asynccontextmanager
+async def transacting(database: Database) -> AsyncIterator[Transaction]:
+    """A transaction of the running task, committed on normal exit and rolled back on any other."""
+    transaction, outer = Transaction(database), _open_ones.get()
+    _open_ones.set((*outer, transaction))
+    try:
+        await transaction.begin()
+        yield transaction
+        await transaction.commit()
+    except BaseException:
+        await transaction.roll_back()
+        raise
+    finally:
+        _open_ones.set(outer)
+
+
+_open_ones: ContextVar[tuple[Transaction, ...]] = ContextVar("transactions", default=())
+"""The transactions that the running task is in, one for each store."""

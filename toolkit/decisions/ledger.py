@@ -1,0 +1,231 @@
+"""What a person decided about each unit, and the file beside the database that keeps it.
+
+A vote is about the change that was shown: when another one is planned by now, the unit is pending
+again. The file is the one that `matrix-drift apply --decisions` takes: a line for each unit, sorted,
+without times, so that git shows what changed.
+"""
+
+import json
+import os
+import re
+import secrets
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from enum import StrEnum
+from pathlib import Path
+from typing import Any, Self
+
+import msgspec
+
+from toolkit.database.files import share_like
+from toolkit.decisions.decision import Decision, agreed_units, read_decisions, user_name
+from toolkit.errors import SnapshotError, ToolkitError
+from toolkit.model import Choices, Plan, Unit
+from toolkit.text.advice import action
+
+VERSION = 1
+
+
+class Vote(StrEnum):
+    """How a unit stands with the person who decides."""
+
+    PENDING = "pending"
+    APPROVED = "approved"
+    REJECTED = "rejected"
+    DEFERRED = "deferred"
+
+
+_SECTIONS = {
+    "decisions": Vote.APPROVED,
+    "rejected": Vote.REJECTED,
+    "deferred": Vote.DEFERRED,
+}
+
+
+_NO = Decision(agreed=False)
+
+
+class Ledger(msgspec.Struct, frozen=True):
+    """Votes by unit; a value: deciding makes another one."""
+
+    votes: dict[str, tuple[Vote, Decision]] = {}
+
+    def decide(self, vote: Vote, decisions: Mapping[str, Decision]) -> Self:
+        """The same with these units decided; `PENDING` takes decisions back."""
+        kept = {unit: value for unit, value in self.votes.items() if unit not in decisions}
+        if vote is not Vote.PENDING:
+            kept |= {unit: (vote, decision) for unit, decision in decisions.items()}
+        return type(self)(kept)
+
+    @property
+    def approved(self) -> dict[str, Decision]:
+        """What `reconcile_matrix_state` takes."""
+        return {u: decision for u, (vote, decision) in self.votes.items() if vote is Vote.APPROVED}
+
+    @property
+    def choices(self) -> dict[str, Choices]:
+        """What was picked, for the planner; also for approvals that their change has outlived."""
+        picked = {u: decision.choices for u, decision in self.approved.items()}
+        return {u: choices for u, choices in picked.items() if choices != Choices()}
+
+    def moved(self, plan: Plan) -> set[str]:
+        """Units whose vote was about another change than the plan holds now."""
+        return {unit.id for unit in plan.units if unit.id in self.votes and not self._fits(unit)}
+
+    @property
+    def decisions(self) -> dict[str, Decision]:
+        """Every vote as the bot's function takes it. What is no yes is a no, also to going along."""
+        return {
+            unit: decision if vote is Vote.APPROVED else _NO
+            for unit, (vote, decision) in self.votes.items()
+        }
+
+    def binding(self, plan: Plan) -> dict[str, Decision]:
+        """What to hand to the bot's function: each approval that holds, and what goes along with it.
+
+        Approvals of what the plan no longer holds are left out; picks under the id of a Space that
+        is called by its owner since then still count.
+        """
+        moved, there = self.moved(plan), {unit.id for unit in plan.units}
+        given = {
+            unit: _NO if unit in moved else decision
+            for unit, decision in self.decisions.items()
+            if unit in there or decision.change is None
+        }
+        along = (unit for unit in agreed_units(plan, given) if unit.id not in given)
+        return given | as_shown(along)
+
+    def standing(self, plan: Plan) -> dict[str, Vote]:
+        """The vote on each unit of the plan; a user row goes with an approved room."""
+        standing = {
+            unit.id: self.votes[unit.id][0]
+            if unit.id in self.votes and self._fits(unit)
+            else Vote.PENDING
+            for unit in plan.units
+        }
+        along = agreed_units(plan, self.binding(plan))
+        return standing | {unit.id: Vote.APPROVED for unit in along}
+
+    def _fits(self, unit: Unit) -> bool:
+        vote, decision = self.votes[unit.id]
+        if decision.change is None and (vote is Vote.APPROVED or not decision.agreed):
+            return True  # a yes to whatever it leads to, or a no to all
+        return unit.change.agreed_in(decision.change) if unit.change else decision.change is None
+
+
+def as_shown(units: Iterable[Unit]) -> dict[str, Decision]:
+    """The vote of whoever sits here on each unit's change; without one, on there being none."""
+    by = user_name()
+    return {
+        unit.id: Decision(unit.change.fingerprint if unit.change else None, unit.choices, by)
+        for unit in units
+    }
+
+
+# The file
+
+
+def load_ledger(path: Path) -> Ledger:
+    """Read such a file, also one whose last line was deleted. Raises `SnapshotError`."""
+    try:
+        text = path.read_text(encoding="utf-8")
+    except OSError as error:
+        raise SnapshotError(f"Can't read the decisions {path}: {error.strerror}.") from None
+    except UnicodeError:
+        raise SnapshotError(f"Can't read the decisions {path}: it is not UTF-8.") from None
+    value = _parse(path, text)
+    if not isinstance(value, dict) or not isinstance(value.get("decisions"), dict):
+        raise SnapshotError(
+            f"{path} holds no decisions; `matrix-drift plan --out FILE` makes some."
+        )
+    if value.get("version") != VERSION:
+        raise SnapshotError(
+            f"The decisions {path} have version {value.get('version')!r}, and this matrix-drift "
+            f"reads {VERSION}."
+        )
+    ledger = Ledger()
+    for section, vote in _SECTIONS.items():
+        found = _read_section(path, value.get(section, {}))
+        ledger = ledger.decide(vote, found)
+        if vote is Vote.APPROVED:
+            no = {unit: decision for unit, decision in found.items() if not decision.agreed}
+            ledger = ledger.decide(Vote.REJECTED, no)
+    return ledger
+
+
+def save_ledger(path: Path, ledger: Ledger, plan: Plan, like: Path | None = None) -> None:
+    """Write the file whole or not at all, no wider open than the file `like`.
+
+    Raises `SnapshotError`.
+    """
+    partial = path.with_name(f".{path.name}.{secrets.token_hex(4)}.partial")
+    try:
+        handle = os.open(partial, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600)
+        try:
+            if like is not None:
+                share_like(handle, like)
+            with open(handle, "w", encoding="ascii") as file:
+                file.write(dump_ledger(ledger, plan))
+            partial.replace(path)
+        except BaseException:
+            partial.unlink(missing_ok=True)
+            raise
+    except OSError as error:
+        raise SnapshotError(f"Can't write the decisions {path}: {error.strerror}.") from None
+
+
+def dump_ledger(ledger: Ledger, plan: Plan) -> str:
+    """The file's text: JSON, a line to a unit, in words what would be done."""
+    units = {unit.id: unit for unit in plan.units}
+    sections = ""
+    for section, vote in _SECTIONS.items():
+        lines = [
+            f"{json.dumps(unit_id)}: {json.dumps(_line(decision, units.get(unit_id)))}"
+            for unit_id, (given, decision) in sorted(ledger.votes.items())
+            if given is vote
+        ]
+        if lines or vote is Vote.APPROVED:
+            sections += f', "{section}": {{\n' + ",\n".join(lines) + "\n}"
+    return f'{{"version": {VERSION}{sections}}}\n'
+
+
+def _line(decision: Decision, unit: Unit | None) -> dict[str, Any]:
+    line: dict[str, Any] = msgspec.to_builtins(decision)
+    if not line.get("choices"):
+        line.pop("choices", None)
+    return line | ({"what": action(unit)} if unit else {})
+
+
+def _parse(path: Path, text: str) -> Any:
+    try:
+        return json.loads(text, object_pairs_hook=_once_each)
+    except RecursionError:
+        raise SnapshotError(f"Can't read the decisions {path}: it is no JSON.") from None
+    except json.JSONDecodeError as error:
+        # Whoever deletes the last line leaves the comma of the one before; no text has line breaks.
+        mended = re.sub(r",\s*\n\s*\}", "\n}", text)
+        if mended != text:
+            return _parse(path, mended)
+        raise SnapshotError(
+            f"Can't read the decisions {path}: it is no JSON (line {error.lineno}: {error.msg})."
+        ) from None
+    except ValueError as error:  # a name twice, or a number of thousands of digits
+        raise SnapshotError(f"Can't read the decisions {path}: {error}.") from None
+
+
+def _once_each(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """Of two lines about one unit nobody could tell which one counts."""
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        [(twice, _)] = Counter(name for name, _ in pairs).most_common(1)
+        raise ValueError(f"it names {twice!r} twice")
+    return found
+
+
+def _read_section(path: Path, value: Any) -> dict[str, Decision]:
+    if not isinstance(value, dict):
+        raise SnapshotError(f"Can't read the decisions {path}: a section is no object.")
+    try:
+        return read_decisions(value)
+    except ToolkitError as error:
+        raise SnapshotError(f"Can't read the decisions {path}: {error}") from None

@@ -1,0 +1,370 @@
+"""Reading the homeserver: the only module that speaks to one. It sends GET requests and nothing else.
+
+Raw JSON is fetched through the bot's own nio client (`AsyncClient.send`, the token in a header) and
+decoded here: nio's event objects cost forty times the parsing, drop fields, and refuse valid create
+events of room version 12. nio also returns some errors as successes; here every status is looked at.
+"""
+
+import asyncio
+import json
+import logging
+import re
+import ssl
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import asynccontextmanager
+from typing import Any, Protocol, TypeGuard, TypeVar
+from urllib.parse import quote
+
+import aiohttp
+
+from toolkit.deadline import tell_trouble
+from toolkit.errors import HomeserverError, RemoteIncomplete
+from toolkit.homeserver.retries import Again, asked_to_wait, persist
+from toolkit.homeserver.room_state import UnreadableState
+from toolkit.progress import Progress
+
+API = "/_matrix/client/v3"
+AT_ONCE = 8  # more gain nothing: a Synapse process works on one core
+REQUEST_SECONDS = 30.0
+SILENT_ROOMS = 8  # so many rooms without any answer in between: it is the server, not the rooms
+BIG_ROOM_BYTES = 4 * 1024 * 1024  # some 8,000 members; such a room is rarely a chat of ours
+WHOLE_ROOM_BYTES = 128 * 1024 * 1024  # some 300,000 members; what is longer is never kept
+ANSWER_BYTES = 64 * 1024 * 1024  # a list of a million rooms; one event has at most 64 KB (spec)
+
+T = TypeVar("T")
+
+_log = logging.getLogger(__name__)
+
+
+class NioClient(Protocol):
+    """What of nio's `AsyncClient` is used here."""
+
+    homeserver: str
+    access_token: str
+    user_id: str
+
+    async def send(self, method: str, path: str, **options: Any) -> aiohttp.ClientResponse: ...
+
+
+class RoomRefused(Exception):
+    """The homeserver won't give this room's state, or gave something that is none.
+
+    `silent`: it gave no proper answer at all, so that the next room may fare no better.
+    """
+
+    def __init__(self, reason: str, *, silent: bool = False) -> None:
+        super().__init__(reason)
+        self.silent = silent
+
+
+class _Refused(Exception):
+    """A final answer other than 200."""
+
+    def __init__(self, status: int, errcode: str) -> None:
+        super().__init__(f"{status} {errcode}".strip())
+        self.status, self.errcode = status, errcode
+
+
+class _TooBig(Exception):
+    """The body is longer than asked for."""
+
+
+class Homeserver:
+    """One account's read-only view of its homeserver.
+
+    Raises `HomeserverError` where the server can't be asked at all; what concerns one room is that
+    room's `RoomRefused`.
+    """
+
+    def __init__(
+        self,
+        client: NioClient,
+        progress: Progress | None = None,
+        former_accounts: Sequence[str] = (),
+    ) -> None:
+        self._client, self._progress = client, progress or _unseen
+        self._former = former_accounts
+        self._done, self._rooms = 0, 0
+        self._joined: frozenset[str] = frozenset()
+        self.account = client.user_id
+        self.address = _shown(client.homeserver)
+        if not client.homeserver.startswith(("http://", "https://")) or "@" in self.address:
+            raise self._no_address()
+        if not client.access_token:
+            raise HomeserverError("The client has no access token: log it in before reconciling.")
+        if not (client.access_token.isascii() and client.access_token.isprintable()):
+            raise HomeserverError(
+                "The access token holds a line break or another character that no token has; "
+                "look at where it was copied from."
+            )
+
+    async def whoami(self) -> str:
+        """The account that the token belongs to (spec, `account/whoami`); never assumed."""
+        answer = await self._ask(f"{API}/account/whoami", "ask which account the token belongs to")
+        if isinstance(user_id := answer.get("user_id"), str):
+            self.account = user_id
+            return user_id
+        raise self._foreign()
+
+    async def joined_rooms(self) -> list[str]:
+        """Ids of the rooms that the account is joined to: the only list that counts (domain.md 2.8)."""
+        answer = await self._ask(f"{API}/joined_rooms", "list the joined rooms")
+        rooms = answer.get("joined_rooms")
+        if isinstance(rooms, list) and all(isinstance(room, str) for room in rooms):
+            self._joined = frozenset(rooms)
+            return sorted(self._joined)
+        raise self._foreign()
+
+    async def read_rooms(
+        self, room_ids: Sequence[str], decode: Callable[[str, bytes], T]
+    ) -> tuple[dict[str, T], dict[str, str]]:
+        """Read the state of many rooms, a few at once: what was decoded, and why the rest wasn't.
+
+        `decode` is given each room's raw state; it raises `UnreadableState` for what is none.
+        """
+
+        async def read(room_id: str) -> T:
+            return await self._read_room(room_id, decode)
+
+        return await read_each(room_ids, read, self._tell_done)
+
+    async def _read_room(self, room_id: str, decode: Callable[[str, bytes], T]) -> T:
+        path = f"{API}/rooms/{quote(room_id, safe='')}/state"
+        try:
+            try:
+                return await self._get(path, lambda body: decode(room_id, body), BIG_ROOM_BYTES)
+            except _TooBig:
+                return await self._read_big(room_id, path, decode)
+        except _TooBig:
+            raise RoomRefused("the homeserver sent more than a room can hold") from None
+        except _Refused as error:
+            if error.status == 401:
+                raise RemoteIncomplete(
+                    f"{self.address} stopped accepting the access token while rooms were being "
+                    "read; nothing was decided. Log in again and retry."
+                ) from None
+            raise RoomRefused(f"the homeserver answered {error}") from None
+        except Again as error:
+            if error.throttled:  # it is about the account: every other room would wait as long
+                raise RemoteIncomplete(
+                    f"{self.address} {error.reason}, and went on so while rooms were being read; "
+                    "nothing was decided. Try again later."
+                ) from None
+            raise RoomRefused(f"the homeserver {error.reason}", silent=True) from None
+
+    async def _read_big(self, room_id: str, path: str, decode: Callable[[str, bytes], T]) -> T:
+        """A room with very many members is only pulled whole if it can be a chat of the account."""
+        parts = [await self._read_event(path, kind) for kind in _HEAD]
+        try:
+            head = decode(room_id, json.dumps([part for part in parts if part]).encode())
+        except UnreadableState:
+            head = None
+        creator = getattr(head, "creator", None)
+        others = {getattr(head, "predecessor", None), getattr(head, "replacement", None)}
+        if head is None or creator in (None, self.account, *self._former) or others & self._joined:
+            return await self._get(path, lambda body: decode(room_id, body), WHOLE_ROOM_BYTES)
+        return head
+
+    async def _read_event(self, path: str, kind: str) -> dict[str, Any] | None:
+        try:
+            return await self._get(f"{path}/{kind}/?format=event", _json_object, ANSWER_BYTES)
+        except _Refused as error:
+            if error.status == 404:
+                return None
+            raise
+
+    async def _ask(self, path: str, doing: str) -> dict[str, Any]:
+        try:
+            return await self._get(path, _json_object, ANSWER_BYTES)
+        except _TooBig:
+            raise self._foreign() from None
+        except _Refused as error:
+            if error.status == 401 or (error.status == 403 and error.errcode):
+                raise HomeserverError(
+                    f"{self.address} doesn't accept the access token ({error}); nothing was read. "
+                    "Log the bot in again, or give a valid token."
+                ) from None
+            if error.status in (403, 404):
+                raise self._foreign() from None
+            raise HomeserverError(f"Can't {doing}: {self.address} answered {error}.") from None
+        except Again as error:
+            hint = (
+                "Try again later." if error.throttled else "Check the address, and that it is up."
+            )
+            raise HomeserverError(f"Can't {doing}: {self.address} {error.reason}. {hint}") from None
+
+    def _foreign(self) -> HomeserverError:
+        return HomeserverError(
+            f"{self.address} doesn't answer like a Matrix homeserver; check the address "
+            "(it is the client API's, such as https://matrix.example.org)."
+        )
+
+    def _no_address(self) -> HomeserverError:
+        return HomeserverError(
+            f"{self.address!r} is no address of a homeserver; it must look like "
+            "https://matrix.example.org."
+        )
+
+    async def _get(self, path: str, read: Callable[[bytes], T], limit: int) -> T:
+        """GET with retries; the body is read (decoded) within, so that a broken one is asked again."""
+
+        async def once() -> T:
+            return await self._once(path, read, limit)
+
+        return await persist(once, self._tell_wait)
+
+    async def _once(self, path: str, read: Callable[[bytes], T], limit: int) -> T:
+        status, headers, body = await self._fetch(path, limit)
+        if status == 200:
+            try:
+                return read(body)
+            except UnreadableState as error:
+                raise Again(f"sent what is no answer ({error})") from None
+        if status == 429:
+            wait = asked_to_wait(body, headers)
+            raise Again("says that there are too many requests", wait, throttled=True)
+        if status >= 500:
+            raise Again(f"answered {status}", asked_to_wait(body, headers))
+        raise _Refused(status, _errcode(body))
+
+    async def _fetch(self, path: str, limit: int) -> tuple[int, Any, bytes]:
+        try:
+            response = await self._client.send(
+                "GET",
+                path,
+                headers={"Authorization": f"Bearer {self._client.access_token}"},
+                timeout=aiohttp.ClientTimeout(total=REQUEST_SECONDS),
+            )
+            async with response:
+                return response.status, response.headers, await _body(response, limit)
+        except (ssl.SSLError, aiohttp.ClientSSLError):
+            raise HomeserverError(
+                f"The TLS connection to {self.address} failed; check the address and the "
+                "server's certificate. Nothing was read."
+            ) from None
+        except aiohttp.InvalidURL:
+            raise self._no_address() from None
+        except TimeoutError:
+            raise Again(f"gave no whole answer within {REQUEST_SECONDS:g} s") from None
+        except aiohttp.ClientConnectorError:
+            raise Again("could not be reached") from None
+        except (aiohttp.ClientError, OSError) as error:
+            raise Again(f"broke the connection ({type(error).__name__})") from None
+
+    def _tell_done(self, done: int, rooms: int) -> None:
+        self._done, self._rooms = done, rooms
+        self._progress(done, rooms, "")
+
+    def _tell_wait(self, reason: str, seconds: float) -> None:
+        tell_trouble(f"{self.address} {reason}")
+        if seconds >= 1:
+            word = f"{self.address} {reason}; asking again in {seconds:.0f} s"
+            _log.info(word)
+            self._progress(self._done, self._rooms, word)
+
+
+async def read_each(
+    room_ids: Sequence[str],
+    read: Callable[[str], Awaitable[T]],
+    tell: Callable[[int, int], None],
+) -> tuple[dict[str, T], dict[str, str]]:
+    """Read rooms, a few at once: what came, and why the rest didn't (their `RoomRefused`).
+
+    Raises `RemoteIncomplete` as soon as it is the server that is silent, and no longer the rooms.
+    """
+    found: dict[str, T] = {}
+    refused: dict[str, str] = {}
+    silent: list[str] = []
+    waiting = iter(room_ids)
+
+    async def work() -> None:
+        for room_id in waiting:
+            try:
+                found[room_id] = await read(room_id)
+                silent.clear()
+            except RoomRefused as error:
+                refused[room_id] = str(error)
+                silent[:] = [*silent, room_id] if error.silent else []
+                if len(silent) >= SILENT_ROOMS:
+                    raise RemoteIncomplete(_SILENT.format(len(silent), error)) from None
+            tell(len(found) + len(refused), len(room_ids))
+
+    async with _unwrapped(), asyncio.TaskGroup() as group:
+        for _ in range(min(AT_ONCE, len(room_ids))):
+            group.create_task(work())
+    return found, refused
+
+
+@asynccontextmanager
+async def _unwrapped() -> AsyncIterator[None]:
+    """A task group wraps what its tasks raise; callers want the first error itself."""
+    try:
+        yield
+    except BaseExceptionGroup as group:
+        raise group.exceptions[0] from None
+
+
+def open_client(homeserver: str, access_token: str) -> Any:
+    """A nio client that only carries the token; close it with `await client.close()`."""
+    import nio  # here, not above: the command line's --help and a bot's own tests don't need it
+
+    client = nio.AsyncClient(homeserver.rstrip("/"))
+    client.access_token = access_token
+    return client
+
+
+async def _body(response: aiohttp.ClientResponse, limit: int) -> bytes:
+    parts: list[bytes] = []
+    size = 0
+    async for part in response.content.iter_chunked(1 << 16):
+        parts.append(part)
+        size += len(part)
+        if size > limit:
+            response.close()
+            raise _TooBig
+    return b"".join(parts)
+
+
+def _json_object(body: bytes) -> dict[str, Any]:
+    try:
+        value = json.loads(body)
+    except (ValueError, RecursionError):
+        raise UnreadableState("no JSON") from None
+    if not isinstance(value, dict):
+        raise UnreadableState("no JSON object")
+    return value
+
+
+def _errcode(body: bytes) -> str:
+    """Only the error code is repeated: the rest of a body may quote the request."""
+    try:
+        errcode = _json_object(body).get("errcode")
+    except UnreadableState:
+        return ""
+    return errcode if is_errcode(errcode) else ""
+
+
+def is_errcode(value: Any) -> TypeGuard[str]:
+    """Whether it looks like one (`M_FORBIDDEN`, `ORG.EXAMPLE_X`); what doesn't may quote a secret."""
+    return isinstance(value, str) and _ERRCODE.fullmatch(value) is not None
+
+
+def _shown(address: str) -> str:
+    """The address as messages may have it: without a name and password, which have no place in it."""
+    scheme, found, rest = address.partition("://")
+    _, secret, host = rest.rpartition("@")
+    return f"{scheme}{found}***@{host}" if secret else address
+
+
+def _unseen(done: int, rooms: int, word: str) -> None:
+    """Nobody looks."""
+
+
+_ERRCODE = re.compile(r"[A-Z][A-Z0-9_.]{0,59}")
+
+# What tells whether a room can be a chat of the account, and what to call it if it can't.
+_HEAD = ("m.room.create", "m.room.tombstone", "m.room.name")
+_SILENT = (
+    "{} rooms one after the other could not be read ({}), so nothing was decided; try again when the "
+    "homeserver is well."
+)

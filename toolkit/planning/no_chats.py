@@ -1,0 +1,76 @@
+"""Joined rooms that a row calls a chat and that are none: why, and what to do about it. Pure.
+
+Nothing is written for such a room, and it is drift all the same: a row that speaks of a chat and that
+nobody could compare must not pass for "in sync" (domain.md 2.5, 3).
+"""
+
+from toolkit.model import NO_CHATS, Reason, RemoteState, RoomState
+from toolkit.planning.identity import Identity
+from toolkit.records import LocalState
+
+
+def called_chats(identity: Identity, local: LocalState) -> frozenset[str]:
+    """The rooms that a room row calls a chat and that are none."""
+    return frozenset(
+        room_id
+        for room_id, reason in identity.reasons.items()
+        if reason in NO_CHATS and room_id in local.rooms and room_id not in identity.unproven
+    )
+
+
+def why_no_chat(
+    room: RoomState, reason: Reason, remote: RemoteState, identity: Identity, local: LocalState
+) -> str:
+    """The true reason in words, and the cure."""
+    if reason is Reason.NOT_CREATED_BY_BOT:
+        return _made_by_another("the room", room)
+    if reason is Reason.REPLACEMENT_NOT_JOINED:
+        return f"the room was upgraded to {room.replacement}, which the bot isn't in: {_JOIN}"
+    row = local.rooms.get(room.room_id)
+    own = [
+        link.target
+        for version in identity.versions(room.room_id)
+        for link in version.parents
+        if link.sender in identity.lineage.accounts
+    ]
+    above = [row.space_id, *own] if row else own
+    for space_id in above:
+        if why := _why_no_home(space_id, remote, identity):
+            return why
+    return (
+        "no Space of the bot's lists the room, and the room names none: the link was removed; put it "
+        "back, or the row is stale"
+    )
+
+
+def _why_no_home(space_id: str, remote: RemoteState, identity: Identity) -> str | None:
+    """Why a Space that the room or its row names isn't one that makes it a chat."""
+    space_id = identity.lineage.head(space_id)
+    space: RoomState | None = remote.rooms.get(space_id)
+    if space is None:
+        if space_id in remote.unreadable or not space_id.startswith("!"):
+            return None
+        return (
+            f"its Space {space_id} is none that the bot is in: it left it, or was removed; {_JOIN}"
+        )
+    if not identity.lineage.trusts(space):
+        return _made_by_another(f"its Space {space_id}", space)
+    if space.replacement is not None:
+        return f"its Space {space_id} was upgraded to {space.replacement}, which the bot isn't in: {_JOIN}"
+    if space_id in identity.nesting.containers:
+        return (
+            f"its Space {space_id} holds other users' Spaces, so it is nobody's: the room must be linked "
+            "to a Space of its user, or the row is stale"
+        )
+    return None
+
+
+def _made_by_another(what: str, room: RoomState) -> str:
+    who = room.creator or "an unknown account"
+    return (
+        f"{what} was made by {who}, not by the bot: if that is an account that the bot had before, name "
+        "it (`former_accounts`, or --former-account); else the row is wrong"
+    )
+
+
+_JOIN = "let the bot join it, and the chat is one again"

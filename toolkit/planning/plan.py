@@ -1,0 +1,400 @@
+"""The planner: two sides in, one `Plan` out. Pure, and the only place that decides about a room.
+
+It emits only what matters: a room in sync costs one comparison and no finding. Owners and chat ids
+come settled or blocked from `groups`, what the rows lack from `drift`; here both become units.
+"""
+
+from collections.abc import Iterable, Mapping
+
+import msgspec
+
+from toolkit.convention import HIGHEST_NUMBER, Convention, chat_number
+from toolkit.model import (
+    CONFLICTS,
+    NO_EVIDENCE,
+    Change,
+    Choices,
+    Code,
+    Evidence,
+    Finding,
+    Plan,
+    RemoteState,
+    RoomState,
+    Rung,
+    Skip,
+    Status,
+    Unit,
+    UnitKind,
+)
+from toolkit.planning.chat_ids import ChatId, find_told_ids
+from toolkit.planning.drift import Chat, Drift, compare_room, compare_user
+from toolkit.planning.identity import live_links
+from toolkit.planning.leftover_rows import sort_leftovers
+from toolkit.planning.no_chats import why_no_chat
+from toolkit.planning.owner_groups import NO_CHOICES, Block, Group, Groups
+from toolkit.planning.row_index import ids, is_placeholder
+from toolkit.records import LocalState, chat_key, room_key, user_key
+
+_APPROVABLE = frozenset({Code.OWNER_LEFT, Code.OWNER_CHANGED, Code.CHAT_ID_INFERRED})
+"""Conflicts whose proposal a human may simply agree to; the others want a choice."""
+
+_COUNTED = frozenset({Rung.ROOM_ROW, Rung.CHAT_ROW})
+"""Rungs whose answer stands in a readable row of the user, and is counted there."""
+
+
+def plan_repairs(
+    remote: RemoteState,
+    local: LocalState,
+    convention: Convention | None = None,
+    choices: Mapping[str, Choices] | None = None,
+    *,
+    lower_counters: bool = False,
+) -> Plan:
+    """Compare the two sides and say what could be written; reads nothing and writes nothing.
+
+    `choices` maps a unit (room id or mxid) to what a human picked for it. `lower_counters` lets a
+    readable `next_chat_index` be lowered without being asked for (domain.md 3).
+    """
+    return _Planner(remote, local, convention or Convention(), choices or {}, lower_counters).plan()
+
+
+class _Planner:
+    """One run over one pair of sides; its state is thrown away with it."""
+
+    def __init__(
+        self,
+        remote: RemoteState,
+        local: LocalState,
+        convention: Convention,
+        choices: Mapping[str, Choices],
+        lower_counters: bool,
+    ) -> None:
+        self.remote, self.convention = remote, convention
+        self.choices, self.lower_counters = choices, lower_counters
+        self.groups = Groups(remote, local, convention, choices)
+        self.local = self.groups.local
+        self.identity = self.groups.identity
+        self.units: list[Unit] = []
+        self.notes: list[Finding] = []
+        self.in_sync_rooms: list[str] = []
+        self.in_sync_users: list[str] = []
+
+    def plan(self) -> Plan:
+        for group in self.groups.groups:
+            self._plan_user(group)
+            self._plan_chats(group)
+        self._plan_unplaced()
+        left = sort_leftovers(self.remote, self.groups)
+        stopped = self.identity.unproven.keys() | self.groups.called
+        self._note_rooms()
+        return Plan(
+            account=self.remote.account,
+            joined=tuple(sorted([*self.remote.rooms, *self.remote.unreadable])),
+            in_sync_rooms=tuple(sorted(self.in_sync_rooms)),
+            in_sync_users=tuple(sorted(self.in_sync_users)),
+            skipped=tuple(
+                sorted(Skip(r, why) for r, why in self.identity.reasons.items() if r not in stopped)
+            ),
+            units=tuple(sorted(self.units, key=lambda u: (u.kind is UnitKind.ROOM, u.id))),
+            orphans=left.orphans,
+            notes=tuple(sorted([*self.notes, *left.notes], key=lambda f: (f.key, f.code))),
+            loose=left.conflicts,
+            others=len(self.groups.others.keys),
+            spaces=self._reach(),
+        )
+
+    # -- user rows --------------------------------------------------------------------------------
+
+    def _plan_user(self, group: Group) -> None:
+        owner = group.owner if not group.shared else None
+        space = self.identity.versions(group.space or group.spaces[0])
+        unit_id = group.unit
+        choice = self.choices.get(unit_id, NO_CHOICES)
+        evidence = group.answer.evidence
+        drift = Drift([], [])
+        if owner and group.space:
+            drift = compare_user(
+                owner,
+                ids(space),
+                self._next_number(owner, group),
+                self.local,
+                evidence,
+                overwrite=choice.overwrite,
+                lower=self.lower_counters or choice.lower_counter,
+            )
+            if not drift.findings and unit_id not in self.groups.blocks:
+                self.in_sync_users.append(owner)
+                return
+        evidence = _with_events(evidence, (space[0].create_event,))
+        drift.findings = [msgspec.structs.replace(f, evidence=evidence) for f in drift.findings]
+        unit = Unit(
+            id=unit_id,
+            kind=UnitKind.USER,
+            status=Status.IN_SYNC,
+            findings=(),
+            owner=group.owner,
+            space_id=space[0].room_id,
+            room_ids=ids(space),
+            evidence=evidence,
+            choices=choice,
+        )
+        self._emit(unit, user_key(owner) if owner else "", drift, group)
+
+    def _next_number(self, owner: str, group: Group) -> int:
+        """1 + the highest number known for the user; the stored counter is never asked."""
+        ids_ = self._replaced(group)
+        for answer in group.found.values():
+            if answer.code or answer.evidence.rung not in _COUNTED:
+                ids_ += [answer.chat_id or "", *(claimed for claimed, _ in answer.claims)]
+        numbers = [chat_number(chat_id) or 0 for chat_id in ids_]
+        highest = max(self.groups.naming.highest.get(owner, 0), *numbers, 0)
+        if highest >= HIGHEST_NUMBER and group.answer.certain:
+            note = Finding(
+                unit=owner, code=Code.IDS_EXHAUSTED, key=user_key(owner), cause=_EXHAUSTED
+            )
+            self.notes.append(note)
+        return highest + 1
+
+    def _replaced(self, group: Group) -> list[str]:
+        """What tombstoned rooms of this user would claim, each by itself, once no row points at them."""
+        rooms = [version for versions in group.chats.values() for version in versions[1:]]
+        for space in group.spaces:
+            for room_id in self.identity.retired.get(space, ()):
+                rooms += self.identity.versions(room_id)
+        return [id_ for room in rooms for id_ in find_told_ids(room, self.groups.context)]
+
+    # -- rooms ------------------------------------------------------------------------------------
+
+    def _plan_chats(self, group: Group) -> None:
+        blocks = self.groups.blocks
+        for room_id, versions in group.chats.items():
+            answer = group.found.get(room_id)
+            if answer and answer.recorded and room_id not in blocks:
+                self.in_sync_rooms.append(room_id)
+            else:
+                self._plan_chat(group, room_id, versions, answer)
+
+    def _plan_chat(
+        self,
+        group: Group,
+        room_id: str,
+        versions: tuple[RoomState, ...],
+        answer: ChatId | None,
+    ) -> None:
+        choice = self.choices.get(room_id, NO_CHOICES)
+        evidence = self._proof(group, versions, answer)
+        drift = Drift([], [])
+        if answer and answer.chat_id and answer.free and group.owner and group.space:
+            chat = Chat(
+                versions[0],
+                ids(versions),
+                group.owner,
+                answer.chat_id,
+                group.space,
+                self._archives(group, room_id),
+                evidence,
+            )
+            drift = compare_room(chat, self.local, self.convention, choice.overwrite)
+            if not drift.findings and room_id not in self.groups.blocks:
+                self.in_sync_rooms.append(room_id)
+                return
+        unit = Unit(
+            id=room_id,
+            kind=UnitKind.ROOM,
+            status=Status.IN_SYNC,
+            findings=(),
+            owner=group.owner,
+            chat_id=answer.chat_id if answer else None,
+            space_id=group.space or group.spaces[0],
+            room_ids=ids(versions),
+            evidence=evidence,
+            choices=choice,
+        )
+        self._emit(unit, room_key(room_id), drift, group)
+
+    def _proof(
+        self, group: Group, versions: tuple[RoomState, ...], answer: ChatId | None
+    ) -> Evidence:
+        """Rung and events: who made the room, what links it to the Space, what says its number."""
+        places = [*group.spaces, *self._archives(group, versions[0].room_id)]
+        spaces = [v for space in places for v in self.identity.versions(space)]
+        down = [link for v in spaces for link in live_links(v, ids(versions))]
+        up = [link for v in versions for link in live_links(v, ids(spaces))]
+        events = [versions[-1].create_event, *(link.event_id for link in [*down, *up])]
+        return _with_events(answer.evidence if answer else NO_EVIDENCE, events)
+
+    def _archives(self, group: Group, room_id: str) -> tuple[str, ...]:
+        """The Spaces inside the user's own that the room lies in, if it isn't in that one itself."""
+        archived = self.identity.archived
+        if all(room_id not in archived.get(space, ()) for space in group.spaces):
+            return ()
+        return tuple(
+            inner
+            for inner, above in self.identity.nesting.archives.items()
+            if set(above) & set(group.spaces)
+        )
+
+    def _note_rooms(self) -> None:
+        """What is odd about rooms without being drift, and rows that speak of rooms elsewhere."""
+        chats = self.groups.group_of if self.identity.unlisted else {}
+        for room_id in self.identity.unlisted:
+            if room_id in chats:
+                cause = _UNLISTED.format(chats[room_id].spaces[0])
+                self.notes.append(
+                    Finding(
+                        unit=room_id, code=Code.UNLISTED_ROOM, key=room_key(room_id), cause=cause
+                    )
+                )
+        if not self.units:
+            self._note_elsewhere()
+
+    def _note_elsewhere(self) -> None:
+        """Rows that name chats, while the account is in none of their rooms, are never "in sync"."""
+        chats = self.local.chats.items()
+        named = {row.surface_ref for name, row in chats if not is_placeholder(name[1])}
+        named |= self.local.rooms.keys()
+        rooms, trusts = self.remote.rooms.values(), self.identity.lineage.trusts
+        known = {room.predecessor for room in rooms if room.predecessor and trusts(room)}
+        if named and not any(self.remote.joined(room) or room in known for room in named):
+            cause = _ELSEWHERE.format(self.remote.account, len(named))
+            self.notes.append(Finding(unit="", code=Code.NO_ROOM_JOINED, key="", cause=cause))
+
+    def _plan_unplaced(self) -> None:
+        """Rooms that belong to nobody for certain: several owners claim them, or they can't be read."""
+        for room_id, spaces in self.identity.linked.items():
+            if room_id not in self.groups.tied:
+                block = Block(Code.OWNER_AMBIGUOUS, _SEVERAL_SPACES, None, spaces)
+                self._stop(room_id, block, ids(self.identity.versions(room_id)))
+        for room_id, why in self.remote.unreadable.items():
+            self._stop(room_id, Block(Code.ROOM_UNREADABLE, _UNREADABLE.format(why)), (room_id,))
+        for room_id, behind in self.identity.unproven.items():
+            block = Block(Code.ROOM_UNREADABLE, _UNPROVEN.format(behind))
+            self._stop(room_id, block, ids(self.identity.versions(room_id)))
+        for room_id in self.groups.called:
+            room, reason = self.remote.rooms[room_id], self.identity.reasons[room_id]
+            cause = why_no_chat(room, reason, self.remote, self.identity, self.local)
+            block = Block(Code.NOT_A_CHAT, cause, remote=reason)
+            self._stop(room_id, block, ids(self.identity.versions(room_id)))
+
+    def _stop(self, room_id: str, block: Block, room_ids: tuple[str, ...]) -> None:
+        self.groups.block(room_id, block)
+        unit = Unit(
+            id=room_id,
+            kind=UnitKind.ROOM,
+            status=Status.CONFLICT,
+            findings=(),
+            room_ids=room_ids,
+        )
+        self._emit(unit, room_key(room_id), Drift([], []), None)
+
+    # -- both -------------------------------------------------------------------------------------
+
+    def _emit(self, unit: Unit, key: str, drift: Drift, group: Group | None) -> None:
+        """Add a unit that isn't in sync with all its findings, and the change that may be made."""
+        blocks = list(self.groups.blocks.get(unit.id, ()))
+        blocks += self._contested(drift, group)
+        conflicts = [_conflict(unit, key, block) for block in blocks]
+        settled = all(block.code in _APPROVABLE for block in blocks)
+        facts = [f for f in drift.findings if settled or f.code in CONFLICTS]
+        findings = (*conflicts, *facts)
+        whole = settled and drift.writes and not self._withheld(unit, drift)
+        status = _status(findings)
+        self.units.append(
+            msgspec.structs.replace(
+                unit,
+                status=status,
+                findings=findings,
+                change=self._change(unit, drift, _doubts(findings)) if whole else None,
+                needs_human=status is Status.CONFLICT or self._chosen(unit, group),
+                candidates=next((b.candidates for b in blocks if b.candidates), ()),
+            )
+        )
+
+    def _contested(self, drift: Drift, group: Group | None) -> list[Block]:
+        """Rows that are evidence in another Space's conflict stay as they are."""
+        spaces = group.spaces if group else ()
+        found = (self.groups.contested.get(write.key) for write in drift.writes)
+        return [hit[1] for hit in found if hit and hit[0] not in spaces][:1]
+
+    def _withheld(self, unit: Unit, drift: Drift) -> bool:
+        """All or nothing: a row that may not be overwritten, or not be moved, holds back the other."""
+        replaced = {write.key for write in drift.writes}
+        unread = {f.key for f in drift.findings if f.code is Code.UNREADABLE_ROW}
+        return unit.id in self.groups.unsafe or not unread <= replaced
+
+    def _chosen(self, unit: Unit, group: Group | None) -> bool:
+        if unit.choices != NO_CHOICES:
+            return True
+        return group is not None and (
+            group.answer.evidence.rung is Rung.CHOICE
+            or group.space == self.choices.get(group.owner or "", NO_CHOICES).space_id
+        )
+
+    def _change(self, unit: Unit, drift: Drift, doubts: tuple[Code, ...]) -> Change:
+        """The writes, and the rows that name the unit's owner or its room besides them."""
+        if unit.kind is UnitKind.USER:
+            return Change(tuple(drift.writes), doubts=doubts)
+        space_ids = ids(self.identity.versions(unit.space_id or ""))
+        owners = self.groups.naming.owner_keys(space_ids, unit.room_ids)
+        relied = {key for key, _ in owners} | {room_key(room_id) for room_id in unit.room_ids}
+        relied.add(chat_key(unit.owner or "", unit.chat_id or ""))
+        return Change(tuple(drift.writes), tuple(sorted(relied)), doubts)
+
+    def _reach(self) -> dict[str, tuple[str, ...]]:
+        """Space -> ids of all its versions and chats, for the Spaces that something is planned for."""
+        wanted = {unit.space_id for unit in self.units if unit.change}
+        groups = [group for group in self.groups.groups if group.space in wanted]
+        return {
+            group.space or "": tuple(sorted(self._rooms(group)))
+            for group in sorted(groups, key=lambda g: g.spaces)
+        }
+
+    def _rooms(self, group: Group) -> Iterable[str]:
+        for space in group.spaces:
+            yield from ids(self.identity.versions(space))
+        for versions in group.chats.values():
+            yield from ids(versions)
+
+
+def _with_events(evidence: Evidence, events: Iterable[str]) -> Evidence:
+    known = dict.fromkeys([*evidence.events, *events])
+    return Evidence(evidence.rung, tuple(event for event in known if event))
+
+
+def _conflict(unit: Unit, key: str, block: Block) -> Finding:
+    return Finding(
+        unit=unit.id,
+        code=block.code,
+        key=key,
+        cause=block.cause,
+        evidence=unit.evidence,
+        proposal=block.proposal,
+        remote=block.remote,
+    )
+
+
+def _doubts(findings: Iterable[Finding]) -> tuple[Code, ...]:
+    return tuple(sorted({finding.code for finding in findings} & CONFLICTS))
+
+
+def _status(findings: Iterable[Finding]) -> Status:
+    codes = {finding.code for finding in findings}
+    if codes & CONFLICTS:
+        return Status.CONFLICT
+    return Status.MISSING if Code.MISSING_ROW in codes else Status.MISMATCHED
+
+
+_EXHAUSTED = "the user's highest chat id is C999999999, after which no chat id fits; the counter is left as it is"
+_UNLISTED = (
+    "Space {} doesn't list this chat, only the chat names the Space: its user doesn't find it there"
+)
+_ELSEWHERE = (
+    "{0} is in none of the {1} rooms that the rows call chats: probably another account than the rows are "
+    "of, or an empty homeserver; nothing here says that they are right"
+)
+_SEVERAL_SPACES = (
+    "the room is linked to Spaces of different users, or of one whose owner isn't certain; remove the "
+    "wrong link, or pick the Space"
+)
+_UNREADABLE = "the room could not be read ({}); try again before deciding anything about it"
+_UNPROVEN = "the room may belong to {}, which could not be read; try again"

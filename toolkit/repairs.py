@@ -1,0 +1,98 @@
+"""The road that a session takes: how it looks, what it plans from that, and who writes it.
+
+A session knows decisions and no repairs; here are those of `reconcile_matrix_state`. What a bot's own
+function would have written takes another road, with the same sessions and views (`toolkit.shadow`).
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import ClassVar, Protocol
+
+from toolkit.decisions.decision import Decision
+from toolkit.model import Choices, Plan, RemoteState, Unit
+from toolkit.planning.plan import plan_repairs
+from toolkit.progress import Progress, watched_by
+from toolkit.reconcile import reconcile_matrix_state
+from toolkit.records import LocalState, Raw
+from toolkit.sources.sides import Sides
+from toolkit.writing.report import Report
+
+Picked = Mapping[str, Choices]
+
+
+class Road(Protocol):
+    """What a session needs of it. `settles` says whether a person may pick what settles a conflict."""
+
+    settles: ClassVar[bool]
+
+    @property
+    def sides(self) -> Sides: ...
+
+    async def look(self, progress: Progress | None) -> tuple[RemoteState, dict[str, Raw]]:
+        """Both sides, anew; writes nothing."""
+
+    async def load_rows(self) -> dict[str, Raw]:
+        """The rows alone."""
+
+    def plan(self, remote: RemoteState, local: LocalState, picked: Picked) -> Plan:
+        """What would be written. Raises `ToolkitError` for picks where nothing can be picked."""
+
+    def why_not(self, unit: Unit) -> str:
+        """Why a unit is only shown and can't be approved; nothing if it can."""
+
+    def about(self) -> tuple[str, ...]:
+        """What a person must know besides the units, as lines for the head of a list."""
+
+    async def write(
+        self,
+        plan: Plan,
+        decisions: dict[str, Decision],
+        progress: Progress | None,
+        max_changes: int | None,
+    ) -> Report:
+        """Write what was agreed to, of this plan, as far as it still fits."""
+
+
+@dataclass(frozen=True)
+class Repairs:
+    """Rooms and rows compared, and `reconcile_matrix_state` to bring the rows back."""
+
+    sides: Sides
+    settles: ClassVar[bool] = True
+
+    async def look(self, progress: Progress | None) -> tuple[RemoteState, dict[str, Raw]]:
+        return await self.sides.look(progress)
+
+    async def load_rows(self) -> dict[str, Raw]:
+        return await self.sides.load_rows()
+
+    def plan(self, remote: RemoteState, local: LocalState, picked: Picked) -> Plan:
+        return plan_repairs(remote, local, self.sides.convention, picked)
+
+    def why_not(self, unit: Unit) -> str:
+        return ""
+
+    def about(self) -> tuple[str, ...]:
+        return ()
+
+    async def write(
+        self,
+        plan: Plan,
+        decisions: dict[str, Decision],
+        progress: Progress | None,
+        max_changes: int | None,
+    ) -> Report:
+        """Whatever was shown: the bot's own function looks and plans again, and refuses what moved."""
+        sides = self.sides
+        async with sides.open_store(read_only=False) as store, sides.open_client() as client:
+            with watched_by(progress):
+                return await reconcile_matrix_state(
+                    client,
+                    store,
+                    sides.manager(store),
+                    convention=sides.convention,
+                    decisions=decisions,
+                    allow_empty=sides.allow_empty,
+                    deadline=sides.deadline,
+                    max_changes=max_changes,
+                )

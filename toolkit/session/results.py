@@ -1,0 +1,201 @@
+"""Values of a session as a person meets them in a notebook: a plan, a decision, what a run did.
+
+Each shows itself as plain text and, where it is worth it, as static HTML; none decides anything.
+Paths, run names and times stay out of these texts, so that a notebook's outputs are the same again.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from html import escape
+from pathlib import Path
+from typing import Any
+
+from toolkit.decisions.ledger import Vote
+from toolkit.errors import ToolkitError
+from toolkit.frames import Frame, Shelf, changes_frame, drift_frame, plan_frame
+from toolkit.model import Plan, Unit
+from toolkit.records import Raw, decode_object
+from toolkit.text.advice import unit_name
+from toolkit.text.html import plan_html, plan_text
+from toolkit.text.summary import count_of, summarise
+from toolkit.text.visible import visible
+from toolkit.writing.journal import Run
+from toolkit.writing.report import Report
+
+_SHOWN = 10
+_FAMILIES = ("user_meta", "room_meta", "chat_rows")
+_WRITTEN = [f"{did}_{what}" for did in ("restored", "repaired") for what in _FAMILIES]
+
+
+@dataclass(frozen=True, repr=False)
+class ShownPlan:
+    """A plan and how it has been decided so far; it doesn't change when the session goes on."""
+
+    value: Plan
+    votes: Mapping[str, Vote] = field(default_factory=dict)
+    offline: bool = False
+    shelf: Shelf = field(default_factory=Shelf, compare=False)
+
+    def to_frame(self) -> Frame:
+        """A line per unit: `toolkit.frames.COLUMNS["plan"]`."""
+        return self.shelf.take(plan_frame, self.value, self.votes)
+
+    def findings(self) -> Frame:
+        """A line per finding: `toolkit.frames.COLUMNS["drift"]`."""
+        return self.shelf.take(drift_frame, self.value)
+
+    def changes(self) -> Frame:
+        """A line per field that would be written: `toolkit.frames.COLUMNS["changes"]`."""
+        return self.shelf.take(changes_frame, self.value)
+
+    def rows(self, unit: str) -> dict[str, dict[str, Any]]:
+        """The rows of one unit `before` and `after`, by key, as dicts; None where there is no row.
+
+        What can't be read stands there as it is stored. Raises `ToolkitError` for an unknown unit.
+        """
+        found = self.value.unit(unit)
+        if found is None:
+            raise ToolkitError(f"The plan has no unit {unit!r}; session.drift names them.")
+        writes = found.change.writes if found.change else ()
+        return {w.key: {"before": _row(w.before), "after": _row(w.after)} for w in writes}
+
+    def __len__(self) -> int:
+        return len(self.value.units)
+
+    def __repr__(self) -> str:
+        summary = summarise(self.value, self.votes, offline=self.offline)
+        return plan_text(summary, self.value, self.votes)
+
+    def _repr_html_(self) -> str:
+        summary = summarise(self.value, self.votes, offline=self.offline)
+        return plan_html(summary, self.value, self.votes)
+
+
+@dataclass(frozen=True, repr=False)
+class ShownUndo(ShownPlan):
+    """What taking back a run would write, and what it would leave as it is."""
+
+    named: bool = False
+
+    def __repr__(self) -> str:
+        units = [unit for unit in self.value.units if unit.change]
+        rows = sum(len(unit.change.writes) for unit in units if unit.change)
+        lines = [
+            f"Taking it back would write {count_of(rows, 'row')} of {count_of(len(units), 'unit')};"
+            f" await session.undo({'run' if self.named else ''}) does."
+        ]
+        lines += [f"  {visible(unit.id)}" for unit in units[:_SHOWN]] + _more(len(units))
+        stays = [finding for unit in self.value.units for finding in unit.findings]
+        lines += [
+            f"Stays: {visible(finding.key, 500)}: {visible(finding.cause, 500)}"
+            for finding in stays[:_SHOWN]
+        ]
+        return "\n".join(lines + _more(len(stays)))
+
+    def _repr_html_(self) -> str:
+        return f'<pre class="mathjax_ignore">{escape(repr(self))}</pre>'
+
+
+@dataclass(frozen=True, repr=False)
+class Decided:
+    """What a call of `approve`, `reject`, `defer` or `withdraw` did.
+
+    `units` were decided, user rows in `along` will be written with their rooms. `refused` says of
+    which units why not, and `reopened` names approvals that are pending again, since settling this
+    one changed what they were about.
+    """
+
+    vote: Vote
+    units: tuple[Unit, ...] = ()
+    along: tuple[Unit, ...] = ()
+    refused: Mapping[str, str] = field(default_factory=dict)
+    reopened: tuple[str, ...] = ()
+
+    def __repr__(self) -> str:
+        told = f", {_rows_of(self.units)} to write" if self.vote is Vote.APPROVED else ""
+        lines = [f"{self.vote.value.capitalize()}: {count_of(len(self.units), 'unit')}{told}."]
+        lines += [f"  {_named(unit)}" for unit in self.units[:_SHOWN]]
+        lines += _more(len(self.units))
+        if self.along:
+            lines.append(f"Goes along: {_rows_of(self.along)}.")
+            lines += [f"  {_named(unit)}" for unit in self.along[:_SHOWN]] + _more(len(self.along))
+        if self.refused:
+            lines.append(f"Not {self.vote.value}: {count_of(len(self.refused), 'unit')}.")
+            refused = list(self.refused.items())
+            lines += [f"  {visible(unit)}: {visible(why, 500)}" for unit, why in refused[:_SHOWN]]
+            lines += _more(len(refused))
+        if self.reopened:
+            units = ", ".join(visible(unit) for unit in self.reopened)
+            lines.append(f"Pending again, since what would be written changed: {units}.")
+        return "\n".join(lines)
+
+
+class Applied(dict[str, Any]):
+    """The report of domain.md 5, and what else a person wants to know of a run.
+
+    `run` names it for `undo`, `backup` is where the copy of the database lies; both are None if
+    nothing had to be written. `rows` counts what was written, `stale` says of approved units why they
+    were left alone, and `warning` that the rows are written and the journal could not be told.
+    """
+
+    def __init__(
+        self,
+        report: Report,
+        run: Run | None = None,
+        stale: Mapping[str, str] | None = None,
+        *,
+        cancelled: bool = False,
+        warning: str = "",
+    ) -> None:
+        super().__init__(report)
+        self._undo = bool(run and run.undoes)
+        self.run = run.id if run else None
+        self.backup = Path(run.backup) if run and run.backup else None
+        self.rows = sum(len(report.get(key, ())) for key in _WRITTEN)
+        if run:
+            self.rows = sum(len(entry.writes) for entry in run.applied)
+        self.stale = dict(stale or {})
+        self.cancelled, self.warning = cancelled, warning
+
+    def __repr__(self) -> str:
+        return self.say("await session.undo() takes this back")
+
+    def say(self, undo: str) -> str:
+        """What was done, with how it is undone where that can be."""
+        lines = [f"Written: {count_of(self.rows, 'row')}."]
+        if self.cancelled:
+            lines[0] = f"Cancelled. {lines[0]}"
+        for unit, why in list(self.stale.items())[:_SHOWN]:
+            lines.append(f"Left alone: {visible(unit)}: {visible(why, 500)}")
+        lines += _more(len(self.stale))
+        if self.warning:
+            lines.append(visible(self.warning, 500))
+        if self.rows and self.run and not self._undo:
+            lines.append(f"A backup was made before; {undo}.")
+        if self.rows:
+            lines.append(
+                "A running bot still has the old rows in memory: let it reload them, or restart it."
+            )
+        return "\n".join(lines)
+
+
+def _row(raw: Raw) -> Any:
+    if raw is None:
+        return None
+    try:
+        return decode_object(raw)
+    except ValueError:
+        return raw
+
+
+def _named(unit: Unit) -> str:
+    name = unit_name(unit)
+    return visible(unit.id) + (f"  {visible(name)}" if name else "")
+
+
+def _rows_of(units: Sequence[Unit]) -> str:
+    return count_of(sum(len(unit.change.writes) for unit in units if unit.change), "row")
+
+
+def _more(count: int) -> list[str]:
+    return [f"  … and {count - _SHOWN} more"] if count > _SHOWN else []

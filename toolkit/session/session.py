@@ -1,0 +1,359 @@
+"""A session: both sides as of one look, a person's decisions, and one writer to apply them.
+
+It decides nothing about a room. What would be written and who writes it says its road (`road`),
+usually that of the bot's own function; what a person decides is kept in `deciding`.
+"""
+
+import asyncio
+import os
+from collections.abc import Callable, Coroutine, Mapping
+from contextlib import ExitStack
+from dataclasses import replace
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Self, TypeVar
+from weakref import WeakValueDictionary
+
+from toolkit.convention import Convention
+from toolkit.database.store import Store, transactional
+from toolkit.decisions.decision import Decision, user_name
+from toolkit.decisions.ledger import Vote
+from toolkit.errors import ToolkitError
+from toolkit.frames import Frame, Shelf, drift_frame, history_frame, rooms_frame, rows_frame
+from toolkit.model import Plan, RemoteState, Unit
+from toolkit.progress import Progress
+from toolkit.records import Raw, load_records
+from toolkit.repairs import Picked, Repairs, Road
+from toolkit.session.deciding import Deciding
+from toolkit.session.results import Applied, ShownPlan, ShownUndo
+from toolkit.sources.sides import Sides, find_sides
+from toolkit.text.summary import count_causes
+from toolkit.text.visible import visible
+from toolkit.writing.job import Result
+from toolkit.writing.journal import Journal, Run
+from toolkit.writing.report import build_report, stale_units
+from toolkit.writing.turns import hold_lock
+from toolkit.writing.undo import plan_reversal
+from toolkit.writing.undo import undo as carry_out_undo
+
+if TYPE_CHECKING:
+    from toolkit.plots import Picture
+
+T = TypeVar("T")
+_running: WeakValueDictionary[object, asyncio.Task[Any]] = WeakValueDictionary()
+"""The run on each database of this process, whatever cell or click has started it."""
+
+_OUTDATED = "That is done, but what this session shows is of before: {}"
+
+
+class Session(Deciding):
+    """What is wrong between a homeserver and a bot's rows, and what a person decides about it.
+
+    Open one with `await Session.open(...)`. It reads, and writes only in `apply` and `undo`.
+    Decisions are kept in a file beside the database (`decisions_file`), and hold for the change
+    that was shown. Frames are copies, documented in `toolkit.frames.COLUMNS`.
+    """
+
+    def __init__(
+        self,
+        road: Road,
+        decisions_file: Path | None,
+        show: Callable[[Plan, Mapping[str, Vote]], ShownPlan] | None = None,
+    ) -> None:
+        super().__init__(decisions_file, road.sides.path)
+        self._road, self._show = road, show or self._show_plan
+        self._remote = RemoteState("", {})
+        self._local = load_records([])
+        self._runs: list[Run] = []
+        self._shelf = Shelf()
+        self._task: asyncio.Task[Any] | None = None
+
+    @property
+    def _sides(self) -> Sides:
+        return self._road.sides
+
+    # -- looking ----------------------------------------------------------------------------------
+
+    @classmethod
+    async def open(
+        cls,
+        *,
+        homeserver: str | None = None,
+        access_token: str | None = None,
+        database: str | os.PathLike[str] | None = None,
+        client: Any = None,
+        store: Store | None = None,
+        chat_mgr: Any = None,
+        convention: Convention | None = None,
+        snapshot: str | os.PathLike[str] | None = None,
+        decisions: str | os.PathLike[str] | None = None,
+        allow_empty: bool | None = None,
+        deadline: float | None = None,
+        progress: Progress | None = None,
+    ) -> Self:
+        """Read both sides and plan; writes nothing.
+
+        Each side is an address or a path, or the bot's own object (`client`, `store`, `chat_mgr`);
+        what isn't given comes from MATRIX_HOMESERVER, MATRIX_ACCESS_TOKEN (or …_FILE) and
+        BOT_DATABASE, then from `matrix-drift.toml`. `snapshot` looks at a file of both instead.
+        `convention` says what differs between bots, such as the accounts that this one had before;
+        without it, the settings do under the same names (`former_accounts = ["@old:hs"]`).
+        `decisions` names another file for them. `deadline` is in seconds for a look.
+
+        Raises `HomeserverError`, `RemoteIncomplete`, `StoreError` or `SnapshotError`, all
+        `ToolkitError`.
+        """
+        sides = find_sides(
+            homeserver=homeserver,
+            access_token=access_token,
+            database=database,
+            client=client,
+            store=store,
+            chat_mgr=chat_mgr,
+            convention=convention,
+            snapshot=snapshot,
+            allow_empty=allow_empty,
+            deadline=deadline,
+        )
+        session = cls(Repairs(sides), Path(decisions) if decisions else _beside(sides.path))
+        await session.reload(progress)
+        return session
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        """Nothing stays open between looks; a run that is still going on is cancelled."""
+        self.cancel()
+        if self._task is not None:
+            await asyncio.wait([self._task])
+
+    async def reload(self, progress: Progress | None = None) -> None:
+        """Look at both sides again; decisions about changes that are no longer planned are pending."""
+        self._take(*await self._road.look(progress))
+
+    async def _reload_rows(self) -> None:
+        self._take(self._remote, await self._road.load_rows())
+
+    def _take(self, remote: RemoteState, rows: Mapping[str, Raw]) -> None:
+        """Plan anew, with the decisions and the history that are on disk by now."""
+        self._remote, self._local = remote, load_records(rows.items())
+        self._planned, self._shelf = [], Shelf()
+        self._read_decisions()
+        self._runs = self._load_runs(rows)
+        self._tell()
+
+    def _plan_with(self, picked: Picked) -> Plan:
+        return self._road.plan(self._remote, self._local, picked)
+
+    def why_not(self, unit: Unit) -> str:
+        """Why a unit is only shown and can't be approved; nothing if it can."""
+        return self._road.why_not(unit)
+
+    def _load_runs(self, rows: Mapping[str, Raw] | None = None) -> list[Run]:
+        """What is in the journal by now, others' runs included."""
+        path = self._sides.path
+        return Journal(path).runs(rows) if path and self._sides.snapshot is None else []
+
+    # -- showing ----------------------------------------------------------------------------------
+
+    @property
+    def account(self) -> str:
+        """The account whose rooms these are."""
+        return self._plan.account
+
+    @property
+    def plan(self) -> ShownPlan:
+        """What would be written, and how it has been decided."""
+        return replace(self._show(self._plan, self._votes()), shelf=self._shelf)
+
+    def _show_plan(self, plan: Plan, votes: Mapping[str, Vote]) -> ShownPlan:
+        return ShownPlan(plan, votes, self._sides.snapshot is not None)
+
+    @property
+    def rooms(self) -> Frame:
+        """Every joined room, index `room_id`."""
+        return self._shelf.take(rooms_frame, self._remote, self._plan, self._local)
+
+    @property
+    def rows(self) -> Frame:
+        """Every local row of the three families, index `key`."""
+        return self._shelf.take(rows_frame, self._local, self._plan)
+
+    @property
+    def drift(self) -> Frame:
+        """Every finding, index `finding_id`."""
+        return self._shelf.take(drift_frame, self._plan)
+
+    def pending(self) -> Frame:
+        """The lines of `plan.to_frame()` that nobody has decided about, or not about this change."""
+        frame = self.plan.to_frame()
+        return frame[frame["decision"] == Vote.PENDING.value]
+
+    def plot(self) -> "Picture":
+        """Every user's Space with its chats by status, and in how many units each cause was found."""
+        from toolkit.plots import draw_map, user_lines  # matplotlib takes its time to load
+
+        causes = {cause.words: cause.count for cause in count_causes(self._plan)}
+        return draw_map(user_lines(self._plan, self._local), causes)
+
+    def history(self) -> Frame:
+        """The runs that wrote to this database, index `run`, oldest first."""
+        return history_frame(self._runs)
+
+    def __repr__(self) -> str:
+        return repr(self.plan)
+
+    def _repr_html_(self) -> str:
+        return self.plan._repr_html_()
+
+    # -- writing ----------------------------------------------------------------------------------
+
+    async def apply(
+        self, progress: Progress | None = None, *, max_changes: int | None = None
+    ) -> Applied:
+        """Write what is approved, through `reconcile_matrix_state`; returns its report.
+
+        A shadow run's session writes what its function would have written. What moved since it was
+        shown is left alone, and pending again. More rows than `max_changes` are refused as a whole.
+        Raises `HomeserverError`, `RemoteIncomplete`, `StoreError` or another `ToolkitError`, each
+        before anything is written.
+        """
+        decisions = self._agreed()
+        plan, known = self._plan, {run.id for run in self._load_runs()}
+        report = await self._alone(self._road.write(plan, decisions, progress, max_changes))
+        rows, warning = await self._rows_left()
+        run = next((run for run in reversed(self._load_runs(rows)) if run.id not in known), None)
+        if cancelled := report is None:
+            report, decisions = build_report(plan, _outcomes(run)), {}
+        stale = stale_units(report, decisions)
+        agreed = {unit for unit, decision in decisions.items() if decision.agreed}
+        written = {entry.unit for entry in run.applied} if run else agreed - stale.keys()
+        warning = warning or await self._settle(rows, written, anew=bool(stale or cancelled))
+        return Applied(report, run, stale, cancelled=cancelled, warning=warning)
+
+    def _agreed(self) -> dict[str, Decision]:
+        """What is approved here and, by now, in the file; raises `ToolkitError` where those differ.
+
+        What somebody else has approved besides is theirs to write, and what is a no here stays one.
+        """
+        before = self._ledger.binding(self._plan)
+        self._read_decisions()
+        after = self._ledger.binding(self._plan)
+        for unit, decision in before.items():
+            if decision.agreed and not decision.agrees_with(after.get(unit)):
+                self._tell()
+                raise ToolkitError(
+                    "Decisions about this database were changed elsewhere since they were shown "
+                    f"here, the one about {visible(unit)} among them; nothing was written. Look "
+                    "again, then apply."
+                )
+        no = {unit: decision for unit, decision in before.items() if not decision.agreed}
+        return {u: d for u, d in after.items() if u in before or not d.agreed} | no
+
+    async def _rows_left(self) -> tuple[Mapping[str, Raw], str]:
+        """The rows after a run. It is over whatever comes of this: what goes wrong is told, not raised."""
+        try:
+            return await self._road.load_rows(), ""
+        except ToolkitError as error:
+            return self._local.rows, _OUTDATED.format(error)
+
+    async def _settle(self, rows: Mapping[str, Raw], written: set[str], *, anew: bool) -> str:
+        """Show what a run has left, and forget what was decided about what it wrote; as above."""
+        try:
+            self._take(self._remote, rows)
+            self._keep(self._ledger.decide(Vote.PENDING, dict.fromkeys(written, Decision())))
+            if anew:
+                await self.reload()
+        except ToolkitError as error:
+            return _OUTDATED.format(error)
+        return ""
+
+    async def _alone(self, work: Coroutine[Any, Any, T]) -> T | None:
+        """One run at a time on a database; None if `cancel` has ended it."""
+        path = self._sides.path
+        key = path.resolve() if path else id(self._sides.store)
+        if (other := _running.get(key)) and not other.done():
+            work.close()
+            raise ToolkitError(
+                "A run is already writing to this database; wait for it, or session.cancel() it."
+            )
+        held = ExitStack()
+        try:
+            if path and self._sides.snapshot is None:
+                held.enter_context(hold_lock(path))
+        except ToolkitError:
+            work.close()
+            raise
+        self._task = _running[key] = task = asyncio.ensure_future(work)
+        task.add_done_callback(lambda _: held.close())
+        try:
+            return await task
+        except asyncio.CancelledError:
+            waiter = asyncio.current_task()
+            if waiter and waiter.cancelling():  # whoever awaits us was cancelled as well
+                raise
+            return None
+
+    def cancel(self) -> bool:
+        """End a running `apply` after the units that are finished, which stay written.
+
+        False if nothing is running.
+        """
+        return self._task is not None and not self._task.done() and self._task.cancel()
+
+    # -- looking back, taking back ----------------------------------------------------------------
+
+    def plan_undo(self, run: str | None = None) -> ShownUndo:
+        """What taking back a run would write, by default the last that wasn't taken back."""
+        return ShownUndo(plan_reversal(self._find_run(run), self._local.rows), named=bool(run))
+
+    async def undo(self, run: str | None = None, progress: Progress | None = None) -> Applied:
+        """Take back a run, by default the last, as far as nobody has written its rows since.
+
+        That is a run of its own, which may be taken back by its name. Raises `ToolkitError` if
+        there is none.
+        """
+        found = self._find_run(run)
+        done = await self._alone(self._take_back(found.id, progress))
+        await self._reload_rows()
+        if done is None:
+            return Applied({}, cancelled=True)
+        plan, result = done
+        left = {f.unit: f.cause for unit in plan.units for f in unit.findings}
+        left |= {unit: out.detail for unit, out in result.outcomes.items() if not out.applied}
+        return Applied({}, next((r for r in self._runs if r.id == result.run), None), left)
+
+    async def _take_back(self, run: str, progress: Progress | None) -> tuple[Plan, Result]:
+        async with self._sides.open_store(read_only=False) as store:
+            assert transactional(store)  # only such a store has a journal
+            return await carry_out_undo(store, run, by=user_name(), progress=progress)
+
+    def _find_run(self, name: str | None) -> Run:
+        undone = {run.undoes for run in self._runs}
+        for run in reversed(self._runs):
+            if run.id == name or (name is None and not run.undoes and run.id not in undone):
+                return run
+        if name is None:
+            part = (
+                "; session.undo(run) takes one by its name, also a second time"
+                if self._runs
+                else ""
+            )
+            raise ToolkitError(f"There is no run that could be taken back{part}.")
+        raise ToolkitError(f"There is no run {name!r}; session.history() names them.")
+
+
+def _outcomes(run: Run | None) -> dict[str, str | None]:
+    """What became of the units of a run, as the report wants it."""
+    entries = run.entries if run else ()
+    return {e.unit: None if e.outcome == "applied" else e.detail for e in entries}
+
+
+def _beside(path: Path | None) -> Path | None:
+    return path and path.with_name(f"{path.name}.decisions.json")

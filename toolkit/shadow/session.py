@@ -1,0 +1,85 @@
+"""A session about a shadow run: the plan is the function's, and the run's own writer carries it out.
+
+The rows are looked at again, the function never runs again, and no room is asked for.
+"""
+
+import logging
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import ClassVar
+
+from toolkit.decisions.decision import Decision, agreed_units, approvers
+from toolkit.errors import ToolkitError
+from toolkit.model import Plan, RemoteState, Unit
+from toolkit.progress import Progress
+from toolkit.records import LocalState, Raw
+from toolkit.repairs import Picked
+from toolkit.session.session import Session
+from toolkit.shadow.html import ShadowPlan
+from toolkit.shadow.plan import AGAIN, plan_left
+from toolkit.shadow.result import ShadowResult
+from toolkit.sources.sides import Sides
+from toolkit.writing.job import check_size
+from toolkit.writing.report import Report
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class ShadowRoad:
+    """What a function would have written, unit by unit."""
+
+    run: ShadowResult
+    settles: ClassVar[bool] = False
+
+    @property
+    def sides(self) -> Sides:
+        return self.run.sides
+
+    async def look(self, progress: Progress | None) -> tuple[RemoteState, dict[str, Raw]]:
+        return self.remote, await self.load_rows()
+
+    @property
+    def remote(self) -> RemoteState:
+        """Nothing is known of the rooms but what the function made of them."""
+        return RemoteState(self.run.value.account, {})
+
+    async def load_rows(self) -> dict[str, Raw]:
+        return await self.sides.load_rows()
+
+    def plan(self, remote: RemoteState, local: LocalState, picked: Picked) -> Plan:
+        if picked:
+            raise ToolkitError(
+                f"Nothing can be picked here: {self.run.function} has said what it would write."
+            )
+        return plan_left(self.run.value, self.run.look.rows, local.rows)
+
+    def why_not(self, unit: Unit) -> str:
+        return (self.run.why_not(unit) or "") if unit.change else AGAIN
+
+    def about(self) -> tuple[str, ...]:
+        return (self.run.told(), *self.run.asides())
+
+    async def write(
+        self,
+        plan: Plan,
+        decisions: dict[str, Decision],
+        progress: Progress | None,
+        max_changes: int | None,
+    ) -> Report:
+        agreed = agreed_units(plan, decisions)
+        check_size(agreed, max_changes)
+        by = approvers(agreed, decisions)
+        async with self.sides.open_store(read_only=False) as store:
+            result = await self.run.write(agreed, store, by, progress)
+        if result.warning:  # as reconcile_matrix_state does
+            _log.warning(result.warning)
+        return self.run.report(result)
+
+
+def open_session(run: ShadowResult, rows: Mapping[str, Raw]) -> Session:
+    """A session that keeps its decisions in memory, with the rows as they were last seen."""
+    road = ShadowRoad(run)
+    session = Session(road, None, lambda plan, votes: ShadowPlan(plan, votes, run=run))
+    session._take(road.remote, rows)
+    return session

@@ -1,0 +1,203 @@
+"""Where a session's two sides are, and how each is opened for as long as it is needed.
+
+A bot's own objects are used as they are and stay open; what is only named is opened for one look or
+one run, so that a session that nobody closes holds nothing.
+"""
+
+import os
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from toolkit.convention import Convention
+from toolkit.database.chat_manager import ChatManager
+from toolkit.database.look import load_look
+from toolkit.database.store import SQLiteStore, Store, check_there, transactional
+from toolkit.deadline import within
+from toolkit.errors import ToolkitError
+from toolkit.homeserver.belonging import check_belonging
+from toolkit.homeserver.reading import load_remote
+from toolkit.homeserver.server import open_client
+from toolkit.model import RemoteState
+from toolkit.progress import Progress
+from toolkit.records import Raw, load_records
+from toolkit.sources.settings import (
+    CONVENTION,
+    FILE,
+    PATHS,
+    TOKEN,
+    TOKEN_FILE,
+    load_settings,
+    read_token,
+)
+from toolkit.sources.snapshot import load_snapshot
+
+OFFLINE = (
+    "This session looks at a snapshot, and there is nothing to write to: where the database is, run "
+    "`matrix-drift apply --decisions {}`."
+)
+
+
+@dataclass(frozen=True)
+class Sides:
+    """A homeserver and a database, or the bot's own objects for them, or a snapshot of both."""
+
+    convention: Convention
+    homeserver: str | None = None
+    token: str = field(default="", repr=False)
+    database: Path | None = None
+    table: Mapping[str, Any] = field(default_factory=dict)
+    backup_dir: Path | None = None
+    client: Any = None
+    store: Store | None = None
+    chat_mgr: Any = None
+    snapshot: Path | None = None
+    allow_empty: bool = False
+    deadline: float | None = None
+
+    @property
+    def path(self) -> Path | None:
+        """The file that the local rows come from, if it is one."""
+        if self.store is not None:
+            return self.store.path if transactional(self.store) else None
+        return self.snapshot or self.database
+
+    async def look(self, progress: Progress | None = None) -> tuple[RemoteState, dict[str, Raw]]:
+        """Read both sides whole, the rows first; writes nothing.
+
+        Raises `HomeserverError`, `RemoteIncomplete`, `StoreError` or `SnapshotError`.
+        """
+        if self.snapshot is not None:
+            taken = load_snapshot(self.snapshot)
+            return taken.remote(self.convention), dict(taken.rows)
+        async with within(self.deadline, "reading the rooms and rows"):
+            rows = await self.load_rows()
+            async with self.open_client() as client:
+                remote = await load_remote(
+                    client,
+                    self.convention,
+                    local_rows=bool(rows),
+                    allow_empty=self.allow_empty,
+                    progress=progress,
+                )
+        if not self.allow_empty:
+            check_belonging(load_records(rows.items()), remote)
+        return remote, rows
+
+    async def load_rows(self) -> dict[str, Raw]:
+        """All rows of the three families as of one moment."""
+        if self.snapshot is not None:
+            return dict(load_snapshot(self.snapshot).rows)
+        async with self.open_store(read_only=True) as store:
+            return (await load_look(store)).rows
+
+    @asynccontextmanager
+    async def open_store(self, *, read_only: bool) -> AsyncIterator[Store]:
+        """The bot's own store as it is, or its database for as long as this lasts."""
+        if self.snapshot is not None:
+            raise ToolkitError(OFFLINE.format("FILE"))
+        if self.store is not None:
+            if isinstance(self.store, SQLiteStore):
+                await self.store.open()
+            yield self.store
+            return
+        assert self.database
+        if not read_only:
+            check_there(self.database)
+        async with SQLiteStore(
+            self.database, read_only=read_only, backup_dir=self.backup_dir, **self.table
+        ) as store:
+            yield store
+
+    @asynccontextmanager
+    async def open_client(self) -> AsyncIterator[Any]:
+        """The bot's own client as it is, or one that only carries the token."""
+        if self.client is not None:
+            yield self.client
+            return
+        assert self.homeserver
+        client = open_client(self.homeserver, self.token)
+        try:
+            yield client
+        finally:
+            await client.close()
+
+    def manager(self, store: Store) -> Any:
+        """Who restores missing chat rows: the bot's own chat manager, or ours on this store."""
+        return ChatManager(store) if self.chat_mgr is None else self.chat_mgr
+
+
+def find_sides(
+    *,
+    homeserver: str | None = None,
+    access_token: str | None = None,
+    database: str | os.PathLike[str] | None = None,
+    client: Any = None,
+    store: Store | None = None,
+    chat_mgr: Any = None,
+    convention: Convention | None = None,
+    snapshot: str | os.PathLike[str] | None = None,
+    allow_empty: bool | None = None,
+    deadline: float | None = None,
+    environment: Mapping[str, str] | None = None,
+) -> Sides:
+    """What is given; then what the environment says; then `matrix-drift.toml`, here or above.
+
+    Raises `ToolkitError` if a side is named nowhere, or twice.
+    """
+    environment = os.environ if environment is None else environment
+    _refuse_both(snapshot=snapshot, homeserver=homeserver, client=client)
+    _refuse_both(snapshot=snapshot, database=database, store=store)
+    known = load_settings()
+    kept = {name: value for name, value in known.items() if name in CONVENTION}
+    if snapshot is not None:
+        path = Path(snapshot)
+        kept = dict(load_snapshot(path).settings) | kept
+        return Sides(convention=convention or Convention(**kept), snapshot=path)
+    homeserver = homeserver or environment.get("MATRIX_HOMESERVER") or known.get("homeserver")
+    # The same file also when somebody changes the folder in a notebook.
+    paths = {name: Path(known[name]).absolute() for name in PATHS & known.keys()}
+    found = database or environment.get("BOT_DATABASE") or paths.get("database")
+    if store is None and not found:
+        raise ToolkitError(
+            "No database is named: give database= or store=, or set BOT_DATABASE, or `database` in "
+            f"{FILE}."
+        )
+    return Sides(
+        convention=convention or Convention(**kept),
+        homeserver=homeserver,
+        token="" if client is not None else _token(homeserver, access_token, environment),
+        database=None if store is not None else Path(found or ""),
+        table={name: known[name] for name in _TABLE if name in known},
+        backup_dir=paths.get("backup_dir"),
+        client=client,
+        store=store,
+        chat_mgr=chat_mgr,
+        allow_empty=known.get("allow_empty", False) if allow_empty is None else allow_empty,
+        deadline=known.get("deadline") if deadline is None else deadline,
+    )
+
+
+_TABLE = ("table", "key_column", "value_column")
+
+
+def _token(homeserver: str | None, given: str | None, environment: Mapping[str, str]) -> str:
+    if not homeserver:
+        raise ToolkitError(
+            "No homeserver is named: give homeserver= or client=, or set MATRIX_HOMESERVER, or "
+            f"`homeserver` in {FILE}."
+        )
+    token = given or read_token(environment)
+    if not token:
+        raise ToolkitError(
+            f"There is no access token: set {TOKEN}, or {TOKEN_FILE} to a file that holds it."
+        )
+    return token
+
+
+def _refuse_both(**given: object) -> None:
+    names = [name for name, value in given.items() if value is not None]
+    if len(names) > 1:
+        raise ToolkitError(f"Give {names[0]} or {names[1]}, not both.")

@@ -1,0 +1,78 @@
+"""Whether the database took what it was told to write, and if not, what came in between. Pure.
+
+A table of the bot's own may ignore a write (a trigger's `RAISE(IGNORE)`), change the row, or take two
+keys for the same. "Somebody wrote it meanwhile" is said only where somebody did.
+"""
+
+import json
+import sqlite3
+from collections.abc import Mapping
+
+from toolkit.database.sql import RowChange
+from toolkit.errors import StoreError
+from toolkit.records import NULL, Raw, decode_object
+from toolkit.writing.job import Outcome
+
+
+class NotTaken(Exception):
+    """A row isn't as it was written; the savepoint rolls back. Of many rows, it isn't known which."""
+
+    def __init__(self, row: RowChange | None = None, *, changed: bool = False) -> None:
+        super().__init__("a row was not taken")
+        self.row, self.changed = row, changed
+
+
+def holds(stored: Raw, wanted: Raw) -> bool:
+    """Whether a row is what it was to be, but for fields that a trigger added.
+
+    >>> holds('{"n": 1, "seen": true}', '{"n":1}'), holds('{"n": 2}', '{"n":1}'), holds(None, "{}")
+    (True, False, False)
+    """
+    if stored == wanted:
+        return True
+    if None in (stored, wanted) or NULL in (stored, wanted):
+        return False
+    try:
+        found, fields = decode_object(stored), decode_object(wanted)
+    except ValueError:
+        return False
+    # As JSON, which tells 1 from true, and in which NaN is itself.
+    return all(f in found and json.dumps(found[f]) == json.dumps(fields[f]) for f in fields)
+
+
+def concerns_all(error: StoreError) -> bool:
+    """A full disk or a read-only file: no other unit would fare better.
+
+    What a table's constraints, triggers and columns refuse is a row's own.
+    """
+    if not isinstance(error.__cause__, sqlite3.Error):
+        return False
+    code: int = getattr(error.__cause__, "sqlite_errorcode", 0)
+    return code & 0xFF not in _OF_A_ROW  # not by its name: Python doesn't know all of them
+
+
+_OF_A_ROW = {
+    sqlite3.SQLITE_CONSTRAINT,
+    sqlite3.SQLITE_ERROR,
+    sqlite3.SQLITE_MISMATCH,
+    sqlite3.SQLITE_TOOBIG,
+}
+
+
+def why_not_taken(error: NotTaken, now: Mapping[str, Raw]) -> Outcome:
+    """What to say of a unit, from the rows as they are once its own writes are taken back."""
+    row = error.row
+    if row is None:
+        return Outcome("stale", "a row was written meanwhile; look again")
+    if now.get(row.key) != row.before:
+        return Outcome("stale", f"row {row.key} was written meanwhile; look again")
+    start = f"the database did not take the row {row.key}"
+    if error.changed:
+        return Outcome("failed", f"{start}: a trigger changed it, or took it away")
+    if other := next((key for key in now if key != row.key), None):
+        return Outcome(
+            "failed", f"{start}: it has the row {other}, and takes both keys for the same"
+        )
+    return Outcome(
+        "failed", f"{start}: a trigger, constraint or conflicting column ignored the write"
+    )

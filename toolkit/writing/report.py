@@ -1,0 +1,146 @@
+"""The report of the bot's two functions: a plain dict, equal for equal runs (domain.md 5). Pure."""
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from toolkit.model import Code, Finding, Plan, RowWrite, Status, Unit, UnitKind
+from toolkit.records import CHAT, ROOM, USER, decode_object, room_key, split_chat_key, user_key
+
+Report = dict[str, list[Any]]
+
+KEYS = (
+    "joined_rooms",
+    "restored_user_meta",
+    "repaired_user_meta",
+    "restored_room_meta",
+    "repaired_room_meta",
+    "restored_chat_rows",
+    "repaired_chat_rows",
+    "skipped_rooms",
+    "conflicts",
+    "orphaned_rows",
+    "unchanged_rooms",
+    "notes",
+)
+_TOLD = (Code.COUNTER_TOO_HIGH, Code.WRONG_SURFACE_REF)
+"""Findings of repaired units that the developer shall hear of all the same."""
+_OF_A_ROW = frozenset({Code.UNREADABLE_ROW, Code.NOT_A_CHAT})
+"""Conflicts that are about the row which they name, also where that is a room's own."""
+
+
+def build_report(plan: Plan, outcomes: Mapping[str, str | None]) -> Report:
+    """Say what was written and what was not.
+
+    `outcomes`: unit id -> None if it was (or, dry, would be) written, else why it went stale. Units
+    that aren't named were not to be written.
+    """
+    report: Report = {key: [] for key in KEYS}
+    report["joined_rooms"] = list(plan.joined)
+    report["unchanged_rooms"] = list(plan.in_sync_rooms)
+    report["orphaned_rows"] = list(plan.orphans)
+    report["skipped_rooms"] = [
+        {"room_id": skip.room_id, "reason": skip.reason.value} for skip in plan.skipped
+    ]
+    for unit in plan.units:
+        _add_unit(report, unit, outcomes)
+    report["conflicts"] += [_conflict(finding) for finding in plan.loose]
+    report["notes"] += [_note(finding) for finding in plan.notes]
+    return _sorted(report)
+
+
+def stale_units(report: Report, units: Iterable[str]) -> dict[str, str]:
+    """Units that the writer refused because something had moved, and what."""
+    asked, found = set(units), {}
+    for entry in report["conflicts"]:
+        unit_id = entry.get("room_id") or entry["key"].removeprefix(USER)
+        if entry["code"] == Code.STALE_PLAN.value and unit_id in asked:
+            found[unit_id] = entry["detail"]
+    return found
+
+
+def _add_unit(report: Report, unit: Unit, outcomes: Mapping[str, str | None]) -> None:
+    report["notes"] += [_note(f) for f in unit.findings if f.code in _TOLD]
+    why_stale = outcomes.get(unit.id)
+    if why_stale is not None:
+        stale = {"code": Code.STALE_PLAN.value, **_name(unit), "detail": why_stale}
+        report["conflicts"].append(stale)
+    elif unit.id in outcomes:
+        for write in unit.change.writes if unit.change else ():
+            _add_write(report, unit, write)
+    elif unit.status is Status.CONFLICT:
+        report["conflicts"] += [_conflict(finding, unit) for finding in unit.conflicts]
+
+
+def _add_write(report: Report, unit: Unit, write: RowWrite) -> None:
+    restored = write.before is None
+    if write.key.startswith(CHAT):
+        user_id, chat_id = split_chat_key(write.key)
+        row = {"user_id": user_id, "chat_id": chat_id, "room_id": unit.id}
+        if not restored:
+            row["previous_surface_ref"] = _surface_ref(write)
+        report["restored_chat_rows" if restored else "repaired_chat_rows"].append(row)
+    elif write.key.startswith(ROOM):
+        report["restored_room_meta" if restored else "repaired_room_meta"].append(unit.id)
+    else:
+        user_id = write.key.removeprefix(USER)
+        report["restored_user_meta" if restored else "repaired_user_meta"].append(user_id)
+
+
+def _surface_ref(write: RowWrite) -> Any:
+    try:
+        return decode_object(write.before).get("surface_ref")
+    except ValueError:
+        return None
+
+
+def _conflict(finding: Finding, unit: Unit | None = None) -> dict[str, Any]:
+    name = _name_loose(finding) if unit is None else _name(unit, finding)
+    entry = {"code": finding.code.value, **name, "detail": finding.cause}
+    if finding.proposal is not None:
+        entry["proposal"] = finding.proposal
+    return entry
+
+
+def _name(unit: Unit, finding: Finding | None = None) -> dict[str, str]:
+    """The user's row, or the room (for nobody's user row the Space) and the row if it is about one."""
+    if unit.kind is UnitKind.USER and unit.id == unit.owner:
+        return {"key": user_key(unit.id)}
+    if finding is None or not _is_of_a_row(finding, unit):
+        return {"room_id": unit.id}
+    return {"room_id": unit.id, "key": finding.key}
+
+
+def _is_of_a_row(finding: Finding, unit: Unit) -> bool:
+    """What is about a unit as a whole stands under the unit's first row, which needn't be there."""
+    own = room_key(unit.id) if unit.kind is UnitKind.ROOM else user_key(unit.owner or "")
+    return finding.code.value in _OF_A_ROW or finding.key not in ("", own)
+
+
+def _name_loose(finding: Finding) -> dict[str, str]:
+    """A row that belongs to no unit; a room row here is always that of a joined room."""
+    if finding.key.startswith(ROOM):
+        return {"room_id": finding.key.removeprefix(ROOM), "key": finding.key}
+    return {"key": finding.key}
+
+
+def _note(finding: Finding) -> dict[str, Any]:
+    detail = finding.cause
+    if finding.code in _TOLD:
+        detail = f"{detail} (was {finding.local}, should be {finding.remote})"
+    return {"code": finding.code.value, "key": finding.key, "detail": detail}
+
+
+def _sorted(report: Report) -> Report:
+    for key in KEYS:
+        report[key].sort(key=_order)
+    return report
+
+
+def _order(entry: Any) -> tuple[str, ...]:
+    if isinstance(entry, str):
+        return (entry,)
+    name = entry.get("room_id") or entry.get("key") or ""
+    return (
+        name,
+        *(str(entry.get(field, "")) for field in ("code", "user_id", "chat_id", "key", "detail")),
+    )

@@ -1,0 +1,87 @@
+"""Whose turn it is to write for a person: one apply or undo at a time on a database, across processes.
+
+The lock is on a small file beside the database, never on the database: to close a second descriptor
+of that would drop SQLite's own locks. The system releases it with the process, however that ends. The
+bot's two functions don't ask for it; they wait for SQLite's lock.
+"""
+
+import asyncio
+import contextlib
+import os
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from weakref import WeakKeyDictionary, WeakValueDictionary
+
+from toolkit.database.files import is_at, lock_file, share_like
+from toolkit.database.store import Store
+from toolkit.deadline import within
+from toolkit.errors import ToolkitError
+
+SUFFIX = ".matrix-drift.lock"
+BUSY = (
+    "Another notebook or command is writing to this database now; wait until it has ended. "
+    "Nothing was written."
+)
+
+_FLAGS = os.O_RDWR | os.O_CREAT | getattr(os, "O_NOFOLLOW", 0)
+
+
+@contextlib.contextmanager
+def hold_lock(database: Path) -> Iterator[None]:
+    """Be the only one who writes for a person; raises `ToolkitError` at once if somebody else does.
+
+    The file is gone afterwards. Where it can't be made, nothing is held: who can't write beside the
+    database can't write to it either, and learns that when trying.
+    """
+    database = database.resolve()
+    path = database.with_name(database.name + SUFFIX)
+    handle = _take(path, database)
+    try:
+        yield
+    finally:
+        if handle is not None:
+            with contextlib.suppress(OSError):
+                path.unlink()  # while it is still locked: nobody can hold this very file by then
+            os.close(handle)
+
+
+def _take(path: Path, database: Path) -> int | None:
+    """The file, open and locked; None where there can be none."""
+    while True:
+        try:
+            handle = os.open(path, _FLAGS, 0o600)
+        except OSError:
+            return None
+        try:
+            lock_file(handle)
+        except BlockingIOError:
+            os.close(handle)
+            raise ToolkitError(BUSY) from None
+        except OSError:  # no locks here: one run per process, as everywhere
+            return handle
+        if is_at(handle, path):
+            with contextlib.suppress(OSError):  # who can't change it leaves it as narrow as it is
+                share_like(handle, database)
+            return handle
+        os.close(handle)  # its holder has just removed it: make another
+
+
+_locks: WeakKeyDictionary[asyncio.AbstractEventLoop, WeakValueDictionary[object, asyncio.Lock]] = (
+    WeakKeyDictionary()
+)
+
+
+@asynccontextmanager
+async def one_at_a_time(store: Store, deadline: float | None = None) -> AsyncIterator[None]:
+    """Calls for one database in one process run one after the other (domain.md 5)."""
+    locks = _locks.setdefault(asyncio.get_running_loop(), WeakValueDictionary())
+    path = getattr(store, "path", None)
+    key = path.resolve() if isinstance(path, Path) else id(store)
+    lock = locks.get(key) or locks.setdefault(key, asyncio.Lock())
+    async with within(deadline, "waiting for another run on this database"):
+        await lock.acquire()
+    try:
+        yield
+    finally:
+        lock.release()

@@ -1,0 +1,98 @@
+"""History of the writer's runs, and taking one back: a plan like any other, by the same writer.
+
+Undo puts back the rows as they were, and deletes only what its run inserted, each only while the
+row is to the byte as the run left it (domain.md 4).
+"""
+
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+
+from toolkit.database.look import load_look
+from toolkit.database.store import TransactionalStore
+from toolkit.errors import StoreError
+from toolkit.model import Change, Code, Finding, Plan, RowWrite, Status, Unit
+from toolkit.progress import Progress
+from toolkit.records import Raw
+from toolkit.writing.apply import apply_changes
+from toolkit.writing.job import Result, new_job
+from toolkit.writing.journal import Entry, Journal, Run
+from toolkit.writing.turns import one_at_a_time
+
+
+async def history(store: TransactionalStore) -> list[Run]:
+    """All runs that wrote to this database, oldest first; reads only.
+
+    What became of a run that was cut short is worked out from the rows as they are now.
+    """
+    look = await load_look(store)
+    return Journal(store.path).runs(look.rows)
+
+
+async def plan_undo(store: TransactionalStore, run_id: str) -> Plan:
+    """What taking back this run would write; reads only. Raises `StoreError` for an unknown run."""
+    look = await load_look(store)
+    return plan_reversal(_find(Journal(store.path).runs(look.rows), run_id), look.rows)
+
+
+async def undo(
+    store: TransactionalStore,
+    run_id: str,
+    *,
+    by: str = "",
+    backup_dir: Path | None = None,
+    progress: Progress | None = None,
+) -> tuple[Plan, Result]:
+    """Take back what a run wrote, unit by unit, where the rows are still as it left them."""
+    async with one_at_a_time(store):
+        look = await load_look(store)
+        run = _find(Journal(store.path).runs(look.rows), run_id)
+        plan = plan_reversal(run, look.rows)
+        units = [unit for unit in plan.units if unit.change]
+        job = new_job(
+            plan,
+            units,
+            look,
+            "undo",
+            datetime.now(UTC),
+            by=dict.fromkeys((unit.id for unit in units), by),
+            undoes=run.id,
+            backup_dir=backup_dir,
+            progress=progress,
+        )
+        return plan, await apply_changes(job, store, None)
+
+
+def plan_reversal(run: Run, rows: Mapping[str, Raw]) -> Plan:
+    """The plan that takes back a run: every applied unit's rows, the other way round."""
+    units = tuple(sorted((_reverse(entry, rows) for entry in run.applied), key=lambda u: u.id))
+    return Plan(account="", joined=(), units=units)
+
+
+def _reverse(entry: Entry, rows: Mapping[str, Raw]) -> Unit:
+    back = tuple(RowWrite(w.key, w.after, w.before) for w in reversed(entry.writes))
+    moved = [w.key for w in back if rows.get(w.key) != w.before]
+    undone = all(rows.get(w.key) == w.after for w in back)
+    cause = _UNDONE if undone else _MOVED
+    findings = tuple(
+        Finding(unit=entry.unit, code=Code.STALE_PLAN, key=key, cause=cause) for key in moved
+    )
+    return Unit(
+        id=entry.unit,
+        kind=entry.kind,
+        status=Status.CONFLICT if moved else Status.MISMATCHED,
+        findings=findings,
+        change=None if moved else Change(back),
+    )
+
+
+def _find(runs: Sequence[Run], run_id: str) -> Run:
+    for run in runs:
+        if run.id == run_id:
+            return run
+    known = ", ".join(run.id for run in runs[-5:]) or "none"
+    raise StoreError(f"There is no run {run_id} in the journal; the latest are: {known}.")
+
+
+_UNDONE = "the row is already as it was before the run; there is nothing to take back"
+_MOVED = "the row was written again after the run; undoing it would lose that, so it stays as it is"
