@@ -35,8 +35,8 @@ from toolkit import (
     SQLiteStore,
     ToolkitError,
     reconcile_matrix_state,
-    road,
 )
+from toolkit import repairs as road
 from toolkit.decisions.ledger import load_ledger
 from toolkit.frames import Shelf
 from toolkit.records import Raw, encode_row, room_key

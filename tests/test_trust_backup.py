@@ -14,7 +14,8 @@ from pathlib import Path
 import pytest
 
 from tests.bench import Bench, small_rows, states
-from toolkit import SQLiteStore, backup
+from toolkit import SQLiteStore
+from toolkit.database import backup
 from toolkit.records import room_key
 
 OLD, NEW = "20260101T000000Z-00{}", "20260102T000000Z-00{}"

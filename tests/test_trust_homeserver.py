@@ -26,10 +26,10 @@ from toolkit import (
     RemoteIncomplete,
     SQLiteStore,
     ToolkitError,
-    matrix,
-    patience,
     reconcile_matrix_state,
 )
+from toolkit.homeserver import retries as patience
+from toolkit.homeserver import server as matrix
 from toolkit.records import chat_key, room_key, user_key
 from toolkit.testing import (
     Cut,

@@ -8,12 +8,14 @@ import json
 import os
 import sys
 from collections.abc import Callable, Iterable, Iterator
-from typing import Any, TextIO
+from typing import TYPE_CHECKING, Any, TextIO
 
 import click
-from rich.console import Console, RenderableType
 
 from toolkit.text.visible import visible
+
+if TYPE_CHECKING:
+    from rich.console import RenderableType
 
 Progress = Callable[[int, int, str], None]
 
@@ -99,8 +101,10 @@ SCREENFUL = 100
 """Units that a terminal shows; a pipe gets all."""
 
 
-def show(parts: Iterable[RenderableType], file: TextIO | None = None) -> None:
+def show(parts: "Iterable[RenderableType]", file: TextIO | None = None) -> None:
     """Print without trailing blanks; without colours, links and cuts where nobody looks on."""
+    from rich.console import Console  # takes its time to load
+
     stream = file or sys.stdout
     terminal = stream.isatty()
     console = Console(
