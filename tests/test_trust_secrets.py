@@ -28,10 +28,10 @@ from toolkit import (
     Session,
     SQLiteStore,
     ToolkitError,
-    matrix,
-    patience,
     reconcile_matrix_state,
 )
+from toolkit.homeserver import retries as patience
+from toolkit.homeserver import server as matrix
 from toolkit.cli.options import Where
 from toolkit.demo.recorded import Recorded
 from toolkit.homeserver.reading import Source

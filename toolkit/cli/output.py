@@ -1,6 +1,6 @@
-"""Words to the person on stderr: questions, progress, and what must never be said.
+"""What reaches the person: words, questions and progress on stderr, results on stdout.
 
-rich is loaded only for a terminal, which alone can show a moving bar.
+No token is ever said. rich is loaded only where a table or a moving bar is shown.
 """
 
 import contextlib
