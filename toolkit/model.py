@@ -54,7 +54,7 @@ class Status(StrEnum):
 
 
 class Code(StrEnum):
-    """What a finding says. The first fourteen are conflicts: a human decides."""
+    """What a finding says: a conflict, what the rows lack, or a note."""
 
     NOT_A_CHAT = "not_a_chat"
     OWNER_AMBIGUOUS = "owner_ambiguous"
@@ -84,7 +84,25 @@ class Code(StrEnum):
     IDS_EXHAUSTED = "ids_exhausted"
 
 
-CONFLICTS = frozenset(list(Code)[:14])
+CONFLICTS = frozenset(
+    {
+        Code.NOT_A_CHAT,
+        Code.OWNER_AMBIGUOUS,
+        Code.OWNER_UNKNOWN,
+        Code.OWNER_LEFT,
+        Code.OWNER_CHANGED,
+        Code.OWNER_MISMATCH,
+        Code.CHAT_ID_UNKNOWN,
+        Code.CHAT_ID_INFERRED,
+        Code.EVIDENCE_DISAGREES,
+        Code.DUPLICATE_CHAT_ID,
+        Code.MULTIPLE_SPACES,
+        Code.UNREADABLE_ROW,
+        Code.ROOM_UNREADABLE,
+        Code.STALE_PLAN,
+    }
+)
+"""What a human decides; nothing is written for it before."""
 
 
 class Rung(StrEnum):
@@ -288,6 +306,16 @@ class Unit(msgspec.Struct, frozen=True, kw_only=True):
         return (
             (room, chat_key(self.owner, self.chat_id)) if self.owner and self.chat_id else (room,)
         )
+
+    @property
+    def writes(self) -> tuple[RowWrite, ...]:
+        """The rows that would be written, if any."""
+        return self.change.writes if self.change else ()
+
+    @property
+    def certain(self) -> bool:
+        """Whether there is a change that needs no human."""
+        return self.change is not None and not self.needs_human
 
     @property
     def conflicts(self) -> tuple[Finding, ...]:

@@ -12,7 +12,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from enum import Enum
 from json.decoder import scanstring  # type: ignore[attr-defined]  # typeshed has it not
 from math import isfinite
-from typing import Any, Literal, TypeAlias
+from typing import Any, Literal, NamedTuple, TypeAlias
 
 import msgspec
 
@@ -67,6 +67,28 @@ class ChatRow(msgspec.Struct, frozen=True, gc=False):
     platform: Any = None
 
 
+class Key(NamedTuple):
+    """What a row's key says: its family ("" for none of the three), and what it names in there.
+
+    A user row names a user, a room row a room, a chat row a user and a chat id.
+    """
+
+    family: str
+    user: str = ""
+    room_id: str = ""
+    chat_id: str = ""
+
+    @property
+    def name(self) -> tuple[str, str]:
+        """User and chat id, as `LocalState.chats` has them."""
+        return self.user, self.chat_id
+
+    @property
+    def is_placeholder(self) -> bool:
+        """Whether the bot wrote the row for a room that it knew nothing about."""
+        return is_placeholder(self.chat_id)
+
+
 class LocalState(msgspec.Struct, frozen=True):
     """All rows of the three families at one moment.
 
@@ -84,10 +106,16 @@ class LocalState(msgspec.Struct, frozen=True):
     kinds: dict[str, str] = {}
     blobs: frozenset[str] = frozenset()
 
+    def row(self, key: Key) -> "UserRow | RoomRow | ChatRow | None":
+        """The readable row under a key."""
+        if key.family == CHAT:
+            return self.chats.get(key.name)
+        return self.rooms.get(key.room_id) if key.family == ROOM else self.users.get(key.user)
+
     def encode(self, key: str, fields: Mapping[str, Any]) -> Raw:
         """The value of a new row, of the kind (TEXT or BLOB) that its family's values have."""
         text = encode_row(fields)
-        return text.encode() if family_of(key) in self.blobs else text
+        return text.encode() if parse_key(key).family in self.blobs else text
 
 
 _decode_user = msgspec.json.Decoder(UserRow).decode
@@ -161,13 +189,25 @@ def split_chat_key(key: str) -> tuple[str, str]:
     return (user_id, chat_id) if user_id else ("", rest)
 
 
-def family_of(key: str) -> str:
-    """The family that a key belongs to.
+def parse_key(key: str) -> Key:
+    """The one place that takes keys apart.
 
-    >>> family_of("matrix_room:!r")
-    'matrix_room:'
+    >>> parse_key("chat:@alice:example.org:C4")
+    Key(family='chat:', user='@alice:example.org', room_id='', chat_id='C4')
+    >>> parse_key("matrix_room:!r").room_id, parse_key("config:bot").family
+    ('!r', '')
     """
-    return next((family for family in FAMILIES if key.startswith(family)), "")
+    if key.startswith(CHAT):
+        user, chat_id = split_chat_key(key)
+        return Key(CHAT, user, chat_id=chat_id)
+    if key.startswith(ROOM):
+        return Key(ROOM, room_id=key[len(ROOM) :])
+    return Key(USER, key[len(USER) :]) if key.startswith(USER) else Key("")
+
+
+def is_placeholder(chat_id: str) -> bool:
+    """Whether a chat id is the bot's placeholder for a room that it has no row of."""
+    return chat_id.startswith(UNREGISTERED)
 
 
 def load_records(rows: Iterable[tuple[str, Raw]]) -> LocalState:
@@ -179,7 +219,7 @@ def load_records(rows: Iterable[tuple[str, Raw]]) -> LocalState:
         kept[key] = raw
         try:
             if type(raw) is bytes:
-                blobs.add(family_of(key))
+                blobs.add(parse_key(key).family)
                 raw.decode()  # msgspec looks only at the fields that it is asked for
             if len(raw) > _LONG:  # type: ignore[arg-type]  # a number raises, and so does NULL
                 _read_slowly(state, key, raw)
@@ -193,32 +233,32 @@ def load_records(rows: Iterable[tuple[str, Raw]]) -> LocalState:
             _read_slowly(state, key, raw)
     if not blobs:
         return state
-    texts = {family_of(key) for key, raw in kept.items() if isinstance(raw, str)}
+    texts = {parse_key(key).family for key, raw in kept.items() if isinstance(raw, str)}
     alone = frozenset(blobs - texts) if texts else frozenset(FAMILIES)
     return msgspec.structs.replace(state, blobs=alone)
 
 
 def _read_slowly(state: LocalState, key: str, raw: Raw) -> None:
     """A row that msgspec refuses: by Python's decoder, or else why it can't be read."""
-    family = family_of(key)
+    name = parse_key(key)
     try:
-        fields, wanted = decode_object(raw), _ROW_TYPES.get(family, UserRow)
+        fields, wanted = decode_object(raw), _ROW_TYPES.get(name.family, UserRow)
         row = msgspec.convert(
             {f: fields[f] for f in fields.keys() & wanted.__struct_fields__}, wanted
         )
     except msgspec.ValidationError as error:
         state.unreadable[key] = f"a needed field is absent or of the wrong type ({_field(error)})"
-        if isinstance(kind := fields.get(_KIND_FIELDS.get(family, "")), str):
+        if isinstance(kind := fields.get(_KIND_FIELDS.get(name.family, "")), str):
             state.kinds[key] = kind
     except ValueError as error:
         state.unreadable[key] = str(error)
     else:
         if isinstance(row, ChatRow):
-            state.chats[split_chat_key(key)] = row
+            state.chats[name.name] = row
         elif isinstance(row, RoomRow):
-            state.rooms[key[len(ROOM) :]] = row
+            state.rooms[name.room_id] = row
         else:
-            state.users[key[len(USER) :]] = row
+            state.users[name.user or key[len(USER) :]] = row
 
 
 def _field(error: Exception) -> str:

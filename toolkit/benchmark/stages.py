@@ -304,7 +304,7 @@ async def _whole(bodies: list[tuple[str, bytes]], database: Path) -> None:
         look = await load_look(store)
         remote = RemoteState(BOT, {room_id: decode_room(room_id, body) for room_id, body in bodies})
         plan = plan_repairs(remote, load_records(look.rows.items()), lower_counters=True)
-        units = [unit for unit in plan.units if unit.change and not unit.needs_human]
+        units = [unit for unit in plan.units if unit.certain]
         job = new_job(plan, units, look, "benchmark", datetime.now(UTC))
         await apply_changes(job, store, ChatManager(store))
 

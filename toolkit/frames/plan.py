@@ -11,7 +11,7 @@ import numpy as np
 from toolkit.frames.columns import COLUMNS, build, codes_of, objects, places_of
 from toolkit.frames.frame import Frame
 from toolkit.model import Finding, Plan, Status, Unit, UnitKind
-from toolkit.records import CHAT, USER, split_chat_key
+from toolkit.records import parse_key
 from toolkit.text.advice import NOTEBOOK, action, changed_fields, verb
 
 _Line: TypeAlias = tuple[Any, ...]
@@ -140,10 +140,8 @@ def _standing(plan: Plan, ids: set[str]) -> dict[str, Status]:
 
 def _names(key: str) -> tuple[str | None, str | None]:
     """User and chat id that a key names."""
-    if key.startswith(CHAT):
-        user, chat_id = split_chat_key(key)
-        return user or None, chat_id
-    return (key.removeprefix(USER), None) if key.startswith(USER) else (None, None)
+    name = parse_key(key)
+    return name.user or None, name.chat_id or None
 
 
 def _json(value: Any) -> str | None:

@@ -46,14 +46,67 @@ class Chat(msgspec.Struct, frozen=True, gc=False):
     evidence: Evidence
 
 
+class _Comparison:
+    """One unit's rows beside what they should be; what is found goes into `drift`."""
+
+    def __init__(self, unit: str, local: LocalState, evidence: Evidence, overwrite: bool) -> None:
+        self.unit, self.local, self.evidence = unit, local, evidence
+        self.overwrite = overwrite
+        self.drift = Drift([], [])
+
+    def find(
+        self,
+        code: Code,
+        key: str,
+        cause: str,
+        field: str = "",
+        local: Any = None,
+        remote: Any = None,
+    ) -> None:
+        self.drift.findings.append(
+            Finding(
+                unit=self.unit,
+                code=code,
+                key=key,
+                cause=cause,
+                evidence=self.evidence,
+                field=field,
+                local=local,
+                remote=remote,
+            )
+        )
+
+    def absent(self, key: str, right: Mapping[str, Any], cause: str) -> None:
+        """A row that can't be used: restored if it is gone, overwritten only if a human says so."""
+        if key not in self.local.rows:
+            self.find(Code.MISSING_ROW, key, cause)
+            self.drift.writes.append(RowWrite(key, None, self.local.encode(key, right)))
+            return
+        # A user id can be made to look like part of a placeholder's key.
+        why = self.local.unreadable.get(key, "its key means another row")
+        cause = f"the row is there but can't be read: {why}; it is overwritten only if you say so"
+        stored = self.local.rows[key]
+        told = stored if isinstance(stored, str) else None  # a BLOB is no text to show
+        self.find(Code.UNREADABLE_ROW, key, cause, local=told)
+        if self.overwrite:
+            after = _overwrite(stored, key, right, self.local)
+            self.drift.writes.append(RowWrite(key, stored, after))
+
+    def repair(self, key: str, wrong: Mapping[str, Any]) -> None:
+        """Set the fields that are wrong, if any; every other one keeps its bytes."""
+        if wrong:
+            before = self.local.rows[key]
+            self.drift.writes.append(RowWrite(key, before, repair_row(before, wrong)))
+
+
 def compare_room(chat: Chat, local: LocalState, convention: Convention, overwrite: bool) -> Drift:
     """Compare the room row and the chat row of one room; `overwrite` also replaces unreadable ones."""
-    drift = Drift([], [])
+    comparison = _Comparison(chat.room.room_id, local, chat.evidence, overwrite)
     row = local.rooms.get(chat.room.room_id)
     name = _display_name(chat, row, convention)
-    _compare_room_row(drift, chat, row, name, local, overwrite)
-    _compare_chat_row(drift, chat, name, local, convention.platform, overwrite)
-    return drift
+    _compare_room_row(comparison, chat, row, name)
+    _compare_chat_row(comparison, chat, name, convention.platform)
+    return comparison.drift
 
 
 def _display_name(chat: Chat, row: RoomRow | None, convention: Convention) -> str:
@@ -64,9 +117,7 @@ def _display_name(chat: Chat, row: RoomRow | None, convention: Convention) -> st
     return convention.room_name(chat.chat_id)
 
 
-def _compare_room_row(
-    drift: Drift, chat: Chat, row: RoomRow | None, name: str, local: LocalState, overwrite: bool
-) -> None:
+def _compare_room_row(comparison: _Comparison, chat: Chat, row: RoomRow | None, name: str) -> None:
     key = room_key(chat.room.room_id)
     right = {
         "room_type": "chat",
@@ -76,54 +127,38 @@ def _compare_room_row(
         "space_id": row.space_id if row and row.space_id in chat.archives else chat.space_id,
     }
     if row is None:
-        _absent(
-            drift,
-            chat.room.room_id,
-            key,
-            right,
-            local,
-            chat.evidence,
-            overwrite,
-            _lost(chat, local),
-        )
+        comparison.absent(key, right, _lost(chat, comparison.local))
         return
-    stored = msgspec.structs.asdict(row)
-    wrong = {field: value for field, value in right.items() if stored[field] != value}
-    for field, value in wrong.items():
-        drift.findings.append(
-            _wrong_field(
-                chat, key, field, stored[field], value, _field_cause(chat, field, stored[field])
-            )
-        )
-    if wrong:
-        before = local.rows[key]
-        drift.writes.append(RowWrite(key, before, repair_row(before, wrong)))
+    wrong = _differences(row, right)
+    for field, (stored, value) in wrong.items():
+        cause = _field_cause(field, stored)
+        comparison.find(Code.WRONG_FIELD, key, cause, field, stored, value)
+    comparison.repair(key, {field: value for field, (_, value) in wrong.items()})
 
 
-def _compare_chat_row(
-    drift: Drift, chat: Chat, name: str, local: LocalState, platform: str, overwrite: bool
-) -> None:
+def _compare_chat_row(comparison: _Comparison, chat: Chat, name: str, platform: str) -> None:
     key = chat_key(chat.owner, chat.chat_id)
-    room_id = chat.room.room_id
-    right = new_chat_row(chat.owner, chat.chat_id, platform, room_id, name)
-    record = local.chats.get((chat.owner, chat.chat_id))
+    right = new_chat_row(chat.owner, chat.chat_id, platform, chat.room.room_id, name)
+    record = comparison.local.chats.get((chat.owner, chat.chat_id))
     if record is None:
-        _absent(
-            drift, room_id, key, right, local, chat.evidence, overwrite, _lost_chat(chat, local)
-        )
+        comparison.absent(key, right, _lost_chat(chat, comparison.local))
         return
     del right["name"]  # the user's own: written once, never repaired
-    stored = msgspec.structs.asdict(record)
-    wrong = {field: value for field, value in right.items() if stored[field] != value}
-    for field, value in wrong.items():
+    wrong = _differences(record, right)
+    for field, (stored, value) in wrong.items():
+        code, cause = Code.WRONG_FIELD, _field_cause(field, stored)
         if field == "surface_ref":
-            drift.findings.append(_wrong_surface_ref(chat, key, record))
-        else:
-            cause = _field_cause(chat, field, stored[field])
-            drift.findings.append(_wrong_field(chat, key, field, stored[field], value, cause))
-    if wrong:
-        before = local.rows[key]
-        drift.writes.append(RowWrite(key, before, repair_row(before, wrong)))
+            upgraded = stored in chat.versions
+            code = Code.WRONG_SURFACE_REF
+            cause = _SURFACE_UPGRADED if upgraded else _SURFACE_ELSEWHERE
+        comparison.find(code, key, cause, field, stored, value)
+    comparison.repair(key, {field: value for field, (_, value) in wrong.items()})
+
+
+def _differences(row: RoomRow | ChatRow, right: Mapping[str, Any]) -> dict[str, tuple[Any, Any]]:
+    """Field -> (stored, right), for the fields that are wrong."""
+    stored = msgspec.structs.asdict(row)
+    return {f: (stored[f], value) for f, value in right.items() if stored[f] != value}
 
 
 def compare_user(
@@ -140,69 +175,28 @@ def compare_user(
 
     `counter` beyond the highest chat id fits nowhere: a readable stored one is left as it is.
     """
-    drift = Drift([], [])
-    key = user_key(user_id)
-    right: dict[str, Any] = {"space_id": space_ids[0], "next_chat_index": counter}
+    comparison = _Comparison(user_id, local, evidence, overwrite)
+    key, space_id = user_key(user_id), space_ids[0]
     row = local.users.get(user_id)
     if row is None:
-        _absent(drift, user_id, key, right, local, evidence, overwrite, _USER_ROW_LOST)
-        return drift
+        right = {"space_id": space_id, "next_chat_index": counter}
+        comparison.absent(key, right, _USER_ROW_LOST)
+        return comparison.drift
     wrong: dict[str, Any] = {}
-    if row.space_id != space_ids[0]:
-        wrong["space_id"] = space_ids[0]
+    if row.space_id != space_id:
+        wrong["space_id"] = space_id
         cause = _SPACE_UPGRADED if row.space_id in space_ids else _OTHER_SPACE
-        drift.findings.append(
-            _finding(
-                user_id,
-                Code.WRONG_FIELD,
-                key,
-                cause,
-                evidence,
-                "space_id",
-                row.space_id,
-                space_ids[0],
-            )
-        )
+        comparison.find(Code.WRONG_FIELD, key, cause, "space_id", row.space_id, space_id)
     stored = row.next_chat_index
     if counter <= HIGHEST_NUMBER and stored != counter:
         low = stored < counter
         code = Code.COUNTER_TOO_LOW if low else Code.COUNTER_TOO_HIGH
         cause = _COUNTER_LOW if low else _COUNTER_HIGH
-        drift.findings.append(
-            _finding(user_id, code, key, cause, evidence, "next_chat_index", stored, counter)
-        )
+        comparison.find(code, key, cause, "next_chat_index", stored, counter)
         if low or lower:
             wrong["next_chat_index"] = counter
-    if wrong:
-        before = local.rows[key]
-        drift.writes.append(RowWrite(key, before, repair_row(before, wrong)))
-    return drift
-
-
-def _absent(
-    drift: Drift,
-    unit: str,
-    key: str,
-    right: Mapping[str, Any],
-    local: LocalState,
-    evidence: Evidence,
-    overwrite: bool,
-    cause: str,
-) -> None:
-    """A row that can't be used: restored if it is gone, overwritten only if a human says so."""
-    if key not in local.rows:
-        drift.findings.append(_finding(unit, Code.MISSING_ROW, key, cause, evidence))
-        drift.writes.append(RowWrite(key, None, local.encode(key, right)))
-        return
-    # A user id can be made to look like part of a placeholder's key.
-    why = local.unreadable.get(key, "its key means another row")
-    cause = f"the row is there but can't be read: {why}; it is overwritten only if you say so"
-    stored = local.rows[key]
-    told = stored if isinstance(stored, str) else None  # a BLOB is no text to show
-    drift.findings.append(_finding(unit, Code.UNREADABLE_ROW, key, cause, evidence, local=told))
-    if overwrite:
-        before = local.rows[key]
-        drift.writes.append(RowWrite(key, before, _overwrite(before, key, right, local)))
+    comparison.repair(key, wrong)
+    return comparison.drift
 
 
 def _overwrite(before: Raw, key: str, right: Mapping[str, Any], local: LocalState) -> Raw:
@@ -213,48 +207,6 @@ def _overwrite(before: Raw, key: str, right: Mapping[str, Any], local: LocalStat
         after = local.encode(key, right)
         return after.encode() if isinstance(before, bytes) and isinstance(after, str) else after
     return repaired
-
-
-def _finding(
-    unit: str,
-    code: Code,
-    key: str,
-    cause: str,
-    evidence: Evidence,
-    field: str = "",
-    local: Any = None,
-    remote: Any = None,
-) -> Finding:
-    return Finding(
-        unit=unit,
-        code=code,
-        key=key,
-        cause=cause,
-        evidence=evidence,
-        field=field,
-        local=local,
-        remote=remote,
-    )
-
-
-def _wrong_field(chat: Chat, key: str, field: str, local: Any, remote: Any, cause: str) -> Finding:
-    return _finding(
-        chat.room.room_id, Code.WRONG_FIELD, key, cause, chat.evidence, field, local, remote
-    )
-
-
-def _wrong_surface_ref(chat: Chat, key: str, record: ChatRow) -> Finding:
-    upgraded = record.surface_ref in chat.versions
-    return _finding(
-        chat.room.room_id,
-        Code.WRONG_SURFACE_REF,
-        key,
-        _SURFACE_UPGRADED if upgraded else _SURFACE_ELSEWHERE,
-        chat.evidence,
-        "surface_ref",
-        record.surface_ref,
-        chat.room.room_id,
-    )
 
 
 def _lost(chat: Chat, local: LocalState) -> str:
@@ -274,7 +226,7 @@ def _lost_chat(chat: Chat, local: LocalState) -> str:
     return _BOTH_LOST
 
 
-def _field_cause(chat: Chat, field: str, stored: Any) -> str:
+def _field_cause(field: str, stored: Any) -> str:
     if field == "display_name" and isinstance(stored, str):
         return "the room was renamed after the row was written"
     if field == "space_id":

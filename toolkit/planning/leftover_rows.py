@@ -10,15 +10,14 @@ import msgspec
 
 from toolkit.model import Code, Finding, Reason, RemoteState
 from toolkit.planning.owner_groups import Groups
-from toolkit.planning.row_index import is_placeholder
 from toolkit.records import (
     CHAT,
     ROOM,
-    USER,
     LocalState,
     chat_key,
+    is_placeholder,
+    parse_key,
     room_key,
-    split_chat_key,
     user_key,
 )
 
@@ -133,20 +132,15 @@ def _sort_unreadable(
 ) -> list[Finding]:
     conflicts: list[Finding] = []
     for key, why in local.unreadable.items():
-        if key.startswith(ROOM):
-            room_id = key.removeprefix(ROOM)
-            if not remote.joined(room_id):
-                orphans.append(key)
-                continue
-            known = room_id in groups.group_of
-        elif key.startswith(CHAT):
-            name = split_chat_key(key)
-            if is_placeholder(name[1]):
-                orphans.append(key)
-                continue
-            known = name[1] in expected.get(name[0], ())
+        name = parse_key(key)
+        gone = name.family == ROOM and not remote.joined(name.room_id)
+        if gone or name.is_placeholder:
+            orphans.append(key)
+            continue
+        if name.family == CHAT:
+            known = name.chat_id in expected.get(name.user, ())
         else:
-            known = key.removeprefix(USER) in planned
+            known = name.user in planned or name.room_id in groups.group_of
         if not known:
             cause = f"the row can't be read: {why}; nothing here is built on it"
             conflicts.append(Finding(unit=key, code=Code.UNREADABLE_ROW, key=key, cause=cause))

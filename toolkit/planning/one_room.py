@@ -3,7 +3,7 @@
 import msgspec
 
 from toolkit.model import Code, Finding, Plan, Reason, Skip, Status, Unit, UnitKind
-from toolkit.records import CHAT, UNREGISTERED, LocalState, room_key, split_chat_key, user_key
+from toolkit.records import UNREGISTERED, LocalState, parse_key, room_key, user_key
 
 
 def narrow_plan(plan: Plan, local: LocalState, room_id: str, user_id: str) -> Plan:
@@ -42,7 +42,7 @@ def _owner(plan: Plan, local: LocalState, room_id: str) -> str | None:
 def _is_about(key: str, room_id: str, local: LocalState) -> bool:
     if key == room_key(room_id) or key.endswith(f":{UNREGISTERED}{room_id}"):
         return True
-    row = local.chats.get(split_chat_key(key)) if key.startswith(CHAT) else None
+    row = local.chats.get(parse_key(key).name)
     return row is not None and row.surface_ref == room_id
 
 

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable
 import msgspec
 
 from toolkit.convention import chat_number
-from toolkit.records import CHAT, ROOM, LocalState, chat_key, room_key, split_chat_key
+from toolkit.records import Key, LocalState, chat_key, parse_key, room_key
 
 
 class Others(msgspec.Struct, frozen=True):
@@ -42,7 +42,7 @@ def split_others(
     unreadable = {
         key
         for key, kind in local.kinds.items()
-        if (kind != platform if key.startswith(CHAT) else _is_other(key, kind, is_chat))
+        if _is_other(parse_key(key), kind, platform, is_chat)
     }
     if not (chats or rooms or unreadable):
         return local, Others()
@@ -53,15 +53,18 @@ def split_others(
         unreadable={key: why for key, why in local.unreadable.items() if key not in unreadable},
     )
     keys = {chat_key(*name) for name in chats} | {room_key(room_id) for room_id in rooms}
-    named = [*chats, *(split_chat_key(key) for key in unreadable if key.startswith(CHAT))]
+    named = [*chats, *(parse_key(key).name for key in unreadable)]
     named += [
         (local.rooms[room_id].matrix_user_id, local.rooms[room_id].chat_id) for room_id in rooms
     ]
     return ours, Others(frozenset(keys | unreadable), tuple(_numbers(named)))
 
 
-def _is_other(key: str, room_type: str, is_chat: Callable[[str], bool]) -> bool:
-    return room_type != "chat" and not is_chat(key.removeprefix(ROOM))
+def _is_other(key: Key, kind: str, platform: str, is_chat: Callable[[str], bool]) -> bool:
+    """Of an object that lacks what our rows need: only its kind can be read."""
+    if key.room_id:
+        return kind != "chat" and not is_chat(key.room_id)
+    return kind != platform
 
 
 def _numbers(named: Iterable[tuple[str, str]]) -> Iterable[tuple[str, int]]:

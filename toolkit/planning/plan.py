@@ -32,8 +32,8 @@ from toolkit.planning.identity import live_links
 from toolkit.planning.leftover_rows import sort_leftovers
 from toolkit.planning.no_chats import why_no_chat
 from toolkit.planning.owner_groups import NO_CHOICES, Block, Group, Groups
-from toolkit.planning.row_index import ids, is_placeholder
-from toolkit.records import LocalState, chat_key, room_key, user_key
+from toolkit.planning.row_index import ids
+from toolkit.records import LocalState, chat_key, is_placeholder, room_key, user_key
 
 _APPROVABLE = frozenset({Code.OWNER_LEFT, Code.OWNER_CHANGED, Code.CHAT_ID_INFERRED})
 """Conflicts whose proposal a human may simply agree to; the others want a choice."""

@@ -8,11 +8,11 @@ import msgspec
 from toolkit.convention import chat_number
 from toolkit.model import RoomState
 from toolkit.records import (
-    UNREGISTERED,
     ChatRow,
     LocalState,
     RoomRow,
     chat_key,
+    is_placeholder,
     room_key,
     user_key,
 )
@@ -119,8 +119,3 @@ def _agree(room: RoomRow, chat: ChatRow, user: str, chat_id: str, platform: str)
 def ids(versions: Iterable[RoomState]) -> tuple[str, ...]:
     """Room ids of all versions, newest first."""
     return tuple([version.room_id for version in versions])
-
-
-def is_placeholder(chat_id: str) -> bool:
-    """Whether the bot wrote the row for a room that it knew nothing about."""
-    return chat_id.startswith(UNREGISTERED)

@@ -60,7 +60,7 @@ def run_html(run: ShadowResult, left: Plan | None = None) -> str:
 
 def _lines(units: Sequence[Unit]) -> Iterator[tuple[str, ...]]:
     for unit in units:
-        for write in unit.change.writes if unit.change else ():
+        for write in unit.writes:
             for field in changed_fields(write):
                 yield (unit.id, write.key, verb(write), *field)
 

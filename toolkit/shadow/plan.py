@@ -20,17 +20,13 @@ from toolkit.model import (
     Unit,
     UnitKind,
 )
-from toolkit.planning.row_index import is_placeholder
 from toolkit.records import (
     CHAT,
-    FAMILIES,
-    ROOM,
-    USER,
     LocalState,
     Raw,
     decode_object,
     load_records,
-    split_chat_key,
+    parse_key,
 )
 from toolkit.shadow.store import same_row
 from toolkit.writing.staleness import compare_rows, why_stale
@@ -43,7 +39,7 @@ def plan_writes(
 
     `rows` are those of the three families as they are, `function` is named as the cause.
     """
-    ours = {write.key: write.after for write in writes if write.key.startswith(FAMILIES)}
+    ours = {write.key: write.after for write in writes if parse_key(write.key).family}
     after = load_records({**rows, **ours}.items())
     grouped: dict[str, list[RowWrite]] = {}
     for write in sorted(writes, key=_rank):
@@ -59,17 +55,16 @@ def plan_writes(
 
 def _rank(write: RowWrite) -> tuple[bool, str]:
     """The room's row before its chat rows."""
-    return write.key.startswith(CHAT), write.key
+    return parse_key(write.key).family == CHAT, write.key
 
 
 def _unit_id(key: str, after: LocalState) -> str:
     """The user or room that a row is about, or the key itself."""
-    if key.startswith(USER + "@"):
-        return key.removeprefix(USER)
-    if key.startswith(ROOM + "!"):
-        return key.removeprefix(ROOM)
-    name = split_chat_key(key) if key.startswith(CHAT) else ("", "")
-    chat = None if is_placeholder(name[1]) else after.chats.get(name)
+    name = parse_key(key)
+    if name.family != CHAT:
+        named = name.user or name.room_id
+        return named if named.startswith(("@", "!")) else key
+    chat = None if name.is_placeholder else after.chats.get(name.name)
     return chat.surface_ref if chat and chat.surface_ref.startswith("!") else key
 
 
@@ -99,9 +94,7 @@ def _with_room(unit: Unit, writes: Sequence[RowWrite], after: LocalState) -> Uni
     if room := after.rooms.get(unit.id):
         owner, chat_id, space_id = room.matrix_user_id, room.chat_id, room.space_id
     else:
-        owner, chat_id = (
-            split_chat_key(writes[0].key) if writes[0].key.startswith(CHAT) else ("", "")
-        )
+        owner, chat_id = parse_key(writes[0].key).name
         user = after.users.get(owner)
         space_id = user.space_id if user else ""
     if not (owner and space_id):
@@ -175,12 +168,12 @@ def plan_left(plan: Plan, then: Rows, now: Rows) -> Plan:
 def rows_before(plan: Plan, then: Rows, now: Rows) -> dict[str, Raw]:
     """The rows as the function met them, save where by now stands what it would have written."""
     done = [unit for unit in plan.units if _done(unit, now)]
-    writes = (write for unit in done for write in (unit.change.writes if unit.change else ()))
+    writes = (write for unit in done for write in unit.writes)
     return {**then, **{write.key: now[write.key] for write in writes}}
 
 
 def _done(unit: Unit, now: Rows) -> bool:
-    writes = unit.change.writes if unit.change else ()
+    writes = unit.writes
     return all(write.key in now and same_row(now[write.key], write.after) for write in writes)
 
 

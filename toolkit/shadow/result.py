@@ -75,7 +75,7 @@ class ShadowResult:
 
     def why_not(self, unit: Unit) -> str | None:
         """Why a unit is shown and can't be applied, or None if it can."""
-        for write in unit.change.writes if unit.change else ():
+        for write in unit.writes:
             if not write.key.startswith(FAMILIES):
                 return f"{write.key} is none of the rows that the toolkit writes and can take back"
             if not _is_object(write):
@@ -236,7 +236,7 @@ def _much(plan: Plan) -> str:
 
 
 def _verbs(unit: Unit) -> str:
-    writes = unit.change.writes if unit.change else ()
+    writes = unit.writes
     return ", ".join(f"{verb(write)} {row_name(write.key)}" for write in writes)
 
 

@@ -14,7 +14,7 @@ from typing import Any
 import msgspec
 
 from toolkit.convention import Convention, chat_number
-from toolkit.records import CHAT, ROOM, UNREGISTERED, USER, chat_key, split_chat_key
+from toolkit.records import CHAT, UNREGISTERED, chat_key, parse_key
 
 BROKEN = "\udcff"
 """No UTF-8, wherever it stands: what could not be encoded still can't."""
@@ -124,14 +124,13 @@ class Pseudonyms:
 
     def key(self, key: str) -> str:
         """For a row's key, part by part."""
-        if key.startswith(CHAT):
-            user_id, chat_id = split_chat_key(key)
-            if user_id:
-                return chat_key(self.text(user_id), self.chat(chat_id))
-            colon = ":" if chat_id.startswith(":") else ""
-            return f"{CHAT}{colon}{self.chat(chat_id[len(colon) :])}"
-        family = ROOM if key.startswith(ROOM) else USER
-        return family + self.text(key[len(family) :])
+        name = parse_key(key)
+        if name.family != CHAT:
+            return name.family + self.text(name.user or name.room_id)
+        if name.user:
+            return chat_key(self.text(name.user), self.chat(name.chat_id))
+        colon = ":" if name.chat_id.startswith(":") else ""
+        return f"{CHAT}{colon}{self.chat(name.chat_id[len(colon) :])}"
 
     # Numbers are taken and given as JSON writes them: no conversion can change what they are.
 

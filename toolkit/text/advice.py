@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 from toolkit.model import Choices, Code, Finding, Plan, RowWrite, Unit, UnitKind
-from toolkit.records import CHAT, ROOM, USER, Raw, decode_object
+from toolkit.records import CHAT, ROOM, USER, Raw, decode_object, parse_key
 from toolkit.text.visible import quote_odd
 
 
@@ -84,11 +84,8 @@ def row_name(key: str) -> str:
     >>> row_name("chat:@alice:example.org:C4")
     'chat row'
     """
-    if key.startswith(CHAT):
-        return "chat row"
-    if key.startswith(ROOM):
-        return "room row"
-    return "user row" if key.startswith(USER) or not key else "row"
+    words = {CHAT: "chat row", ROOM: "room row", USER: "user row"}
+    return words.get(parse_key(key).family, "row") if key else "user row"
 
 
 def unit_name(unit: Unit) -> str:
@@ -183,14 +180,14 @@ def unsettled(plan: Plan) -> list[Unit]:
 
 def settled(plan: Plan) -> list[Unit]:
     """Units that may be written as they are."""
-    return [unit for unit in plan.units if unit.change and not unit.needs_human]
+    return [unit for unit in plan.units if unit.certain]
 
 
 def _open(finding: Finding, unit: Unit) -> bool:
     """Whether a person can still do something about this finding; a counter may be lowered already."""
     if finding.code is not Code.COUNTER_TOO_HIGH:
         return True
-    writes = unit.change.writes if unit.change else ()
+    writes = unit.writes
     return all(
         (_fields(write.after) or {}).get(finding.field) != finding.remote for write in writes
     )
@@ -209,7 +206,7 @@ def _say_no_chat(finding: Finding) -> str:
 
 
 def _verbs(unit: Unit) -> str:
-    writes = unit.change.writes if unit.change else ()
+    writes = unit.writes
     return " and ".join(map(deed, writes))
 
 

@@ -158,7 +158,7 @@ def _next(plan: Plan, votes: Mapping[str, str], offline: bool) -> str:
     if approved:
         return (_CARRY_OFF if offline else _APPLY).format(count_of(approved, "unit"))
     pending = [unit for unit in plan.units if votes.get(unit.id, "pending") == "pending"]
-    ready = [unit for unit in pending if unit.change and not unit.needs_human]
+    ready = [unit for unit in pending if unit.certain]
     if ready:
         return _APPROVE.format(count_of(len(ready), "unit"), "s" if len(ready) == 1 else "")
     if pending:

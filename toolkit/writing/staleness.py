@@ -11,8 +11,15 @@ from collections.abc import Iterable, Mapping
 import msgspec
 
 from toolkit.model import Change, Plan, Unit, UnitKind
-from toolkit.planning.row_index import is_placeholder
-from toolkit.records import CHAT, ROOM, LocalState, Raw, load_records, split_chat_key
+from toolkit.records import (
+    ROOM,
+    ChatRow,
+    LocalState,
+    Raw,
+    UserRow,
+    load_records,
+    parse_key,
+)
 
 Rows = Mapping[str, Raw]
 
@@ -58,7 +65,7 @@ def _about_room(unit: Unit, moved: Moved) -> str | None:
     for key in sorted(moved.keys):
         if _rooms(key, moved) & versions:
             return f"row {key} about this room was written meanwhile"
-        row = moved.after.rooms.get(key.removeprefix(ROOM))
+        row = moved.after.rooms.get(parse_key(key).room_id)
         if row and (row.matrix_user_id, row.chat_id) == (unit.owner, unit.chat_id):
             return f"row {key} took the chat id {unit.chat_id} meanwhile"
     return None
@@ -102,31 +109,30 @@ def _users(key: str, moved: Moved) -> set[str | None]:
 
 def _owner(key: str, state: LocalState) -> str | None:
     """The user that a row names; for user and chat rows the key tells."""
-    if key.startswith(CHAT):
-        return split_chat_key(key)[0] if key in state.rows else None
-    if key.startswith(ROOM):
-        row = state.rooms.get(key.removeprefix(ROOM))
-        return row.matrix_user_id if row else None
-    return key.partition(":")[2] if key in state.rows else None
+    name = parse_key(key)
+    if name.family != ROOM:
+        return name.user if key in state.rows else None
+    row = state.rooms.get(name.room_id)
+    return row.matrix_user_id if row else None
 
 
 def _rooms(key: str, moved: Moved) -> set[str]:
     """Rooms and Spaces that a row is about, before or after; a placeholder is evidence of none."""
+    name = parse_key(key)
+    if name.family == ROOM:
+        return {name.room_id}
     found: set[str] = set()
-    for state in (moved.before, moved.after):
-        if key.startswith(ROOM):
-            found.add(key.removeprefix(ROOM))
-        elif key.startswith(CHAT):
-            name = split_chat_key(key)
-            row = None if is_placeholder(name[1]) else state.chats.get(name)
-            found |= {row.surface_ref} if row else set()
-        elif user := state.users.get(key.partition(":")[2]):
-            found.add(user.space_id)
+    for state in () if name.is_placeholder else (moved.before, moved.after):
+        row = state.row(name)
+        if isinstance(row, ChatRow):
+            found.add(row.surface_ref)
+        elif isinstance(row, UserRow):
+            found.add(row.space_id)
     return found
 
 
 def _spaces(key: str, moved: Moved) -> set[str]:
     """The Spaces that a room row names, before or after."""
-    room_id = key.removeprefix(ROOM)
+    room_id = parse_key(key).room_id
     found = (state.rooms.get(room_id) for state in (moved.before, moved.after))
     return {row.space_id for row in found if row}
