@@ -57,7 +57,13 @@ class Group(msgspec.Struct):
 
 
 class Groups:
-    """Everything that is decided about owners and chat ids, before any row is compared."""
+    """Everything that is decided about owners and chat ids, before any row is compared.
+
+    In this order, each step asking only what the ones before it found: which rooms are what
+    (`identity`), and so which rows are ours (`local`, `others`, `naming`); whose each Space is (`owners`);
+    the Spaces of one owner together, with their chats (`groups`); which chat each room is, and what stops
+    it (`_resolve`, `blocks`); what stops others through it (`_hold_back`, `contested`, `_block_moves`).
+    """
 
     def __init__(
         self,

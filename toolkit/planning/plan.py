@@ -10,9 +10,7 @@ import msgspec
 
 from toolkit.convention import HIGHEST_NUMBER, Convention, chat_number
 from toolkit.model import (
-    CONFLICTS,
     NO_EVIDENCE,
-    Change,
     Choices,
     Code,
     Evidence,
@@ -22,7 +20,6 @@ from toolkit.model import (
     RoomState,
     Rung,
     Skip,
-    Status,
     Unit,
     UnitKind,
 )
@@ -33,10 +30,8 @@ from toolkit.planning.leftover_rows import sort_leftovers
 from toolkit.planning.no_chats import why_no_chat
 from toolkit.planning.owner_groups import NO_CHOICES, Block, Group, Groups
 from toolkit.planning.row_index import ids
+from toolkit.planning.units import Subject, build_unit
 from toolkit.records import LocalState, chat_key, is_placeholder, room_key, user_key
-
-_APPROVABLE = frozenset({Code.OWNER_LEFT, Code.OWNER_CHANGED, Code.CHAT_ID_INFERRED})
-"""Conflicts whose proposal a human may simply agree to; the others want a choice."""
 
 _COUNTED = frozenset({Rung.ROOM_ROW, Rung.CHAT_ROW})
 """Rungs whose answer stands in a readable row of the user, and is counted there."""
@@ -127,18 +122,17 @@ class _Planner:
                 return
         evidence = _with_events(evidence, (space[0].create_event,))
         drift.findings = [msgspec.structs.replace(f, evidence=evidence) for f in drift.findings]
-        unit = Unit(
+        subject = Subject(
             id=unit_id,
             kind=UnitKind.USER,
-            status=Status.IN_SYNC,
-            findings=(),
+            key=user_key(owner) if owner else "",
             owner=group.owner,
             space_id=space[0].room_id,
             room_ids=ids(space),
             evidence=evidence,
             choices=choice,
         )
-        self._emit(unit, user_key(owner) if owner else "", drift, group)
+        self._emit(subject, drift, group)
 
     def _next_number(self, owner: str, group: Group) -> int:
         """1 + the highest number known for the user; the stored counter is never asked."""
@@ -198,11 +192,10 @@ class _Planner:
             if not drift.findings and room_id not in self.groups.blocks:
                 self.in_sync_rooms.append(room_id)
                 return
-        unit = Unit(
+        subject = Subject(
             id=room_id,
             kind=UnitKind.ROOM,
-            status=Status.IN_SYNC,
-            findings=(),
+            key=room_key(room_id),
             owner=group.owner,
             chat_id=answer.chat_id if answer else None,
             space_id=group.space or group.spaces[0],
@@ -210,7 +203,7 @@ class _Planner:
             evidence=evidence,
             choices=choice,
         )
-        self._emit(unit, room_key(room_id), drift, group)
+        self._emit(subject, drift, group)
 
     def _proof(
         self, group: Group, versions: tuple[RoomState, ...], answer: ChatId | None
@@ -278,37 +271,24 @@ class _Planner:
 
     def _stop(self, room_id: str, block: Block, room_ids: tuple[str, ...]) -> None:
         self.groups.block(room_id, block)
-        unit = Unit(
-            id=room_id,
-            kind=UnitKind.ROOM,
-            status=Status.CONFLICT,
-            findings=(),
-            room_ids=room_ids,
-        )
-        self._emit(unit, room_key(room_id), Drift([], []), None)
+        key = room_key(room_id)
+        subject = Subject(id=room_id, kind=UnitKind.ROOM, key=key, room_ids=room_ids)
+        self._emit(subject, Drift([], []), None)
 
     # -- both -------------------------------------------------------------------------------------
 
-    def _emit(self, unit: Unit, key: str, drift: Drift, group: Group | None) -> None:
-        """Add a unit that isn't in sync with all its findings, and the change that may be made."""
-        blocks = list(self.groups.blocks.get(unit.id, ()))
-        blocks += self._contested(drift, group)
-        conflicts = [_conflict(unit, key, block) for block in blocks]
-        settled = all(block.code in _APPROVABLE for block in blocks)
-        facts = [f for f in drift.findings if settled or f.code in CONFLICTS]
-        findings = (*conflicts, *facts)
-        whole = settled and drift.writes and not self._withheld(unit, drift)
-        status = _status(findings)
-        self.units.append(
-            msgspec.structs.replace(
-                unit,
-                status=status,
-                findings=findings,
-                change=self._change(unit, drift, _doubts(findings)) if whole else None,
-                needs_human=status is Status.CONFLICT or self._chosen(unit, group),
-                candidates=next((b.candidates for b in blocks if b.candidates), ()),
-            )
+    def _emit(self, subject: Subject, drift: Drift, group: Group | None) -> None:
+        """Add a unit that isn't in sync."""
+        blocks = [*self.groups.blocks.get(subject.id, ()), *self._contested(drift, group)]
+        unit = build_unit(
+            subject,
+            blocks,
+            drift,
+            withheld=subject.id in self.groups.unsafe,
+            chosen=self._chosen(subject, group),
+            relies_on=lambda: self._relied_on(subject),
         )
+        self.units.append(unit)
 
     def _contested(self, drift: Drift, group: Group | None) -> list[Block]:
         """Rows that are evidence in another Space's conflict stay as they are."""
@@ -316,29 +296,22 @@ class _Planner:
         found = (self.groups.contested.get(write.key) for write in drift.writes)
         return [hit[1] for hit in found if hit and hit[0] not in spaces][:1]
 
-    def _withheld(self, unit: Unit, drift: Drift) -> bool:
-        """All or nothing: a row that may not be overwritten, or not be moved, holds back the other."""
-        replaced = {write.key for write in drift.writes}
-        unread = {f.key for f in drift.findings if f.code is Code.UNREADABLE_ROW}
-        return unit.id in self.groups.unsafe or not unread <= replaced
-
-    def _chosen(self, unit: Unit, group: Group | None) -> bool:
-        if unit.choices != NO_CHOICES:
+    def _chosen(self, subject: Subject, group: Group | None) -> bool:
+        if subject.choices != NO_CHOICES:
             return True
         return group is not None and (
             group.answer.evidence.rung is Rung.CHOICE
             or group.space == self.choices.get(group.owner or "", NO_CHOICES).space_id
         )
 
-    def _change(self, unit: Unit, drift: Drift, doubts: tuple[Code, ...]) -> Change:
-        """The writes, and the rows that name the unit's owner or its room besides them."""
-        if unit.kind is UnitKind.USER:
-            return Change(tuple(drift.writes), doubts=doubts)
-        space_ids = ids(self.identity.versions(unit.space_id or ""))
-        owners = self.groups.naming.owner_keys(space_ids, unit.room_ids)
-        relied = {key for key, _ in owners} | {room_key(room_id) for room_id in unit.room_ids}
-        relied.add(chat_key(unit.owner or "", unit.chat_id or ""))
-        return Change(tuple(drift.writes), tuple(sorted(relied)), doubts)
+    def _relied_on(self, subject: Subject) -> set[str]:
+        """A room rests on its rows, and on those that name its Space's owner."""
+        if subject.kind is UnitKind.USER:
+            return set()
+        space_ids = ids(self.identity.versions(subject.space_id or ""))
+        owners = self.groups.naming.owner_keys(space_ids, subject.room_ids)
+        relied = {key for key, _ in owners} | {room_key(room_id) for room_id in subject.room_ids}
+        return relied | {chat_key(subject.owner or "", subject.chat_id or "")}
 
     def _reach(self) -> dict[str, tuple[str, ...]]:
         """Space -> ids of all its versions and chats, for the Spaces that something is planned for."""
@@ -350,7 +323,9 @@ class _Planner:
         }
 
     def _rooms(self, group: Group) -> Iterable[str]:
-        for space in group.spaces:
+        archives = self.identity.nesting.archives.items()
+        inner = (archive for archive, above in archives if set(above) & set(group.spaces))
+        for space in (*group.spaces, *inner):
             yield from ids(self.identity.versions(space))
         for versions in group.chats.values():
             yield from ids(versions)
@@ -359,29 +334,6 @@ class _Planner:
 def _with_events(evidence: Evidence, events: Iterable[str]) -> Evidence:
     known = dict.fromkeys([*evidence.events, *events])
     return Evidence(evidence.rung, tuple(event for event in known if event))
-
-
-def _conflict(unit: Unit, key: str, block: Block) -> Finding:
-    return Finding(
-        unit=unit.id,
-        code=block.code,
-        key=key,
-        cause=block.cause,
-        evidence=unit.evidence,
-        proposal=block.proposal,
-        remote=block.remote,
-    )
-
-
-def _doubts(findings: Iterable[Finding]) -> tuple[Code, ...]:
-    return tuple(sorted({finding.code for finding in findings} & CONFLICTS))
-
-
-def _status(findings: Iterable[Finding]) -> Status:
-    codes = {finding.code for finding in findings}
-    if codes & CONFLICTS:
-        return Status.CONFLICT
-    return Status.MISSING if Code.MISSING_ROW in codes else Status.MISMATCHED
 
 
 _EXHAUSTED = "the user's highest chat id is C999999999, after which no chat id fits; the counter is left as it is"
