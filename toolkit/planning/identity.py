@@ -10,6 +10,7 @@ from typing import TypeAlias
 import msgspec
 
 from toolkit.model import Choices, Kind, Link, Reason, RemoteState, RoomState
+from toolkit.planning.lineage import Lineage, trace_upgrades
 from toolkit.planning.nesting import (
     NO_NESTING,
     Nesting,
@@ -20,44 +21,6 @@ from toolkit.planning.nesting import (
 from toolkit.planning.owners import memberships
 
 _SpacesOf: TypeAlias = dict[str, tuple[str, ...]]
-
-
-class Lineage(msgspec.Struct, frozen=True):
-    """Which room replaced which, where tombstone and create event agree (domain.md 2.3).
-
-    `accounts` are the bot's, former ones included; `inherited` are the rooms that go on from one that
-    the bot created.
-    """
-
-    accounts: frozenset[str]
-    rooms: Mapping[str, RoomState]
-    older: Mapping[str, str]
-    newer: Mapping[str, str]
-    inherited: set[str]
-
-    def trusts(self, room: RoomState) -> bool:
-        """Whether the bot created the room, or one that it goes on from."""
-        return room.creator in self.accounts or room.room_id in self.inherited
-
-    def versions(self, room_id: str) -> tuple[RoomState, ...]:
-        """The room and what it was upgraded from, newest first."""
-        if room_id not in self.older:
-            return (self.rooms[room_id],)
-        found, seen = [self.rooms[room_id]], {room_id}
-        while (room_id := self.older.get(room_id, "")) and room_id not in seen:
-            seen.add(room_id)
-            found.append(self.rooms[room_id])
-        return tuple(found)
-
-    def head(self, room_id: str) -> str:
-        """The newest version of a room; the room itself if nothing replaced it."""
-        if room_id not in self.newer:
-            return room_id
-        seen = {room_id}
-        while (newer := self.newer.get(room_id)) and newer not in seen:
-            seen.add(newer)
-            room_id = newer
-        return room_id
 
 
 class Identity(msgspec.Struct, frozen=True, kw_only=True):
@@ -124,7 +87,7 @@ def resolve_identity(
     `choices`: a human may say to which of several Spaces a room belongs.
     """
     told = told or Told()
-    lineage = _trace_upgrades(remote, frozenset({remote.account, *told.former}))
+    lineage = trace_upgrades(remote, frozenset({remote.account, *told.former}))
     spaces = [room for room in remote.rooms.values() if room.room_type and room.is_space]
     spaces = [space for space in spaces if lineage.trusts(space)]
     heads = sorted(s.room_id for s in spaces if s.room_id not in lineage.newer)
@@ -157,23 +120,6 @@ def resolve_identity(
     for space, chats in identity.chats.items():
         identity.chats[space] = {chat: chats[chat] for chat in sorted(chats)}
     return identity
-
-
-def _trace_upgrades(remote: RemoteState, accounts: frozenset[str]) -> Lineage:
-    rooms, older = remote.rooms, dict[str, str]()
-    for room in rooms.values():
-        if room.predecessor is None or room.predecessor == room.room_id:
-            continue
-        old = rooms.get(room.predecessor)
-        # A Space stays a Space: otherwise a chat's owner could turn the chat into one.
-        if old and old.replacement == room.room_id and old.is_space == room.is_space:
-            older[room.room_id] = old.room_id
-    newer = {old: new for new, old in older.items()}
-    lineage = Lineage(accounts, rooms, older, newer, set())
-    for room_id in older:
-        if any(version.creator in accounts for version in lineage.versions(room_id)):
-            lineage.inherited.add(room_id)
-    return lineage
 
 
 def _nested(spaces: Iterable[RoomState], lineage: Lineage) -> dict[str, set[str]]:
@@ -267,20 +213,9 @@ def _listed(user_spaces: Iterable[tuple[str]], lineage: Lineage) -> tuple[_Space
                 room_id = lineage.head(link.target)
                 if link.sender in lineage.accounts:
                     own[room_id] = _merge(own.get(room_id, ()), space)
-                elif _was_in(link.sender, room_id, lineage):
+                elif lineage.was_in(link.sender, room_id):
                     foreign[room_id] = _merge(foreign.get(room_id, ()), space)
     return own, foreign
-
-
-def _was_in(user: str, room_id: str, lineage: Lineage) -> bool:
-    room = lineage.rooms.get(room_id)
-    if room is None or not lineage.trusts(room):
-        return False
-    return any(
-        member.user_id == user and member.membership != "ban"
-        for version in lineage.versions(room_id)
-        for member in version.members
-    )
 
 
 def _merge(spaces: tuple[str, ...], space: tuple[str]) -> tuple[str, ...]:
