@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
     from tests.browser import NotebookPage
 
-ROOT = Path(__file__).parent.parent
+ROOT = Path(__file__).parent.parent.parent
 ALICE, BOB = "@alice:hs", "@bob:hs"
 OPEN = """from pathlib import Path
 from tests.boards import show

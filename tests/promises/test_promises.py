@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).parent.parent
+ROOT = Path(__file__).parent.parent.parent
 TEXT = (ROOT / "SECURITY.md").read_text(encoding="utf-8")
-NAMED = re.findall(r"`(tests/\w+\.py)::([\w.]+)`", TEXT)
+NAMED = re.findall(r"`(tests/[\w/]+\.py)::([\w.]+)`", TEXT)
 
 
 def names_in(path: Path) -> set[str]:
@@ -38,8 +38,8 @@ def test_every_promise_names_a_test() -> None:
 
 
 def test_every_file_about_trust_is_named() -> None:
-    files = {f"tests/{path.name}" for path in (ROOT / "tests").glob("test_trust_*.py")}
-    assert files - {file for file, _ in NAMED} == {"tests/test_trust_promises.py"}
+    files = {f"tests/promises/{path.name}" for path in Path(__file__).parent.glob("test_*.py")}
+    assert files - {file for file, _ in NAMED} == {"tests/promises/test_promises.py"}
 
 
 def test_nobody_is_named_to_write_to() -> None:

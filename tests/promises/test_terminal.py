@@ -19,7 +19,7 @@ import pytest
 
 from tests.bench import ALICE, BOT, Bench, small_rows
 from tests.clients import TOKEN
-from tests.test_trust_hostile import TEXTS, is_plain
+from tests.promises.test_hostile import TEXTS, is_plain
 from toolkit.records import chat_key, room_key, user_key
 from toolkit.testing import FakeHomeserver
 from toolkit.text.visible import visible

@@ -19,7 +19,7 @@ from toolkit import ChatManager, SQLiteStore
 from toolkit.records import chat_key, room_key, user_key
 
 CHATS = 24
-ROOT = Path(__file__).parent.parent
+ROOT = Path(__file__).parent.parent.parent
 
 
 def big_bench(path: Path) -> Bench:
@@ -83,7 +83,7 @@ async def repair_beside_the_bot(path: Path, mode: str, seconds: float) -> Counte
     """Repair over and over while the bot writes; how many units ended how."""
     bench = big_bench(path)
     bench.fill(big_rows(), mode)
-    bot = await in_process("tests.test_live_bot", f"hammer({str(path)!r}, {seconds})")
+    bot = await in_process("tests.promises.test_live_bot", f"hammer({str(path)!r}, {seconds})")
     told = asyncio.create_task(bot.communicate())
     states = Counter[str]()
     async with SQLiteStore(path) as store:
@@ -140,7 +140,7 @@ async def test_two_processes_on_one_file_both_finish_and_nothing_is_lost(
     bench = big_bench(tmp_path / "bot.db")
     bench.fill({}, mode)
     call = f"repair({str(bench.path)!r}, 2)"
-    processes = [await in_process("tests.test_live_bot", call) for _ in range(2)]
+    processes = [await in_process("tests.promises.test_live_bot", call) for _ in range(2)]
     said = [json.loads((await process.communicate())[0]) for process in processes]
     assert sum(states.get("applied", 0) for states in said) == CHATS + 3
     assert {s for states in said for s in states} <= {"applied", "stale"}

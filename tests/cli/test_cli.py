@@ -24,7 +24,7 @@ from toolkit.sources.snapshot import load_snapshot
 from toolkit.testing import Cut, FakeHomeserver, Fault, Hang, Hook, Status, Synapse
 
 TOKEN = "syt_very_secret"
-ROOT = Path(__file__).parent.parent
+ROOT = Path(__file__).parent.parent.parent
 Md = Callable[..., "Done"]
 
 

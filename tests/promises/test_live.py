@@ -16,8 +16,8 @@ import pytest
 
 from tests.bench import ALICE, BOT, Bench, small_rows
 from tests.clients import TOKEN, nio_client
+from tests.promises.test_live_bot import in_process
 from tests.scenario import right_rows
-from tests.test_live_bot import in_process
 from toolkit import (
     ChatManager,
     Session,
@@ -81,7 +81,7 @@ async def test_a_bot_that_writes_all_the_time_waits_less_than_its_busy_timeout(
 ) -> None:
     """2,500 chats, or 25,000 with MATRIX_DRIFT_SOAK=1; the longest wait is told on stderr."""
     bench = many(tmp_path / "bot.db", 5_000 if FULL else 500, mode)
-    bot = await in_process("tests.test_trust_live", f"write_on({str(bench.path)!r})")
+    bot = await in_process("tests.promises.test_live", f"write_on({str(bench.path)!r})")
     assert bot.stdout
     assert await bot.stdout.readline() == b"ready\n"
     async with SQLiteStore(bench.path) as store:
@@ -128,7 +128,7 @@ def meet(database: str, url: str, others: int) -> None:
 
 async def at_once(bench: Bench, server: FakeHomeserver, what: str, count: int) -> list[Any]:
     call = f"{what}({str(bench.path)!r}, {server.url!r}, {count})"
-    processes = [await in_process("tests.test_trust_live", call) for _ in range(count)]
+    processes = [await in_process("tests.promises.test_live", call) for _ in range(count)]
     return [json.loads((await process.communicate())[0]) for process in processes]
 
 

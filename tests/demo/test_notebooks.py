@@ -43,7 +43,7 @@ from toolkit.demo.world import DemoWorld
 from toolkit.records import chat_key, room_key, user_key
 from toolkit.sources.snapshot import Snapshot
 
-ROOT = Path(__file__).parent.parent
+ROOT = Path(__file__).parent.parent.parent
 NAMES = [path.stem for path in find_notebooks()]
 INSPECT, APPROVE, ONE_ROOM, WIRE, SHADOW = NAMES
 OTHER = "@helper:example.org"

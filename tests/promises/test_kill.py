@@ -28,7 +28,7 @@ class Killed(Protocol):
 def killed() -> Iterator[Killed]:
     """Run the writer until it is killed; its exit code."""
     command = [sys.executable, "-m", "tests.killed"]
-    root = Path(__file__).parent.parent
+    root = Path(__file__).parent.parent.parent
     with subprocess.Popen(
         command, cwd=root, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
     ) as helper:

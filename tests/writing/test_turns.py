@@ -24,7 +24,7 @@ from toolkit.decisions.ledger import Vote
 from toolkit.testing import FakeHomeserver
 from toolkit.writing.turns import BUSY, SUFFIX, hold_lock
 
-ROOT = Path(__file__).parent.parent
+ROOT = Path(__file__).parent.parent.parent
 HOLD = """import sys, time
 from pathlib import Path
 from toolkit.writing.turns import hold_lock

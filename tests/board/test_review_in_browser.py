@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from tests.browser import NotebookPage
 
-NOTEBOOKS = Path(__file__).parent.parent / "notebooks"
+NOTEBOOKS = Path(__file__).parent.parent.parent / "notebooks"
 REVIEW = "2-approve-and-apply.ipynb"
 
 

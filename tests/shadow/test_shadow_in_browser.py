@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from tests.browser import NotebookPage
 
-ROOT = Path(__file__).parent.parent
+ROOT = Path(__file__).parent.parent.parent
 RUN = """from contextlib import suppress
 from pathlib import Path
 from tests.boards import small

@@ -18,7 +18,7 @@ from hypothesis import HealthCheck, Phase, given, settings
 import toolkit.cli
 from tests.bench import ALICE, BOT, Bench, small_rows
 from tests.clients import TOKEN, nio_client
-from tests.test_attacks import victims
+from tests.planning.test_attacks import victims
 from tests.worlds import ATTACKS, MALLORY, Attack, Attacked, attacks
 from tests.worlds import BOT as WORLDS_BOT
 from toolkit import ChatManager, Session, SQLiteStore, reconcile_matrix_state
@@ -104,7 +104,9 @@ async def test_a_frame_is_data_and_a_csv_of_it_holds_what_was_stored(tmp_path: P
         session = await Session.open(homeserver=server.url, access_token=TOKEN, database=bench.path)
     names = {row["name"] for row in csv.DictReader(io.StringIO(session.rooms.to_csv()))}
     assert TEXTS["a formula"] in names
-    assert "to_csv" in (Path(__file__).parent.parent / "SECURITY.md").read_text(encoding="utf-8")
+    assert "to_csv" in (Path(__file__).parent.parent.parent / "SECURITY.md").read_text(
+        encoding="utf-8"
+    )
 
 
 # -- bombs ----------------------------------------------------------------------------------------

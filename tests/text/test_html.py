@@ -5,8 +5,8 @@ from html.parser import HTMLParser
 import pytest
 
 from tests.bench import ALICE, small_world
-from tests.test_frames import HOSTILE, broken, harmless, look, right
-from tests.test_render import with_others
+from tests.cli.test_render import with_others
+from tests.frames.test_frames import HOSTILE, broken, harmless, look, right
 from toolkit.model import Plan
 from toolkit.records import chat_key, room_key
 from toolkit.text.html import SHOWN, plan_html, plan_text, untypeset

@@ -423,7 +423,11 @@ def _widgets() -> list[str]:
 async def test_a_model_loads_no_widgets() -> None:
     code = "import sys, toolkit.board; print({'anywidget', 'ipywidgets'} & sys.modules.keys())"
     process = await asyncio.create_subprocess_exec(
-        sys.executable, "-c", code, stdout=asyncio.subprocess.PIPE, cwd=Path(__file__).parent.parent
+        sys.executable,
+        "-c",
+        code,
+        stdout=asyncio.subprocess.PIPE,
+        cwd=Path(__file__).parent.parent.parent,
     )
     out, _ = await process.communicate()
     assert out.decode().strip() == "set()"

@@ -6,9 +6,9 @@ import msgspec
 import pytest
 
 from tests.bench import ALICE, BOT, small_world
+from tests.cli.test_render import with_others
+from tests.frames.test_frames import broken, empty, look, right
 from tests.scenario import Scenario, load_scenarios
-from tests.test_frames import broken, empty, look, right
-from tests.test_render import with_others
 from toolkit.model import Code, Plan, Reason, Status
 from toolkit.testing import World
 from toolkit.text.advice import NOTEBOOK

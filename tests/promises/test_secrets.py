@@ -22,7 +22,7 @@ import toolkit.cli
 from tests.bench import BOT, Bench, small_rows
 from tests.clients import nio_client
 from tests.make_notebooks import NOTEBOOKS, make_notebook, read_notebook, write_notebook
-from tests.test_trust_homeserver import TROUBLE
+from tests.promises.test_homeserver import TROUBLE
 from toolkit import (
     ChatManager,
     Session,
@@ -30,10 +30,10 @@ from toolkit import (
     ToolkitError,
     reconcile_matrix_state,
 )
-from toolkit.homeserver import retries as patience
-from toolkit.homeserver import server as matrix
 from toolkit.cli.options import Where
 from toolkit.demo.recorded import Recorded
+from toolkit.homeserver import retries as patience
+from toolkit.homeserver import server as matrix
 from toolkit.homeserver.reading import Source
 from toolkit.homeserver.server import Homeserver, open_client
 from toolkit.records import chat_key, room_key

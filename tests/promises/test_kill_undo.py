@@ -55,8 +55,8 @@ async def take_back(database: Path, run: str) -> None:
 
 @pytest.fixture(scope="module")
 def killed() -> Iterator[Killed]:
-    command = [sys.executable, "-c", "from tests.test_trust_kill_undo import serve; serve()"]
-    root = Path(__file__).parent.parent
+    command = [sys.executable, "-c", "from tests.promises.test_kill_undo import serve; serve()"]
+    root = Path(__file__).parent.parent.parent
     with subprocess.Popen(
         command, cwd=root, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
     ) as helper:

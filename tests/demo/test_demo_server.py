@@ -30,7 +30,7 @@ from toolkit.demo import watchdog
 from toolkit.errors import ToolkitError
 from toolkit.testing import Synapse
 
-ROOT = Path(__file__).parent.parent
+ROOT = Path(__file__).parent.parent.parent
 NAME = "1-inspect-the-drift.ipynb"
 DRIFT = "Chats:      1 in sync, 4 missing, 4 mismatched, 4 conflict"
 NEEDS_LAB = pytest.mark.skipif(
