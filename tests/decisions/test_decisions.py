@@ -5,9 +5,10 @@ from __future__ import annotations
 import itertools
 
 import msgspec
+import pytest
 
 from tests.bench import ALICE, BOB
-from toolkit.decisions.decision import Decision, agreed_units, second_spaces
+from toolkit.decisions.decision import Decision, agreed_units, second_spaces, user_name
 from toolkit.model import Change, Plan, Status, Unit, UnitKind
 
 
@@ -52,3 +53,11 @@ def test_of_a_foreign_plan_none_goes_along() -> None:
         assert [u.id for u in agreed_units(plan, yes)] == ["!a", ALICE]
         alone = msgspec.structs.replace(plan, foreign=True)
         assert [u.id for u in agreed_units(alone, yes)] == ["!a"]
+
+
+def test_who_sits_here_may_have_no_name(monkeypatch: pytest.MonkeyPatch) -> None:
+    def nameless() -> str:
+        raise KeyError("no such user")
+
+    monkeypatch.setattr("getpass.getuser", nameless)
+    assert user_name() == ""

@@ -9,7 +9,7 @@ from typing import TypeAlias
 
 import msgspec
 
-from toolkit.model import Choices, Kind, Link, Reason, RemoteState, RoomState
+from toolkit.model import Choices, Link, Reason, RemoteState, RoomState
 from toolkit.planning.lineage import Lineage, trace_upgrades
 from toolkit.planning.nesting import (
     NO_NESTING,
@@ -48,20 +48,6 @@ class Identity(msgspec.Struct, frozen=True, kw_only=True):
 
     def versions(self, room_id: str) -> tuple[RoomState, ...]:
         return self.lineage.versions(room_id)
-
-    def kind(self, room_id: str) -> Kind:
-        """What a readable joined room is: a chat, unless there is a reason to skip it."""
-        reason = self.reasons.get(room_id)
-        return _KINDS[reason] if reason else Kind.CHAT
-
-
-_KINDS = {
-    Reason.SPACE: Kind.SPACE,
-    Reason.TOMBSTONED: Kind.TOMBSTONED,
-    Reason.REPLACEMENT_NOT_JOINED: Kind.TOMBSTONED,
-    Reason.NOT_CREATED_BY_BOT: Kind.UNRELATED,
-    Reason.NO_SPACE: Kind.UNRELATED,
-}
 
 
 class Told(msgspec.Struct, frozen=True):

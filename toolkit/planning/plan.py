@@ -230,14 +230,12 @@ class _Planner:
     def _note_rooms(self) -> None:
         """What is odd about rooms without being drift, and rows that speak of rooms elsewhere."""
         chats = self.groups.group_of if self.identity.unlisted else {}
-        for room_id in self.identity.unlisted:
-            if room_id in chats:
-                cause = _UNLISTED.format(chats[room_id].spaces[0])
-                self.notes.append(
-                    Finding(
-                        unit=room_id, code=Code.UNLISTED_ROOM, key=room_key(room_id), cause=cause
-                    )
-                )
+        for room_id in chats.keys() & set(self.identity.unlisted):
+            cause = _UNLISTED.format(chats[room_id].spaces[0])
+            note = Finding(
+                unit=room_id, code=Code.UNLISTED_ROOM, key=room_key(room_id), cause=cause
+            )
+            self.notes.append(note)
         if not self.units:
             self._note_elsewhere()
 

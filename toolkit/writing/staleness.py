@@ -108,10 +108,11 @@ def _users(key: str, moved: Moved) -> set[str | None]:
 
 
 def _owner(key: str, state: LocalState) -> str | None:
-    """The user that a row names; for user and chat rows the key tells."""
+    """The user that a row names; for all but room rows the key tells, after its colon in a foreign one."""
     name = parse_key(key)
     if name.family != ROOM:
-        return name.user if key in state.rows else None
+        user = name.user if name.family else key.partition(":")[2]
+        return user if key in state.rows else None
     row = state.rooms.get(name.room_id)
     return row.matrix_user_id if row else None
 
