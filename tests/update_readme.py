@@ -9,7 +9,7 @@ from pathlib import Path
 README = Path(__file__).parent.parent / "README.md"
 COMMANDS = {
     "demo": [sys.executable, "-c", "from toolkit.cli import main; main()", "demo", "--check"],
-    "benchmark": [sys.executable, "-m", "toolkit.benchmark.stages"],
+    "benchmark": [sys.executable, "-m", "toolkit.benchmark"],
 }
 
 
