@@ -235,7 +235,7 @@ class Groups:
             self.block(group.unit, outward)
         several = len(group.spaces) > 1
         for chat, answer in group.found.items():
-            if several and group.space and group.space not in self._spaces_of(chat, group):
+            if several and group.space and group.space not in self.spaces_of(chat, group):
                 self.block(
                     chat, Block(Code.MULTIPLE_SPACES, _OTHER_SPACE, group.space, group.spaces)
                 )
@@ -276,7 +276,7 @@ class Groups:
             for chat, versions in other.chats.items()
         }
 
-    def _spaces_of(self, chat: str, group: Group) -> tuple[str, ...]:
+    def spaces_of(self, chat: str, group: Group) -> tuple[str, ...]:
         if chat in self.tied:
             return self.tied[chat]
         return tuple(space for space in group.spaces if chat in self._below(space))
@@ -295,7 +295,7 @@ class Groups:
             for unread in self.remote.unreadable
         ):
             return None  # it could be a chat of any of them
-        used = {space for chat in group.chats for space in self._spaces_of(chat, group)}
+        used = {space for chat in group.chats for space in self.spaces_of(chat, group)}
         if len(used) == 1:
             return used.pop()
         heads = {v.room_id: space for space in group.spaces for v in self.identity.versions(space)}

@@ -231,7 +231,8 @@ class _Planner:
         """What is odd about rooms without being drift, and rows that speak of rooms elsewhere."""
         chats = self.groups.group_of if self.identity.unlisted else {}
         for room_id in chats.keys() & set(self.identity.unlisted):
-            cause = _UNLISTED.format(chats[room_id].spaces[0])
+            spaces = self.groups.spaces_of(room_id, chats[room_id])
+            cause = _UNLISTED.format(" and ".join(spaces))
             note = Finding(
                 unit=room_id, code=Code.UNLISTED_ROOM, key=room_key(room_id), cause=cause
             )

@@ -1,0 +1,65 @@
+"""What findings say in words is true of the very room that they are about."""
+
+import json
+
+from tests.scenario import BOT, right_rows
+from toolkit.homeserver.room_state import decode_room
+from toolkit.model import Plan, RemoteState
+from toolkit.planning.plan import plan_repairs
+from toolkit.records import load_records
+from toolkit.testing import World
+
+ALICE = "@alice:hs"
+
+
+def plan_of(world: World, rows: dict[str, object]) -> Plan:
+    states = {room: decode_room(room, json.dumps(e).encode()) for room, e in world.rooms.items()}
+    local = load_records((key, json.dumps(row)) for key, row in rows.items())
+    return plan_repairs(RemoteState(BOT, states), local)
+
+
+def test_a_chat_that_its_space_lacks_is_noted_with_the_space_that_it_names() -> None:
+    world = World(bot=BOT)
+    for space in ("!a", "!z"):
+        world.space(space, owner=ALICE)
+    world.chat("!r1", "!a", "Чат 1", owner=ALICE)
+    world.chat("!r2", "!z", "Чат 2", owner=ALICE, link="parent")
+    plan = plan_of(world, dict(right_rows(ALICE, "!z", {"C1": "!r1", "C2": "!r2"})))
+    [note] = plan.notes
+    assert (note.code, note.unit) == ("unlisted_room", "!r2")
+    assert "Space !z doesn't list this chat" in note.cause
+
+
+def test_where_no_space_counts_yet_no_chat_is_said_to_be_below_another_one() -> None:
+    world = World(bot=BOT)
+    for space, room in (("!a", "!r1"), ("!z", "!r2")):
+        world.space(space, owner=ALICE)
+        world.chat(room, space, f"Чат {room[-1]}", owner=ALICE)
+    plan = plan_of(world, {})
+    causes = {finding.cause for unit in plan.units for finding in unit.conflicts}
+    assert len(plan.units) == 3 and causes
+    assert not [cause for cause in causes if "than the one that counts" in cause]
+
+
+def test_rows_that_are_missing_may_never_have_been_written() -> None:
+    world = World(bot=BOT)
+    world.space("!a", owner=ALICE)
+    world.chat("!r1", "!a", "Чат 1", owner=ALICE)
+    plan = plan_of(world, {})
+    assert all("a crash" in finding.cause for unit in plan.units for finding in unit.findings)
+
+
+def test_why_a_room_is_no_chat_is_said_with_the_cure() -> None:
+    world = World(bot=BOT)
+    world.space("!a", owner=ALICE)
+    world.chat("!r1", "!a", "Чат 1", owner=ALICE)
+    world.event("!a", "m.room.tombstone", {"replacement_room": "!new"}, sender=ALICE)
+    world.chat("!r2", "!left", "Чат 2", owner=ALICE, link="parent")
+    world.chat("!r3", "!a", "Чат 3", owner=ALICE, creator="@old:hs")
+    rows = right_rows(ALICE, "!a", {"C1": "!r1", "C2": "!r2", "C3": "!r3"})
+    rows["matrix_room:!r2"] = {**rows["matrix_room:!r2"], "space_id": "!left"}
+    plan = plan_of(world, dict(rows))
+    said = {unit.id: unit.conflicts[0].cause for unit in plan.units}
+    assert "Space !a was upgraded to !new, which the bot isn't in" in said["!r1"]
+    assert "Space !left is none that the bot is in" in said["!r2"]
+    assert "made by @old:hs, not by the bot" in said["!r3"] and "--former-account" in said["!r3"]
