@@ -1070,7 +1070,7 @@ async def test_a_script_that_forgets_to_close_still_ends(path: Path) -> None:
         "import asyncio, sys\nfrom toolkit.database.store import SQLiteStore\n"
         "store = SQLiteStore(sys.argv[1])\nasyncio.run(store.open())\n"
     )
-    root = Path(store_module.__file__).parent.parent
+    root = Path(store_module.__file__).parents[2]
     command = [sys.executable, "-c", code, str(path)]
     process = await asyncio.create_subprocess_exec(*command, cwd=root)
     assert await asyncio.wait_for(process.wait(), 10) == 0
