@@ -63,3 +63,21 @@ def test_why_a_room_is_no_chat_is_said_with_the_cure() -> None:
     assert "Space !a was upgraded to !new, which the bot isn't in" in said["!r1"]
     assert "Space !left is none that the bot is in" in said["!r2"]
     assert "made by @old:hs, not by the bot" in said["!r3"] and "--former-account" in said["!r3"]
+
+
+def test_user_rows_alone_are_not_in_sync_where_their_space_is_none_that_can_be_compared() -> None:
+    row = {f"matrix_user:{ALICE}": {"space_id": "!a", "next_chat_index": 1}}
+    elsewhere = World(bot=BOT)
+    elsewhere.room("!other")
+    left = World(bot=BOT)
+    left.chat("!r1", "!a", "Чат 1", owner=ALICE, link="parent")
+    upgraded = World(bot=BOT)
+    upgraded.space("!a", owner=ALICE)
+    upgraded.event("!a", "m.room.tombstone", {"replacement_room": "!new"}, sender=ALICE)
+    moved = World(bot=BOT)
+    moved.space("!a", owner=ALICE, creator="@old:hs")
+    for world in (elsewhere, left, upgraded, moved):
+        assert not plan_of(world, dict(row)).in_sync
+    right = World(bot=BOT)
+    right.space("!a", owner=ALICE)
+    assert plan_of(right, dict(row)).in_sync

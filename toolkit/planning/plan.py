@@ -241,10 +241,11 @@ class _Planner:
             self._note_elsewhere()
 
     def _note_elsewhere(self) -> None:
-        """Rows that name chats, while the account is in none of their rooms, are never "in sync"."""
+        """Rows whose rooms the account is in none of are never "in sync": chats, or else Spaces."""
         chats = self.local.chats.items()
         named = {row.surface_ref for name, row in chats if not is_placeholder(name[1])}
         named |= self.local.rooms.keys()
+        named = named or {row.space_id for row in self.local.users.values()}
         rooms, trusts = self.remote.rooms.values(), self.identity.lineage.trusts
         known = {room.predecessor for room in rooms if room.predecessor and trusts(room)}
         if named and not any(self.remote.joined(room) or room in known for room in named):
@@ -340,7 +341,7 @@ _UNLISTED = (
     "Space {} doesn't list this chat, only the chat names the Space: its user doesn't find it there"
 )
 _ELSEWHERE = (
-    "{0} is in none of the {1} rooms that the rows call chats: probably another account than the rows are "
+    "{0} is in none of the {1} rooms that the rows name: probably another account than the rows are "
     "of, or an empty homeserver; nothing here says that they are right"
 )
 _SEVERAL_SPACES = (
