@@ -11,6 +11,7 @@ from hypothesis import HealthCheck, assume, event, given, settings
 from hypothesis import strategies as st
 
 from tests.worlds import (
+    BOT,
     CONVENTION,
     USERS,
     Attacked,
@@ -225,11 +226,26 @@ def _check_pairs(plan: Plan, sides: Sides) -> None:
         assert (row.matrix_user_id, row.chat_id) == (unit.owner, unit.chat_id)
         assert chat_number(row.chat_id)
         assert record.surface_ref == unit.id and record.chat_id == row.chat_id
-        assert row.space_id == unit.space_id
+        kept = sides.local().rooms.get(unit.id)
+        in_archive = kept and kept.space_id in _inside(unit.space_id or "", sides)
+        assert row.space_id == (kept.space_id if kept and in_archive else unit.space_id)
         assert holders[row.matrix_user_id, row.chat_id] == [unit.id]
     for room_id in plan.in_sync_rooms:
         row = after.rooms[room_id]
         assert after.chats[row.matrix_user_id, row.chat_id].surface_ref == room_id
+
+
+def _inside(space_id: str, sides: Sides) -> set[str]:
+    """The Spaces that the bot put into this one, however deep, over all versions of each."""
+    rooms = sides.remote().rooms
+    links = {(r, link.target) for r in rooms for link in rooms[r].children if link.sender == BOT}
+    links |= {(link.target, r) for r in rooms for link in rooms[r].parents if link.sender == BOT}
+    links |= {(r, room.predecessor) for r, room in rooms.items() if room.predecessor}
+    found, waiting = set[str](), {space_id}
+    while waiting:
+        found |= waiting
+        waiting = {below for above, below in links if above in waiting} - found
+    return {r for r in found - {space_id} if r in rooms and rooms[r].is_space}
 
 
 def _check_counters(plan: Plan, sides: Sides) -> None:
