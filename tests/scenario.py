@@ -1,6 +1,6 @@
 """Scenario files: two sides in, a plan out; this module reads them, `test_scenarios.py` judges.
 
-A file holds a list of scenarios, each a mapping:
+A file holds a list of scenarios, each a mapping (`scenarios/README.md` says it at length):
 
 - `rule`: the sentence that the scenario shows; it is the test's name.
 - `remote`: room id -> room. A room is `{space: owner or null, chats: {room id: name or room}}` or
