@@ -217,6 +217,19 @@ def apply(**options: Any) -> int:
 
 
 @matrix_drift.command()
+@click.argument("words", nargs=-1, metavar="[WORD]")
+@_debug
+def explain(words: tuple[str, ...]) -> int:
+    """Say what a code, status or reason means and what to do, or what a rule says by its number.
+
+    Without a WORD it lists them.
+    """
+    from toolkit.cli import explain as passages
+
+    return passages.explain(words)
+
+
+@matrix_drift.command()
 @_local
 @_json
 @_debug

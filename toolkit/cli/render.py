@@ -143,7 +143,15 @@ def _verdict(plan: Plan, *, shown: bool = False) -> Text:
             f"{count_of(ready, 'unit')} can be repaired: {look}`matrix-drift apply` writes them."
         )
     words += map(str, render_open(plan))
+    if codes := _open_codes(plan):
+        words.append(f"`matrix-drift explain CODE` says more of each: {', '.join(codes)}.")
     return _line("\n".join(words))
+
+
+def _open_codes(plan: Plan) -> list[str]:
+    """The conflicts that there are, each once, as they are called in the report and the docs."""
+    found = [finding.code for unit in plan.units for finding in unit.conflicts]
+    return sorted({code.value for code in [*found, *(finding.code for finding in plan.loose)]})
 
 
 def render_open(plan: Plan) -> Iterator[Text]:
