@@ -1,4 +1,4 @@
-"""The README says what is so: its commands exist, its code runs, its public names are all there."""
+"""README and docs say what is so: commands exist, code runs, public names are all there."""
 
 import ast
 import logging
@@ -10,15 +10,16 @@ import pytest
 
 import toolkit
 from toolkit.cli.commands import matrix_drift
-from toolkit.model import CONFLICTS
+from toolkit.cli.explain import DOCS
 
 ROOT = Path(__file__).parent.parent
 _PARSED = ast.PyCF_ONLY_AST | ast.PyCF_ALLOW_TOP_LEVEL_AWAIT
 README = (ROOT / "README.md").read_text(encoding="utf-8")
+ALL = "".join([README, *(page.read_text(encoding="utf-8") for page in sorted(DOCS.glob("*.md")))])
 
 
-def blocks(language: str) -> list[str]:
-    return re.findall(rf"```{language}\n(.*?)```", README, re.DOTALL)
+def blocks(language: str, text: str = README) -> list[str]:
+    return re.findall(rf"```{language}\n(.*?)```", text, re.DOTALL)
 
 
 def described() -> set[str]:
@@ -32,26 +33,26 @@ def test_every_command_is_described_and_every_described_command_exists() -> None
     assert described() <= set(matrix_drift.commands)
 
 
-@pytest.mark.parametrize("code", blocks("python"))
-def test_the_code_in_the_readme_is_python_and_imports_what_exists(code: str) -> None:
+@pytest.mark.parametrize("code", blocks("python", ALL))
+def test_the_code_in_readme_and_docs_is_python_and_imports_what_exists(code: str) -> None:
     tree = compile(code, "README.md", "exec", _PARSED)
     for node in ast.walk(tree):
         if isinstance(node, ast.ImportFrom) and node.module == "toolkit":
             assert all(hasattr(toolkit, name.name) for name in node.names)
 
 
-def test_the_log_lines_of_the_readme_name_the_room_or_row_and_the_cause(
+def test_the_log_lines_of_readme_and_docs_name_the_room_or_row_and_the_cause(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     room = {"code": "not_a_chat", "room_id": "!a", "key": "matrix_room:!a", "detail": "no Space"}
     row = {"code": "unreadable_row", "key": "chat:@a:hs:C1", "detail": "it is not JSON"}
     loops = [
         ast.unparse(loop)
-        for code in blocks("python")
+        for code in blocks("python", ALL)
         for loop in ast.walk(compile(code, "README.md", "exec", _PARSED))
         if isinstance(loop, ast.For) and "conflicts" in ast.unparse(loop.iter)
     ]
-    assert len(loops) == 2  # at start-up, and for one room
+    assert len(loops) == 3  # at start-up, for one room, and where the report is explained
     for loop in loops:
         caplog.clear()
         exec(loop, {"report": {"conflicts": [room, row]}, "log": logging.getLogger()})  # noqa: S102  # our own
@@ -59,11 +60,6 @@ def test_the_log_lines_of_the_readme_name_the_room_or_row_and_the_cause(
             "not_a_chat: !a: no Space",
             "unreadable_row: chat:@a:hs:C1: it is not JSON",
         ]
-
-
-def test_every_conflict_code_is_in_the_readme() -> None:
-    listed = README.partition("Conflict codes:")[2].partition("\n\n")[0]
-    assert set(re.findall(r"`(\w+)`", listed)) == set(CONFLICTS)
 
 
 def test_the_readme_says_how_to_go_back_to_a_backup() -> None:

@@ -1,4 +1,4 @@
-"""Puts fresh output of the product into README.md: `python tests/update_readme.py [demo] [benchmark]`."""
+"""Puts fresh output of the product into the docs: `python -m tests.update_readme [demo] [benchmark]`."""
 
 import os
 import re
@@ -6,7 +6,8 @@ import subprocess
 import sys
 from pathlib import Path
 
-README = Path(__file__).parent.parent / "README.md"
+DOCS = Path(__file__).parent.parent / "toolkit" / "docs"
+PAGES = {"demo": DOCS / "demo.md", "benchmark": DOCS / "costs.md"}
 COMMANDS = {
     "demo": [sys.executable, "-c", "from toolkit.cli import main; main()", "demo", "--check"],
     "benchmark": [sys.executable, "-m", "toolkit.benchmark"],
@@ -14,8 +15,7 @@ COMMANDS = {
 
 
 def main() -> None:
-    """Run what is asked for, all if nothing is, and replace the blocks between the markers."""
-    text = README.read_text(encoding="utf-8")
+    """Run what is asked for, all if nothing is, and replace the block between the markers of its page."""
     for name in sys.argv[1:] or COMMANDS:
         run = subprocess.run(
             COMMANDS[name],
@@ -24,10 +24,10 @@ def main() -> None:
             check=False,
             env={**os.environ, "COLUMNS": "100"},
         )
+        text = PAGES[name].read_text(encoding="utf-8")
         block = f"<!-- {name} -->\n```text\n{run.stdout.strip()}\n```\n<!-- /{name} -->"
         [before, after] = re.split(rf"<!-- {name} -->.*?<!-- /{name} -->", text, flags=re.DOTALL)
-        text = before + block + after
-    README.write_text(text, encoding="utf-8")
+        PAGES[name].write_text(before + block + after, encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -106,9 +106,23 @@ def test_a_row_that_belongs_to_no_unit_says_what_to_do(monkeypatch: pytest.Monke
     rows["chat:@zoe:hs:C1"] = "{"
     out = shown(render_check(plan_of(small_world(), rows)), "160", monkeypatch)
     assert "  → look at the row, then mend or delete it by hand" in out
-    assert out.splitlines()[-1] == (
-        "1 row belongs to no unit: mend it by hand, as the arrow in `matrix-drift check` says."
-    )
+    assert out.splitlines()[-2:] == [
+        "1 row belongs to no unit: mend it by hand, as the arrow in `matrix-drift check` says.",
+        "`matrix-drift explain CODE` says more of each: unreadable_row.",
+    ]
+
+
+@pytest.mark.parametrize("render", [render_check, render_plan])
+@pytest.mark.parametrize("scenario", load_scenarios(), ids=lambda s: s.rule)
+def test_the_last_line_names_the_codes_of_all_conflicts_and_is_there_only_with_one(
+    render: Render, scenario: Scenario, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plan = scenario.plan()
+    codes = {finding.code.value for unit in plan.units for finding in unit.conflicts}
+    codes |= {finding.code.value for finding in plan.loose}
+    last = shown(render(plan), "300", monkeypatch).splitlines()[-1]
+    told = last.removesuffix(".").partition("`matrix-drift explain CODE` says more of each: ")[2]
+    assert set(filter(None, told.split(", "))) == codes
 
 
 def test_rows_of_other_platforms_are_counted_where_there_are_any(

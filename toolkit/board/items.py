@@ -20,7 +20,7 @@ from toolkit.board.offers import (
     say_choices,
 )
 from toolkit.decisions.ledger import Vote
-from toolkit.model import Choices, Finding, Plan, RemoteState, RowWrite, Status, Unit, UnitKind
+from toolkit.model import CONFLICTS, Choices, Finding, Plan, RemoteState, RowWrite, Status, Unit, UnitKind
 from toolkit.records import Raw, decode_object
 from toolkit.text.advice import changed_fields, unit_name, verb, what
 from toolkit.text.visible import visible
@@ -284,10 +284,16 @@ def _fact(finding: Finding) -> Fact:
     return Fact(
         finding.code.value,
         visible(what(finding), LONG),
-        visible(finding.cause, LONG),
+        visible(finding.cause, LONG) + _more(finding),
         finding.evidence.rung.value.replace("_", " "),
         tuple(map(visible, finding.evidence.events)),
     )
+
+
+def _more(finding: Finding) -> str:
+    """Where a person who has to decide reads on."""
+    code = finding.code
+    return f" (more: matrix-drift explain {code.value})" if code in CONFLICTS else ""
 
 
 def _diff_fields(write: RowWrite) -> Iterator[FieldDiff]:

@@ -46,8 +46,8 @@ def _find(words: tuple[str, ...]) -> str:
     """Raises `ToolkitError` for a word that nothing is said about."""
     known = {word: text for passages in load_passages().values() for word, text in passages.items()}
     word = re.sub(r"[\W_]+", "_", "_".join(words).casefold()).strip("_")
-    if numbers := re.findall(r"\d+", word):
-        word = ".".join(numbers)
+    if number := re.fullmatch(r"(?:rules?_)?(\d+)(?:_(\d+))?", word):
+        word = ".".join(filter(None, number.groups()))
     if word not in known:
         raise ToolkitError(_unknown(" ".join(words), word, known))
     return known[word]
