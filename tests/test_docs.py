@@ -1,13 +1,15 @@
 """The docs say all there is and nothing else: words, options, columns, rules, links; and `explain` reads them."""
 
+import inspect
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import click
 import pytest
 
 import toolkit
+from toolkit import reconcile_matrix_state, reconcile_single_room
 from toolkit.board.items import make_details, make_item
 from toolkit.board.offers import NO_OFFERS
 from toolkit.cli.commands import matrix_drift
@@ -191,6 +193,13 @@ def test_the_rules_are_numbered_without_a_gap() -> None:
     assert list(PASSAGES["Rules"]) == ["1", "2", *second, "3", "4", "5"]
 
 
+@pytest.mark.parametrize("function", [reconcile_matrix_state, reconcile_single_room])
+def test_the_signatures_of_the_bots_functions_are_theirs(function: Callable[..., object]) -> None:
+    told = PASSAGES["Rules"]["5"].partition(f"async def {function.__name__}(")[2]
+    names = re.findall(r"(\w+)(?:=\w+)?,", told.partition(") ->")[0])
+    assert names == list(inspect.signature(function).parameters)
+
+
 def test_every_rule_names_what_shows_it_and_every_scenario_file_shows_a_rule() -> None:
     shown: set[str] = set()
     for number, passage in PASSAGES["Rules"].items():
@@ -207,7 +216,9 @@ def test_every_rule_names_what_shows_it_and_every_scenario_file_shows_a_rule() -
 
 def _anchors(page: Path) -> set[str]:
     """The anchors of headings, as GitHub makes them."""
-    text = re.sub(r"^```.*?^```", "", page.read_text(encoding="utf-8"), flags=re.S | re.M)
+    text = re.sub(
+        r"^```.*?^```", "", page.read_text(encoding="utf-8"), flags=re.DOTALL | re.MULTILINE
+    )
     found: list[str] = []
     for title in re.findall(r"^#+ (.+)$", text, re.MULTILINE):
         anchor = re.sub(r"[^\w\- ]", "", title.lower()).replace(" ", "-")

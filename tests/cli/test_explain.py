@@ -8,7 +8,6 @@ from toolkit.cli.explain import load_passages
 WORDS = [word for group in load_passages().values() for word in group]
 
 
-
 @pytest.mark.parametrize("word", WORDS)
 def test_every_word_prints_its_passage(word: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert run(["explain", word]) == 0
@@ -52,8 +51,8 @@ def test_a_rule_is_printed_whole(capsys: pytest.CaptureFixture[str]) -> None:
 def test_the_signatures_of_a_rule_keep_their_lines(capsys: pytest.CaptureFixture[str]) -> None:
     assert run(["explain", "5"]) == 0
     lines = capsys.readouterr().out.splitlines()
-    [first] = [line for line in lines if line.startswith("async def reconcile_matrix_state(")]
-    assert lines[lines.index(first) + 1].startswith("        ")
+    first = lines.index("async def reconcile_matrix_state(")
+    assert lines[first + 1 : first + 4] == ["    client,", "    store,", "    chat_mgr,"]
     assert "```" not in "\n".join(lines)
 
 

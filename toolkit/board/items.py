@@ -20,7 +20,17 @@ from toolkit.board.offers import (
     say_choices,
 )
 from toolkit.decisions.ledger import Vote
-from toolkit.model import CONFLICTS, Choices, Finding, Plan, RemoteState, RowWrite, Status, Unit, UnitKind
+from toolkit.model import (
+    CONFLICTS,
+    Choices,
+    Finding,
+    Plan,
+    RemoteState,
+    RowWrite,
+    Status,
+    Unit,
+    UnitKind,
+)
 from toolkit.records import Raw, decode_object
 from toolkit.text.advice import changed_fields, unit_name, verb, what
 from toolkit.text.visible import visible
