@@ -181,8 +181,6 @@ def test_a_number_that_is_mentioned_names_a_rule() -> None:
     assert [(path, number) for path, number in mentions if number not in PASSAGES["Rules"]] == []
 
 
-# Delete this mark once the comments say "rules 2.4".
-@pytest.mark.xfail(reason="comments still name the rules by their former place")
 def test_no_comment_names_the_former_place_of_the_rules() -> None:
     sources = [path for path in _sources() if _FORMER_NAME in path.read_text(encoding="utf-8")]
     assert sources == []

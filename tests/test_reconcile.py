@@ -1,4 +1,4 @@
-"""The bot's two functions and their report, over real HTTP and with light fakes (domain.md 5)."""
+"""The bot's two functions and their report, over real HTTP and with light fakes (rules 5)."""
 
 import asyncio
 import json

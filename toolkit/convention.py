@@ -1,6 +1,6 @@
 """How a bot names its chats: the few things that differ between bots.
 
-A chat id is `C` and a number without leading zeros, ASCII digits only (domain.md 1). Python's `\\d`
+A chat id is `C` and a number without leading zeros, ASCII digits only (rules 1). Python's `\\d`
 and `int()` accept far more, so every text passes through the two functions here.
 """
 

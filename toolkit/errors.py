@@ -21,7 +21,7 @@ class HomeserverError(ToolkitError):
 
 
 class RemoteIncomplete(ToolkitError):
-    """The remote side was read, but not completely: nothing may be decided from it (domain.md 2.9)."""
+    """The remote side was read, but not completely: nothing may be decided from it (rules 2.9)."""
 
 
 class StoreError(ToolkitError):

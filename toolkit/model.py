@@ -1,7 +1,7 @@
 """The values that travel from reading to writing: frozen, comparable, made without clock or chance.
 
 Facts (kinds, statuses, findings) and policy (changes, and whether a human must agree) are separate
-types: a reader can trust the first and argue with the second. The words are those of domain.md.
+types: a reader can trust the first and argue with the second. The words are those of the rules (`docs/rules.md`).
 """
 
 import hashlib
@@ -18,7 +18,7 @@ from toolkit.records import CHAT, USER, Raw, chat_key, pack_raw, room_key, user_
 
 
 class Kind(StrEnum):
-    """What a joined room is to the bot (domain.md 2.1)."""
+    """What a joined room is to the bot (rules 2.1)."""
 
     SPACE = "space"
     CHAT = "chat"
@@ -43,7 +43,7 @@ a Space is none of the kind."""
 
 
 class Status(StrEnum):
-    """How a room or user row stands (domain.md 3)."""
+    """How a room or user row stands (rules 3)."""
 
     IN_SYNC = "in_sync"
     MISSING = "missing"
@@ -106,7 +106,7 @@ CONFLICTS = frozenset(
 
 
 class Rung(StrEnum):
-    """What answered: for chat ids from the strongest down, then for owners (domain.md 2.6, 2.7)."""
+    """What answered: for chat ids from the strongest down, then for owners (rules 2.6, 2.7)."""
 
     CHOICE = "choice"
     ROOM_ROW = "room_row"
@@ -354,7 +354,7 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def in_sync(self) -> bool:
-        """Whether every row that speaks of a chat was compared, and is right (domain.md 3)."""
+        """Whether every row that speaks of a chat was compared, and is right (rules 3)."""
         return not (self.units or self.loose or any(note.open for note in self.notes))
 
     def unit(self, unit_id: str) -> Unit | None:

@@ -58,7 +58,7 @@ async def reconcile_matrix_state(
     certain; with them (unit -> `Decision`) only those units, and one that fits nothing any more is
     the conflict `stale_plan`. `dry_run` writes nothing and reports what would be. `deadline` is in
     seconds for the whole call. With `max_changes`, more rows than that are refused as a whole, with a
-    `ToolkitError`. Returns the report of domain.md 5.
+    `ToolkitError`. Returns the report of rules 5.
 
     Raises `HomeserverError`, `RemoteIncomplete` or `StoreError`, each before anything is written.
     """
@@ -85,7 +85,7 @@ async def reconcile_single_room(
 ) -> Report:
     """Repair the rows of one room, and its user's row: for a room that the bot meets unregistered.
 
-    Writes nothing for other rooms and never lowers a counter. Returns the report of domain.md 5
+    Writes nothing for other rooms and never lowers a counter. Returns the report of rules 5
     about this room; a room that isn't joined is skipped with reason `not_joined`, one that belongs
     to another user than `matrix_user_id` is the conflict `owner_mismatch`. Raises like
     `reconcile_matrix_state`.
@@ -156,7 +156,7 @@ class _Call:
 
     def _plan(self, remote: RemoteState) -> Plan:
         choices = {unit: d.choices for unit, d in (self.decisions or {}).items()}
-        if self.only is not None:  # the live bot may just have taken a number (domain.md 3)
+        if self.only is not None:  # the live bot may just have taken a number (rules 3)
             choices = {u: replace(choice, lower_counter=False) for u, choice in choices.items()}
         return plan_repairs(remote, self.local, self.convention, choices, lower_counters=self.lower)
 

@@ -162,7 +162,7 @@ def new_chat_row(
 
 
 def split_chat_key(key: str) -> tuple[str, str]:
-    """User and chat id of a `chat:` key; both may contain colons (domain.md 1).
+    """User and chat id of a `chat:` key; both may contain colons (rules 1).
 
     A room id begins with `!`; without one, `unregistered` may be the name of a user's server.
 

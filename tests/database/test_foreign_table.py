@@ -1,4 +1,4 @@
-"""A table that isn't the bot's table of JSON objects is refused as a whole (domain.md 1)."""
+"""A table that isn't the bot's table of JSON objects is refused as a whole (rules 1)."""
 
 import asyncio
 import base64

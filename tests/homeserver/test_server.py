@@ -1,4 +1,4 @@
-"""Reading a homeserver that is ill: each trouble has its promised outcome (domain.md 2.9, 5)."""
+"""Reading a homeserver that is ill: each trouble has its promised outcome (rules 2.9, 5)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Laws of the planner: what holds in every world, however broken (domain.md 2.9, 3, 4)."""
+"""Laws of the planner: what holds in every world, however broken (rules 2.9, 3, 4)."""
 
 import copy
 import json
@@ -107,7 +107,7 @@ def test_unknown_does_nothing(sides: Sides, data: st.DataObject) -> None:
     unread = data.draw(st.sampled_from(sorted(sides.rooms)))
     known, unknown = look(sides), look(sides.without(unread))
     assert unread not in {skip.room_id for skip in unknown.skipped}
-    # A room that only says itself whose it is, unread, says nothing (domain.md 2.9: nobody is held
+    # A room that only says itself whose it is, unread, says nothing (rules 2.9: nobody is held
     # back); nor does a Space tell from below that another one lists it.
     for key in set(unknown.orphans) - set(known.orphans):
         assert not any(sides.rows_name(unread, user) for user in USERS if user in key), key

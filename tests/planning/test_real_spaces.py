@@ -289,7 +289,7 @@ def moved_rows(home: Home) -> Rows:
 BY_OLD = {"mia/1", "mia/2", "nils/1", "nils/2"}
 
 
-# Memory doesn't know who made a room, and rows that are right are believed by it (domain.md 5).
+# Memory doesn't know who made a room, and rows that are right are believed by it (rules 5).
 @pytest.mark.parametrize("start", [never_synced, restarted])
 async def test_chats_that_another_account_made_are_no_chats_and_say_whose_they_are(
     moved: Home, tmp_path: Path, start: Start

@@ -1,4 +1,4 @@
-"""Every rule of domain.md 1 to 3, shown by a scenario whose name is the rule."""
+"""Every rule of rules 1 to 3, shown by a scenario whose name is the rule."""
 
 import json
 from collections import Counter

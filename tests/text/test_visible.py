@@ -1,4 +1,4 @@
-"""What a stranger wrote is shown, and does nothing (domain.md 2.10)."""
+"""What a stranger wrote is shown, and does nothing (rules 2.10)."""
 
 import unicodedata
 

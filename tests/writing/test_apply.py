@@ -1,4 +1,4 @@
-"""The writer: what it writes, what it leaves, and what others do meanwhile (domain.md 4, 5)."""
+"""The writer: what it writes, what it leaves, and what others do meanwhile (rules 4, 5)."""
 
 import asyncio
 import json

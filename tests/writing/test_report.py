@@ -1,4 +1,4 @@
-"""The report of the bot's two functions (domain.md 5)."""
+"""The report of the bot's two functions (rules 5)."""
 
 import json
 from typing import Any

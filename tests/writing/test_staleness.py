@@ -1,4 +1,4 @@
-"""Which planned changes a row that moved makes stale (domain.md 4)."""
+"""Which planned changes a row that moved makes stale (rules 4)."""
 
 import json
 from typing import Any

@@ -1,6 +1,6 @@
 """What a client object remembers of its rooms, as `RoomState`s that prove nothing. Pure.
 
-Memory may let a start-up run take a room as in sync, or say where to look (domain.md 4): nio fills
+Memory may let a start-up run take a room as in sync, or say where to look (rules 4): nio fills
 names from events with a foreign state key, keeps values of redacted events, forgets who sent what,
 and loses create events of upgraded rooms. Stand-ins in tests may hold anything at all.
 """
@@ -59,7 +59,7 @@ def _recall(room_id: str, room: Any, account: str) -> RoomState:
 
 
 def _replacement(room_id: str, named: Any) -> str | None:
-    """A tombstone that names no room, or its own, is none (domain.md 2.5)."""
+    """A tombstone that names no room, or its own, is none (rules 2.5)."""
     text = _text(named)
     return text if text and text.startswith("!") and text != room_id else None
 

@@ -1,6 +1,6 @@
 """From a client to a `RemoteState`: completely, or as far as a bot's start-up needs it.
 
-Three kinds of client (domain.md 5): nio's, read through raw requests; any object with nio's methods
+Three kinds of client (rules 5): nio's, read through raw requests; any object with nio's methods
 `joined_rooms` and `room_get_state`; and light stand-ins that can't be asked for state, taken at their
 word.
 """
@@ -131,7 +131,7 @@ async def load_remote(
 
     `seen` is given each room's raw state, the last time as it was used.
 
-    Raises `HomeserverError`, or `RemoteIncomplete` where nothing may be decided (domain.md 2.9).
+    Raises `HomeserverError`, or `RemoteIncomplete` where nothing may be decided (rules 2.9).
     """
     look = _Look(Source(client, convention, progress, seen), local_rows, allow_empty)
     account = await look.source.account()

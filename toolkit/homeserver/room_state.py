@@ -1,7 +1,7 @@
 """From a room's raw state, as `/rooms/{id}/state` gives it, to a `RoomState`. Pure.
 
 A typed decoder reads one room at a time and leaves out what nobody asks for. Content of a wrong shape
-counts as absent, never as an error (domain.md 2.2): what the typed decoder refuses is read again piece by
+counts as absent, never as an error (rules 2.2): what the typed decoder refuses is read again piece by
 piece, and only the piece that can't be read is left out.
 """
 
@@ -164,7 +164,7 @@ _READERS: dict[str, Callable[[dict[str, Any], _Event], None]] = {
 
 
 def _live(via: Any) -> bool:
-    """A link counts only with a non-empty list of strings (domain.md 1)."""
+    """A link counts only with a non-empty list of strings (rules 1)."""
     return isinstance(via, list) and bool(via) and all(isinstance(server, str) for server in via)
 
 

@@ -107,7 +107,7 @@ class Homeserver:
         raise self._foreign()
 
     async def joined_rooms(self) -> list[str]:
-        """Ids of the rooms that the account is joined to: the only list that counts (domain.md 2.8)."""
+        """Ids of the rooms that the account is joined to: the only list that counts (rules 2.8)."""
         answer = await self._ask(f"{API}/joined_rooms", "list the joined rooms")
         rooms = answer.get("joined_rooms")
         if isinstance(rooms, list) and all(isinstance(room, str) for room in rooms):

@@ -1,4 +1,4 @@
-"""Which chat a room is: the ladder of domain.md 2.7, duplicates, and proposals. Pure.
+"""Which chat a room is: the ladder of rules 2.7, duplicates, and proposals. Pure.
 
 Works on all chats of one owner at once, because a number can be right for one room only by not being
 another's.
@@ -237,7 +237,7 @@ def _refuse(own: ChatId, why: str) -> ChatId:
 
 
 def _settle_duplicates(found: dict[str, ChatId]) -> None:
-    """One claimant by a strictly higher rung keeps the id; otherwise nobody does (domain.md 3)."""
+    """One claimant by a strictly higher rung keeps the id; otherwise nobody does (rules 3)."""
     claimed = [chat_id for answer in found.values() for chat_id, _ in answer.claims]
     if len(set(claimed)) == len(claimed):
         return  # nobody claims what another one claims

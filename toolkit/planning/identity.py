@@ -1,4 +1,4 @@
-"""Which room is what: upgrades, user Spaces, chats and the rest (domain.md 2.1 to 2.5). Pure.
+"""Which room is what: upgrades, user Spaces, chats and the rest (rules 2.1 to 2.5). Pure.
 
 Upgrades come first, because everything else is asked of a room with all its versions. Spaces in Spaces
 are judged in `nesting.py`; who owns a Space is decided in `owners.py`, which chat a room is in `chats.py`.

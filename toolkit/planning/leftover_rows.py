@@ -1,6 +1,6 @@
 """Rows that no chat or user of the plan accounts for: orphans, notes, and rows nobody can read. Pure.
 
-Nothing here is ever deleted or repaired (domain.md 3, 4); it is said, so that a person can decide.
+Nothing here is ever deleted or repaired (rules 3, 4); it is said, so that a person can decide.
 """
 
 from collections import defaultdict

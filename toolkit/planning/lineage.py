@@ -1,4 +1,4 @@
-"""Which room goes on from which: upgrades, and the trust that they hand down (domain.md 2.3). Pure."""
+"""Which room goes on from which: upgrades, and the trust that they hand down (rules 2.3). Pure."""
 
 from collections.abc import Mapping
 
@@ -8,7 +8,7 @@ from toolkit.model import RemoteState, RoomState
 
 
 class Lineage(msgspec.Struct, frozen=True):
-    """Which room replaced which, where tombstone and create event agree (domain.md 2.3).
+    """Which room replaced which, where tombstone and create event agree (rules 2.3).
 
     `accounts` are the bot's, former ones included; `inherited` are the rooms that go on from one that
     the bot created.

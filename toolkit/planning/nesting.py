@@ -1,6 +1,6 @@
 """Spaces in Spaces: which of them are users' own, containers of such, or a user's archives. Pure.
 
-Bots put a root above all users' Spaces and archives below one (domain.md 2.4). Only the bot's own links
+Bots put a root above all users' Spaces and archives below one (rules 2.4). Only the bot's own links
 say so, and what they leave open is said to be open: a guess here would hand one user's chats to another.
 """
 

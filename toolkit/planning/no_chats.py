@@ -1,7 +1,7 @@
 """Joined rooms that a row calls a chat and that are none: why, and what to do about it. Pure.
 
 Nothing is written for such a room, and it is drift all the same: a row that speaks of a chat and that
-nobody could compare must not pass for "in sync" (domain.md 2.5, 3).
+nobody could compare must not pass for "in sync" (rules 2.5, 3).
 """
 
 from toolkit.model import NO_CHATS, Reason, RemoteState, RoomState

@@ -1,4 +1,4 @@
-"""Rows of other platforms and kinds of room in the same table (domain.md 1). Pure.
+"""Rows of other platforms and kinds of room in the same table (rules 1). Pure.
 
 They are no business of this toolkit: nothing is said of them, nothing is asked of their fields. Only
 their numbers count, since the bot counts its chats over all platforms.

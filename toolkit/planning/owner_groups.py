@@ -178,7 +178,7 @@ class Groups:
         return self.identity.chats[space] | self.identity.archived.get(space, {})
 
     def _admit_archived(self, space: str, owner: str | None) -> dict[str, tuple[RoomState, ...]]:
-        """Rooms in an archive are chats if something certain says their id (domain.md 2.4)."""
+        """Rooms in an archive are chats if something certain says their id (rules 2.4)."""
         found: dict[str, tuple[RoomState, ...]] = {}
         for room_id, versions in self.identity.archived.get(space, {}).items():
             if find_chat_id(versions, owner or "", None, self.context).claims:
@@ -196,7 +196,7 @@ class Groups:
         )
 
     def _place_linked(self) -> None:
-        """Chats that several Spaces list: one owner's all the same, or nobody's (domain.md 2.5)."""
+        """Chats that several Spaces list: one owner's all the same, or nobody's (rules 2.5)."""
         of_owner = {group.owner: group for group in self.groups if group.answer.certain}
         for chat, spaces in sorted(self.identity.linked.items()):
             users = {self._certain_owner(space) for space in spaces}
@@ -243,7 +243,7 @@ class Groups:
                 self.block(chat, Block(answer.code, answer.cause, answer.chat_id))
 
     def _repaired_outward(self, group: Group) -> Block | None:
-        """A user row is never repaired from an inner Space to an outer one (domain.md 2.4)."""
+        """A user row is never repaired from an inner Space to an outer one (rules 2.4)."""
         row = self.local.users.get(group.owner or "")
         if row is None or self.choices.get(group.owner or "", NO_CHOICES).space_id == group.space:
             return None
@@ -255,7 +255,7 @@ class Groups:
         )
 
     def _spare_others(self, group: Group, owner: str) -> None:
-        """A row of another platform keeps the key that it stands under (domain.md 1)."""
+        """A row of another platform keeps the key that it stands under (rules 1)."""
         for chat, answer in group.found.items() if self.others.keys else ():
             key = chat_key(owner, answer.chat_id or "")
             if key in self.others.keys:
@@ -282,7 +282,7 @@ class Groups:
         return tuple(space for space in group.spaces if chat in self._below(space))
 
     def _choose_space(self, group: Group) -> str | None:
-        """Domain.md 3, "Two Spaces for one user"."""
+        """Rules 3, "Two Spaces for one user"."""
         choice = self.choices.get(group.owner or "", NO_CHOICES).space_id
         if choice in group.spaces:
             return choice
@@ -306,7 +306,7 @@ class Groups:
         return named.pop() if len(named) == 1 else None
 
     def _hold_back(self) -> None:
-        """Owners to whom an unreadable room may belong (domain.md 2.9)."""
+        """Owners to whom an unreadable room may belong (rules 2.9)."""
         for unread in sorted(self.remote.unreadable):
             self.awaited |= self.unread.named[unread]
             for group in self.groups:
@@ -355,7 +355,7 @@ class Groups:
         return found
 
     def _block_moves(self) -> None:
-        """A chat row may leave another room only if that room is certainly another chat (domain.md 3).
+        """A chat row may leave another room only if that room is certainly another chat (rules 3).
 
         A room that is stopped here may be the one that a further row points at: repeat until nothing
         changes.

@@ -1,4 +1,4 @@
-"""Whose Space it is: the ladder of domain.md 2.6. Pure.
+"""Whose Space it is: the ladder of rules 2.6. Pure.
 
 The owner belongs to the Space and holds for all its chats. Members are read from raw state, never
 from lazily loaded lists, which hide invited users.

@@ -48,7 +48,7 @@ def plan_repairs(
     """Compare the two sides and say what could be written; reads nothing and writes nothing.
 
     `choices` maps a unit (room id or mxid) to what a human picked for it. `lower_counters` lets a
-    readable `next_chat_index` be lowered without being asked for (domain.md 3).
+    readable `next_chat_index` be lowered without being asked for (rules 3).
     """
     return _Planner(remote, local, convention or Convention(), choices or {}, lower_counters).plan()
 

@@ -1,6 +1,6 @@
 """Rooms that could not be read: whom they concern, what they keep, and what goes on from them. Pure.
 
-Unknown is not gone (domain.md 2.9): whoever may be concerned is held back, which `groups` does.
+Unknown is not gone (rules 2.9): whoever may be concerned is held back, which `groups` does.
 """
 
 from collections.abc import Mapping

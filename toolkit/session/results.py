@@ -131,7 +131,7 @@ class Decided:
 
 
 class Applied(dict[str, Any]):
-    """The report of domain.md 5, and what else a person wants to know of a run.
+    """The report of rules 5, and what else a person wants to know of a run.
 
     `run` names it for `undo`, `backup` is where the copy of the database lies; both are None if
     nothing had to be written. `rows` counts what was written, `stale` says of approved units why they

@@ -119,7 +119,7 @@ def summarise(
 
 
 def urgent_units(units: Iterable[Unit]) -> list[Unit]:
-    """Units in conflict first, then those with lost rows, then those with wrong ones (domain.md 3)."""
+    """Units in conflict first, then those with lost rows, then those with wrong ones (rules 3)."""
     return sorted(units, key=lambda unit: _URGENT.get(unit.status, len(_URGENT)))
 
 

@@ -1,6 +1,6 @@
 """The bot's own chat manager: which row it makes, over whose connection, and whether it really did.
 
-Missing chat rows are restored through it (domain.md 5), because a bot may do more there than write.
+Missing chat rows are restored through it (rules 5), because a bot may do more there than write.
 """
 
 import asyncio

@@ -1,4 +1,4 @@
-"""The report of the bot's two functions: a plain dict, equal for equal runs (domain.md 5). Pure."""
+"""The report of the bot's two functions: a plain dict, equal for equal runs (rules 5). Pure."""
 
 from collections.abc import Iterable, Mapping
 from typing import Any

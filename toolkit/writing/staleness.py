@@ -1,7 +1,7 @@
 """What the live bot wrote since we looked, and which planned changes that makes stale. Pure.
 
 Every written row is compared when it is written. This is about the rows that a decision merely
-rests on (domain.md 4): a room on its own rows and on those that name its Space's owner, a user row
+rests on (rules 4): a room on its own rows and on those that name its Space's owner, a user row
 on all rows of that user, new ones included. What a bot's own function read isn't known: its changes
 rest on whatever is about a user, room or Space that their rows name.
 """

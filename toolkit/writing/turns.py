@@ -74,7 +74,7 @@ _locks: WeakKeyDictionary[asyncio.AbstractEventLoop, WeakValueDictionary[object,
 
 @asynccontextmanager
 async def one_at_a_time(store: Store, deadline: float | None = None) -> AsyncIterator[None]:
-    """Calls for one database in one process run one after the other (domain.md 5)."""
+    """Calls for one database in one process run one after the other (rules 5)."""
     locks = _locks.setdefault(asyncio.get_running_loop(), WeakValueDictionary())
     path = getattr(store, "path", None)
     key = path.resolve() if isinstance(path, Path) else id(store)

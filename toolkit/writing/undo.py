@@ -1,7 +1,7 @@
 """History of the writer's runs, and taking one back: a plan like any other, by the same writer.
 
 Undo puts back the rows as they were, and deletes only what its run inserted, each only while the
-row is to the byte as the run left it (domain.md 4).
+row is to the byte as the run left it (rules 4).
 """
 
 from collections.abc import Mapping, Sequence
