@@ -59,7 +59,7 @@ class Told(msgspec.Struct, frozen=True):
     """
 
     claimed: Mapping[str, str] = {}
-    named: Mapping[str, Sequence[str]] = {}
+    named: Callable[[], Mapping[str, Sequence[str]]] = dict
     tells_id: Callable[[tuple[RoomState, ...]], bool] = bool
     nobody: frozenset[str] = frozenset()
     former: tuple[str, ...] = ()
@@ -168,7 +168,7 @@ class _Places:
         candidates = own.present.keys() or {user for chat in chats for user in chat.present}
         seen = {user for chat in chats for user in chat.latest}
         banned = own.having("ban").union(*(chat.having("ban") for chat in chats))
-        named = {user for version in versions for user in told.named.get(version.room_id, ())}
+        named = {user for version in versions for user in told.named().get(version.room_id, ())}
         unread = any(
             link.target in self.remote.unreadable
             for version in versions

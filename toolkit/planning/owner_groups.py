@@ -103,12 +103,16 @@ class Groups:
     def _identify(
         self, local: LocalState, convention: Convention, former: tuple[str, ...]
     ) -> Identity:
-        named: dict[str, list[str]] = defaultdict(list)
-        for user, row in local.users.items():
-            named[row.space_id].append(user)
-        for user, choice in self.choices.items():  # which is what the row will say
-            if choice.space_id and user.startswith("@"):
-                named[choice.space_id].append(user)
+        # Asked only where Spaces lie in each other: no other world pays for it.
+        @cache
+        def named() -> Mapping[str, list[str]]:
+            found: dict[str, list[str]] = defaultdict(list)
+            for user, row in local.users.items():
+                found[row.space_id].append(user)
+            for user, choice in self.choices.items():  # which is what the row will say
+                if choice.space_id and user.startswith("@"):
+                    found[choice.space_id].append(user)
+            return found
 
         @cache
         def rows() -> Naming:
@@ -175,7 +179,8 @@ class Groups:
 
     def _below(self, space: str) -> dict[str, tuple[RoomState, ...]]:
         """The chats of a Space, and the rooms in its archives, which may be some."""
-        return self.identity.chats[space] | self.identity.archived.get(space, {})
+        chats, archived = self.identity.chats[space], self.identity.archived.get(space)
+        return chats | archived if archived else chats
 
     def _admit_archived(self, space: str, owner: str | None) -> dict[str, tuple[RoomState, ...]]:
         """Rooms in an archive are chats if something certain says their id (rules 2.4)."""

@@ -73,6 +73,10 @@ class _Case(msgspec.Struct, frozen=True, gc=False):
     def everywhere(self) -> list[Memberships]:
         return [self.space, *self.in_chats()]
 
+    def seen(self) -> set[str]:
+        """Everybody with any membership, banned ones too."""
+        return {user for place in self.everywhere() for user in place.latest}
+
     def rows_naming(self) -> Counter[str]:
         """How many local rows name each user."""
         rooms = [version.room_id for chat in self.chats for version in chat]
@@ -123,10 +127,8 @@ def _climb(case: _Case) -> Owner:
         pool = candidates or pool
     if pool:
         return Owner(None, Code.OWNER_AMBIGUOUS, _AMBIGUOUS, candidates=tuple(sorted(pool)))
-    seen = {user for place in case.everywhere() for user in place.latest}
-    return Owner(
-        None, Code.OWNER_UNKNOWN, _why_unknown(case), candidates=tuple(sorted(seen | case.named))
-    )
+    offered = tuple(sorted(case.seen() | case.named))
+    return Owner(None, Code.OWNER_UNKNOWN, _why_unknown(case), candidates=offered)
 
 
 def _space_members(case: _Case) -> dict[str, str]:
@@ -177,7 +179,7 @@ def _banned(case: _Case) -> set[str]:
 
 def _acquainted(case: _Case) -> set[str]:
     """Users that are or were members of the Space or its chats, and aren't banned."""
-    return {user for place in case.everywhere() for user in place.latest} - _banned(case)
+    return case.seen() - _banned(case)
 
 
 def _only_asks(user: str, case: _Case) -> str | None:
@@ -240,8 +242,7 @@ def _others_before(rung: Rung, case: _Case) -> set[str]:
 
 def _settle(answer: Owner, chosen: str, case: _Case) -> Owner:
     """A human's word counts, if the user ever had to do with this Space."""
-    seen = {user for place in case.everywhere() for user in place.latest}
-    if chosen in case.nobody or chosen not in seen | case.named:
+    if chosen in case.nobody or chosen not in case.seen() | case.named:
         return Owner(
             answer.user_id,
             Code.OWNER_AMBIGUOUS if answer.user_id else answer.code,

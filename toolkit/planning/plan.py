@@ -237,7 +237,7 @@ class _Planner:
                 unit=room_id, code=Code.UNLISTED_ROOM, key=room_key(room_id), cause=cause
             )
             self.notes.append(note)
-        if not self.units:
+        if not (self.units or self.in_sync_rooms):
             self._note_elsewhere()
 
     def _note_elsewhere(self) -> None:
