@@ -12,19 +12,18 @@ from typing import Any
 import anywidget
 
 from toolkit.board import from_browser, to_browser
+from toolkit.board.esm import join_modules
 from toolkit.board.events import Event
 from toolkit.board.items import Answer, Item, fingerprint_of, refused
 from toolkit.board.review_model import ReviewModel
 from toolkit.errors import ToolkitError
 
-_HERE = Path(__file__).parent
-SCRIPTS = ("table.js", "counts.js", "opened.js")
-"""Parts of one module: without a build step a widget has no other way to be in several files."""
+_BROWSER = Path(__file__).parent / "browser"
 
 
 class _Table(anywidget.AnyWidget):
-    _esm = "\n".join((_HERE / name).read_text("utf-8") for name in SCRIPTS)
-    _css = (_HERE / "table.css").read_text("utf-8")
+    _esm = join_modules(_BROWSER / "table.js")
+    _css = (_BROWSER / "table.css").read_text("utf-8")
 
 
 class ReviewTable:

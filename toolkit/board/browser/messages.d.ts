@@ -1,0 +1,201 @@
+// What goes between Python and the table: to_browser.py says it, from_browser.py reads it. A test compares
+// these types with what both really say and read.
+
+export interface Line {
+  unit: string;
+  status: string;
+  vote: string;
+  label: string;
+  id: string;
+  owner: string;
+  name: string;
+  chat: string;
+  cause: string;
+  action: string;
+  change: string;
+  human?: boolean;
+  picked?: string;
+  again?: string;
+  barred?: boolean;
+  result?: string;
+  why?: string;
+  finished?: boolean;
+}
+
+export interface QuietLine {
+  unit: string;
+  status: string;
+  label: string;
+  id: string;
+  owner: string;
+  name: string;
+  chat: string;
+  cause: string;
+}
+
+export interface Progress {
+  running: boolean;
+  done: number;
+  total: number;
+  word: string;
+}
+
+export interface Said {
+  message: string;
+  failed: boolean;
+}
+
+export type Counts = Record<string, number>;
+
+export interface State extends Progress, Said {
+  statuses: Counts;
+  votes: Counts;
+  results: Counts;
+  quiet: Counts;
+  about: string[];
+  besides: string;
+  apply: string;
+  plan: string;
+  offline: boolean;
+  runs: number;
+}
+
+export interface FieldDiff {
+  name: string;
+  before: string;
+  after: string;
+  changed: boolean;
+}
+
+export interface RowDiff {
+  key: string;
+  verb: string;
+  fields: FieldDiff[];
+}
+
+export interface Fact {
+  code: string;
+  what: string;
+  cause: string;
+  evidence: string;
+  events: string[];
+}
+
+export interface Moved {
+  why: string;
+  rows: RowDiff[];
+  plan: RowDiff[];
+}
+
+export interface Choices {
+  owner?: string;
+  space_id?: string;
+  chat_id?: string;
+  overwrite?: boolean;
+  lower_counter?: boolean;
+}
+
+export interface Offer {
+  label: string;
+  choices: Choices;
+}
+
+export interface Details {
+  unit: string;
+  line: Line;
+  facts: Fact[];
+  rows: RowDiff[];
+  relies_on: string[];
+  rooms: string[];
+  space: string;
+  moved: Moved | null;
+  offers: Offer[];
+  free: boolean;
+}
+
+export interface Question {
+  status: string;
+  text: string;
+  units: string;
+  rows: string;
+  what: string[];
+  plan: string;
+}
+
+export interface Past {
+  run: string;
+  time: string;
+  action: string;
+  by: string;
+  units: number;
+  applied: number;
+  rows: number;
+  left: string;
+  backup: string;
+  undoes: string;
+  undone_by: string;
+  finished: boolean;
+}
+
+export interface PastUnit {
+  id: string;
+  state: string;
+  why: string;
+  rows: RowDiff[];
+}
+
+export interface Opened {
+  run: string;
+  units: PastUnit[];
+  more: number;
+  rows: number;
+  plan: string;
+  told: string;
+}
+
+/** `words` and `accepted` are missing where what was asked for came by itself. */
+export interface Answer {
+  unit: string;
+  about: string;
+  words?: string;
+  accepted?: boolean;
+}
+
+/** To the table; `to` names the one view that it is for, "" is all. */
+export type Told = {to: string} & (
+  | {kind: "lines"; lines: Line[]; whole?: true}
+  | {kind: "quiet"; lines: QuietLine[]}
+  | {kind: "state"} & (State | Progress | Said)
+  | {kind: "answer"} & Answer
+  | {kind: "details"} & Details
+  | {kind: "question"} & Question
+  | {kind: "history"; runs: Past[]}
+  | {kind: "run"} & Opened
+  | {kind: "undo"} & Opened
+);
+
+export type Verb = "approve" | "reject" | "defer" | "withdraw";
+
+/** From the table, by what is asked for; `view` is added to each. */
+export interface Asked {
+  ready: {};
+  quiet: {};
+  details: {unit: string};
+  decide: {unit: string; vote: Verb; change: string};
+  pick: {unit: string; choices: Choices | null};
+  count: {status: string; text: string};
+  approve_all: {plan: string; status: string; text: string};
+  apply: {plan: string};
+  cancel: {};
+  history: {};
+  open_run: {run: string};
+  plan_undo: {run: string};
+  undo: {run: string; plan: string};
+}
+
+/** The part of anywidget's model that is used. */
+export interface Model {
+  on(event: "msg:custom", heard: (told: Told) => void): void;
+  off(event: "msg:custom", heard: (told: Told) => void): void;
+  send(content: {do: keyof Asked; view: string}): void;
+}

@@ -1,0 +1,185 @@
+// What opens in the review: details of a unit, the question before many are approved, help.
+
+import {button, code, h, heading} from "./dom.js";
+import {COLUMNS} from "./rows.js";
+
+/** @import {Child} from "./elements.js" */
+/** @import {Details, Fact, FieldDiff, Line, Moved, Question, RowDiff} from "./messages.js" */
+/** @import {Board} from "./table.js" */
+
+const HELP = [["↑ ↓ PageUp PageDown Home End", "move in the list"], ["Enter", "open or close a unit"],
+  ["a", "approve"], ["r", "reject: leave its rows as they are"], ["d", "defer"], ["u", "take the decision back"],
+  ["/", "filter by text"], ["?", "this help"], ["Escape", "close what is open, go back to the list"],
+  ["Tab", "to the buttons of the unit, then to Apply and Cancel"]];
+const TO_PICK = "Pick one to see what would be written; nothing is decided by that.";
+
+// -- rows before and after ------------------------------------------------------------------------
+
+/**
+ * A field before and after; what differs is marked by a sign as well as by colour.
+ *
+ * @param {FieldDiff} field
+ */
+function fieldLine({name, before, after, changed}) {
+  const sign = !changed ? "" : !before ? "+" : !after ? "−" : "≠";
+  /**
+   * @param {"del" | "ins"} tag
+   * @param {string} text
+   */
+  const mark = (tag, text) => h("td", {}, changed && text ? h(tag, {}, text) : text);
+  return h("tr", {class: changed ? "md-changed" : "md-same"}, h("td", {class: "md-sign"}, sign),
+    h("th", {scope: "row"}, name || "(whole row)"), mark("del", before), mark("ins", after));
+}
+
+/**
+ * @param {RowDiff[]} rows
+ * @param {string} before
+ * @param {string} after
+ */
+export function tables(rows, before = "before", after = "after") {
+  const heads = () => ["", "field", before, after].map(word => word ? h("th", {scope: "col"}, word) : h("td"));
+  return h("div", {class: "md-tables"}, ...rows.map(({key, verb, fields}) => h("div", {class: "md-rowtable"},
+    h("div", {}, h("strong", {}, `${verb} `), code(key)),
+    h("table", {}, h("thead", {}, h("tr", {}, ...heads())), h("tbody", {}, ...fields.map(fieldLine))))));
+}
+
+// -- one unit -------------------------------------------------------------------------------------
+
+export function makePanel() {
+  return h("div", {role: "gridcell", class: "md-panel", "aria-colspan": String(COLUMNS.length + 1)}, "Loading…");
+}
+
+/** @param {Fact} fact */
+function factLine({what, cause, evidence, events}) {
+  const proof = evidence === "none" && !events.length ? null
+    : h("div", {class: "md-proof"}, `evidence: ${evidence}`, ...events.flatMap(id => [" ", code(id)]));
+  return h("li", {}, h("strong", {}, what), `: ${cause}`, proof);
+}
+
+/** @param {Moved} moved */
+function movedPart({why, rows, plan}) {
+  return h("div", {class: "md-moved"},
+    heading(`Left alone by the last run: ${why}. What moved since you approved it:`),
+    tables(rows.map(row => ({...row, verb: "row"})), "as approved", "now"),
+    plan.length ? heading("What would be written, then and now") : "",
+    tables(plan.map(row => ({...row, verb: "write"})), "as approved", "now"));
+}
+
+/**
+ * @param {Board} board
+ * @param {Details} details
+ */
+export function fillPanel(board, details) {
+  const {panel} = board;
+  if (!panel) return;
+  const {line, facts, rows, relies_on: relies, rooms, space, moved} = details;
+  const ids = [["room", rooms[0] ?? line.id], ["earlier versions", rooms.slice(1).join(" ")], ["Space", space],
+    ["relies on", relies.join(" ")]].filter(([, text]) => text);
+  panel.replaceChildren(
+    h("div", {class: "md-columns"},
+      h("div", {}, heading(line.label), h("ul", {class: "md-facts"}, ...facts.map(factLine)),
+        h("dl", {}, ...ids.flatMap(([word, text]) => [h("dt", {}, word), h("dd", {}, code(text))]))),
+      choicePart(board, details)),
+    moved ? movedPart(moved) : "",
+    rows.length ? tables(rows) : h("div", {}, `${line.barred ? "" : "Nothing would be written yet: "}${line.action}.`));
+  board.panelHeight = panel.offsetHeight;
+  board.paint();
+}
+
+/**
+ * @param {Board} board
+ * @param {Details} details
+ */
+function choicePart(board, {line, offers, free, unit}) {
+  if (!offers.length && !free && !line.picked) return "";
+  const picked = (line.picked ?? "").split(", ");
+  const options = offers.map(({label, choices}) => button(label, () => board.send("pick", {unit, choices}), {
+    class: "md-button", "aria-pressed": String(picked.includes(label)), "aria-label": `${label} for ${line.label}`,
+    "data-key": `pick:${label}`,
+  }));
+  const box = {class: "md-choices", role: "group", "aria-label": `Choices for ${line.label}`};
+  return h("div", box, heading("Your choice"),
+    h("div", {class: "md-bar"}, ...options, backPart(board, unit, line)), free ? freePart(board, unit, line) : "",
+    h("div", {class: "md-bar"}, yesPart(board, unit, line)));
+}
+
+/**
+ * @param {Board} board
+ * @param {string} unit
+ * @param {Line} line
+ * @returns {Child}
+ */
+function backPart(board, unit, line) {
+  return line.picked && button("Take the pick back", () => board.send("pick", {unit, choices: null}), {
+    class: "md-button", "aria-label": `Take the pick back for ${line.label}`, "data-key": "pick:back",
+  });
+}
+
+/**
+ * @param {Board} board
+ * @param {string} unit
+ * @param {Line} line
+ */
+function yesPart(board, unit, line) {
+  if (!line.picked) return TO_PICK;
+  if (!line.change) return `Still open: ${line.action}.`;
+  return button(`Approve with ${line.picked}`, () => board.decide(unit, "approve"), {
+    class: "md-button md-primary", "aria-label": `Approve with ${line.picked}: ${line.label}`, "data-key": "pick:yes",
+  });
+}
+
+/**
+ * @param {Board} board
+ * @param {string} unit
+ * @param {Line} line
+ */
+function freePart(board, unit, line) {
+  const field = h("input", {type: "text", size: "6", placeholder: "C12",
+    "aria-label": `Another chat id for ${line.label}`, "data-key": "pick:id"});
+  const take = () => board.send("pick", {unit, choices: {chat_id: field.value.trim()}});
+  field.addEventListener("keydown", event => { if (event.key === "Enter") take(); });
+  return h("div", {class: "md-bar"}, field, button("Use this chat id", take,
+    {class: "md-button", "aria-label": `Use this chat id for ${line.label}`, "data-key": "pick:take"}));
+}
+
+// -- question and help ----------------------------------------------------------------------------
+
+/**
+ * @param {Board} board
+ * @param {Question} question
+ */
+export function ask(board, {units, rows, what, plan, status, text}) {
+  board.helpButton.setAttribute("aria-expanded", "false");
+  const yes = () => {
+    board.send("approve_all", {plan, status, text});
+    shutExtra(board);
+  };
+  const about = {class: "md-question", role: "group", tabindex: /** @type {const} */ ("-1"),
+    "aria-label": "Approve all of this filter?"};
+  const box = h("div", about,
+    h("strong", {}, plan ? `Approve ${units}, ${rows}?` : "There is nothing here to approve together."),
+    h("ul", {}, ...what.map(words => h("li", {}, words))),
+    h("div", {class: "md-bar"}, plan ? button(`Approve ${units}`, yes, {class: "md-button md-primary"}) : "",
+      button("Back", () => shutExtra(board), {class: "md-button"})));
+  board.extra.replaceChildren(box);
+  box.focus({preventScroll: true});
+}
+
+/**
+ * Question or help.
+ *
+ * @param {Board} board
+ */
+export function shutExtra(board) {
+  if (!board.extra.firstChild) return;
+  board.helpButton.setAttribute("aria-expanded", "false");
+  board.keepFocus(() => board.extra.replaceChildren());
+}
+
+/** @param {Board} board */
+export function toggleHelp(board) {
+  if (board.extra.querySelector(".md-help")) return shutExtra(board);
+  board.extra.replaceChildren(h("dl", {class: "md-help"},
+    ...HELP.flatMap(([keys, words]) => [h("dt", {}, h("kbd", {}, keys)), h("dd", {}, words)])));
+  board.helpButton.setAttribute("aria-expanded", "true");
+}

@@ -1,0 +1,122 @@
+// A line of the list as a row of the grid, and what can be pressed in it.
+
+import {button, h, setText} from "./dom.js";
+
+/** @import {Line, Verb} from "./messages.js" */
+/** @import {Board} from "./table.js" */
+
+/**
+ * A line on display; `isQuiet` has nothing to decide, `text` is what the filter looks in.
+ *
+ * @typedef {Line & {isQuiet?: boolean, text?: string}} Shown
+ */
+
+/** @typedef {"status" | "owner" | "chat" | "name" | "cause" | "action" | "vote"} Column */
+
+/** @type {[key: Column, words: string][]} */
+export const COLUMNS = [["status", "Status"], ["owner", "Owner"], ["chat", "Chat"], ["name", "Name"],
+  ["cause", "Cause"], ["action", "Proposed change"], ["vote", "Decision"]];
+
+/** @type {{verb: Verb, words: string, vote: string}[]} */
+const VERBS = [
+  {verb: "approve", words: "Approve", vote: "approved"},
+  {verb: "reject", words: "Reject", vote: "rejected"},
+  {verb: "defer", words: "Defer", vote: "deferred"},
+];
+
+/** @param {string} key */
+function cell(key) {
+  return h("div", {role: "gridcell", class: `md-cell md-${key}`});
+}
+
+export class Row {
+  /** @type {Shown | null} */
+  shows = null;
+  refusal = "";
+
+  /**
+   * @param {Board} board
+   * @param {string} unit
+   */
+  constructor(board, unit) {
+    this.board = board;
+    this.node = h("div", {role: "row", class: "md-row", tabindex: "-1", onfocusin: () => board.enter(unit)});
+    this.opener = cell("open");
+    this.cells = {status: cell("status"), owner: cell("owner"), chat: cell("chat"), name: cell("name"),
+      cause: cell("cause"), action: cell("action"), vote: cell("vote")};
+    this.chip = h("span", {class: "md-chip"});
+    this.cells.status.append(this.chip);
+    this.more = button("▸", () => board.toggle(unit), {class: "md-more", tabindex: "-1"});
+    this.verbs = VERBS.map(({verb, vote}) => {
+      const press = () => board.press(unit, verb, vote);
+      return button("", event => event.detail < 2 && press(), {class: `md-verb md-${verb}`, tabindex: "-1"});
+    });
+    this.node.append(h("div", {class: "md-cells", onclick: event => board.clickRow(event, unit)},
+      this.opener, ...COLUMNS.map(([key]) => this.cells[key])));
+  }
+
+  /** @param {Shown} line */
+  fill(line) {
+    const {board, node} = this, isOpen = line.unit === board.open;
+    node.tabIndex = line.unit === board.current ? 0 : -1;
+    for (const inner of [this.more, ...this.verbs]) inner.tabIndex = node.tabIndex;
+    node.classList.toggle("md-is-open", isOpen);
+    if (isOpen && board.panel && board.panel.parentNode !== node) node.append(board.panel);
+    this.more.setAttribute("aria-expanded", String(isOpen));
+    const refusal = board.refusals.get(line.unit) ?? "";
+    if (this.shows === line && this.refusal === refusal) return;
+    this.shows = line;
+    this.refusal = refusal;
+    const told = this.fillWords(line);
+    node.dataset.vote = line.vote;
+    node.setAttribute("aria-label", [line.label, line.status, line.vote, told].filter(Boolean).join(", "));
+    this.fillVerbs(line);
+  }
+
+  /** @param {Shown} line */
+  fillWords(line) {
+    const {cells, chip} = this, told = this.refusal || whatIsSaid(line);
+    const words = {
+      owner: line.owner,
+      chat: line.chat,
+      name: line.name.trim() || (line.chat ? "" : line.id), // something must tell which room it is
+      cause: told,
+      action: line.picked ? `${line.picked}: ${line.action}` : line.action,
+    };
+    for (const key of /** @type {(keyof typeof words)[]} */ (Object.keys(words))) {
+      setText(cells[key], words[key]);
+      cells[key].title = words[key];
+    }
+    const isLeft = line.result && line.result !== "applied" && line.why;
+    cells.cause.classList.toggle("md-failed", Boolean(this.refusal || line.again || isLeft));
+    const status = (line.finished && line.result) || line.status;
+    chip.className = `md-chip md-${status.replace(" ", "-")}`;
+    setText(chip, status);
+    return told;
+  }
+
+  /** @param {Shown} line */
+  fillVerbs(line) {
+    const {vote} = this.cells, isClosed = line.isQuiet || line.finished;
+    this.opener.replaceChildren(...(isClosed ? [] : [this.more]));
+    this.more.setAttribute("aria-label", `Details of ${line.label}`);
+    if (isClosed) return vote.replaceChildren();
+    this.verbs.forEach((node, at) => {
+      const known = VERBS[at], settle = known.verb === "approve" && !line.change && line.vote !== known.vote;
+      const words = settle ? "Settle" : known.words;
+      node.hidden = Boolean(settle && line.barred);
+      setText(node, words);
+      node.setAttribute("aria-label", `${words} ${line.label}`);
+      if (settle) node.removeAttribute("aria-pressed");
+      else node.setAttribute("aria-pressed", String(line.vote === known.vote));
+    });
+    if (!vote.firstChild) vote.append(h("div", {class: "md-verbs"}, ...this.verbs));
+  }
+}
+
+/** @param {Shown} line */
+function whatIsSaid(line) {
+  if (line.again) return `pending again: you ${line.again} another change`;
+  if (line.result === "stale") return `left alone: ${line.why ?? ""}`;
+  return (line.result && line.why) || line.cause;
+}

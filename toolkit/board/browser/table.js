@@ -1,0 +1,559 @@
+// The review as a table. It shows what Python sends and asks Python for the rest: nothing about a room
+// is decided here. What stands around the list is in counts.js, a line of it in rows.js, what opens in opened.js
+// and history.js; esm.py joins the modules to the one that a widget may have.
+
+import {fill, fillAll} from "./counts.js";
+import {button, h, setText} from "./dom.js";
+import {fillHistory, fillRun, toggleHistory} from "./history.js";
+import {ask, fillPanel, makePanel, shutExtra, toggleHelp} from "./opened.js";
+import {COLUMNS, Row} from "./rows.js";
+
+/** @import {Answer, Asked, Line, Model, Progress, QuietLine, Said, State, Told, Verb} from "./messages.js" */
+/** @import {Column, Shown} from "./rows.js" */
+
+/** @typedef {{status: string, vote: string, result: string, text: string}} Filter */
+/** @typedef {{key: Column | "", down: boolean}} Sort */
+
+/** @type {{[key: string]: Verb}} */
+const KEYS = {a: "approve", r: "reject", d: "defer", u: "withdraw"};
+const NARROW = 760;
+const MORE = 6; // rows beyond the edge, so that scrolling shows no gaps
+const PATIENCE = 5000;
+const SILENT = "No answer from the kernel yet. If it was restarted, run the cell again; if it is busy, wait.";
+const natural = new Intl.Collator(undefined, {numeric: true, sensitivity: "base"});
+
+export class Board {
+  view = Math.random().toString(36).slice(2);
+  /** @type {Shown[]} */
+  lines = [];
+  /** @type {Shown[]} */
+  quiet = [];
+  /** @type {Shown[]} */
+  shown = [];
+  /** @type {Map<string, Shown>} */
+  byUnit = new Map();
+  /** @type {Map<string | undefined, number>} */
+  place = new Map();
+  /** @type {Map<string | undefined, Row>} */
+  rows = new Map();
+  /** @type {Map<string, string>} */
+  refusals = new Map();
+  /** @type {Map<string, {chip: import("./counts.js").Chip, node: HTMLElement}>} */
+  chips = new Map();
+  /** @type {State} */
+  state = {statuses: {}, votes: {}, results: {}, quiet: {}, about: [], besides: "", apply: "", plan: "", offline: false,
+    runs: 0, running: false, done: 0, total: 0, word: "", message: "", failed: false};
+  /** @type {Filter} */
+  filter = {status: "", vote: "", result: "", text: ""};
+  /** @type {Sort} */
+  sort = {key: "", down: false};
+  /** @type {string | undefined} */
+  current;
+  lastPlace = 0;
+  /** @type {string | null} */
+  open = null;
+  /** @type {HTMLElement | null} */
+  panel = null;
+  /** @type {HTMLElement | null} */
+  runBox = null;
+  rowHeight = 36;
+  panelHeight = 0;
+  /** @type {ReturnType<typeof setTimeout> | undefined} */
+  timer;
+
+  // -- above the list -----------------------------------------------------------------------------
+
+  about = h("div", {class: "md-about", hidden: true});
+  counts = h("div", {class: "md-bar", role: "group", "aria-label": "Filters with counts"});
+  search = h("input", {type: "search", class: "md-search", placeholder: "room, user, words  ( / )",
+    "aria-label": "Filter by text", oninput: () => this.refilter({text: this.search.value})});
+  all = button("", () => this.send("count", {status: this.filter.status, text: this.filter.text}),
+    {class: "md-button"});
+  switch = h("input", {type: "checkbox", onchange: () => this.showQuiet()});
+  switchWords = h("span");
+  switchLabel = h("label", {class: "md-switch"}, this.switch, this.switchWords);
+  sorting = this.makeSorting();
+  past = button("History", () => toggleHistory(this), {class: "md-button", "aria-pressed": "false"});
+  helpButton = button("?", () => toggleHelp(this),
+    {class: "md-button", "aria-label": "? Keyboard help", "aria-expanded": "false"});
+  extra = h("div", {class: "md-extra"});
+
+  // -- the list, and what may stand in its place --------------------------------------------------
+
+  heads = COLUMNS.map(([key, words]) => h("div", {role: "columnheader", class: "md-head", "data-key": key},
+    button(words, () => this.sortBy(key), {class: "md-sort"})));
+  sticky = h("div", {role: "rowgroup", class: "md-sticky"},
+    h("div", {role: "row", class: "md-cells md-heads", "aria-rowindex": "1"},
+      h("div", {role: "columnheader", class: "md-head"}, h("span", {class: "md-unseen"}, "Details")), ...this.heads));
+  body = h("div", {role: "rowgroup", class: "md-body"});
+  grid = h("div", {role: "grid", class: "md-grid", "aria-label": "Units", onscroll: () => this.paint()},
+    this.sticky, this.body);
+  empty = h("div", {class: "md-empty", hidden: true});
+  history = h("div", {class: "md-history", role: "region", "aria-label": "History of runs", tabindex: "-1",
+    hidden: true});
+
+  // -- below the list -----------------------------------------------------------------------------
+
+  applyButton = button("Apply", () => this.send("apply", {plan: this.state.plan}), {class: "md-button md-apply"});
+  cancel = button("Cancel", () => this.send("cancel"), {class: "md-button"});
+  bar = h("progress", {class: "md-progress", "aria-label": "Progress of the run", max: "1", value: "0", hidden: true});
+  far = h("span", {class: "md-quiet"});
+  message = h("div", {role: "status", class: "md-message"});
+
+  root = h("div", {class: "md-board tex2jax_ignore mathjax_ignore", role: "region", tabindex: "-1",
+    "aria-label": "Review of units that are not in sync", onkeydown: event => this.onKey(event)},
+  this.about, this.counts,
+  h("div", {class: "md-bar"}, this.search, this.all, this.switchLabel,
+    h("label", {class: "md-switch md-sorting"}, "sort by", this.sorting),
+    h("span", {class: "md-gap"}), this.past, this.helpButton),
+  this.extra, this.empty, this.grid, this.history,
+  h("div", {class: "md-foot"},
+    h("div", {class: "md-bar"}, this.applyButton, this.cancel, this.bar, this.far), this.message));
+
+  sizes = new ResizeObserver(() => this.measure());
+  receive = this.take.bind(this);
+
+  /**
+   * @param {Model} model
+   * @param {HTMLElement} el
+   */
+  constructor(model, el) {
+    this.model = model;
+    el.append(this.root);
+    model.on("msg:custom", this.receive);
+    this.sizes.observe(this.root);
+    this.send("ready");
+  }
+
+  close() {
+    this.model.off("msg:custom", this.receive);
+    this.sizes.disconnect();
+    clearTimeout(this.timer);
+  }
+
+  // Where there is no room for the columns' heads.
+  makeSorting() {
+    const node = h("select", {class: "md-button", onchange: () => {
+      const [key, way] = node.value.split(" ");
+      this.setSort({key: /** @type {Sort["key"]} */ (key), down: way === "down"});
+    }}, h("option", {value: ""}, "as planned"));
+    for (const [key, words] of COLUMNS) {
+      node.append(h("option", {value: `${key} up`}, words),
+        h("option", {value: `${key} down`}, `${words}, descending`));
+    }
+    return node;
+  }
+
+  measure() {
+    const {clientWidth: width} = this.root, narrow = width > 0 && width < NARROW, before = this.active();
+    this.root.classList.toggle("md-narrow", narrow);
+    this.rowHeight = narrow ? 92 : 36;
+    if (this.panel) this.panelHeight = this.panel.offsetHeight;
+    this.paint();
+    // What sorts has changed.
+    if (width && before && this.root.contains(before) && !before.getClientRects().length) this.goTo();
+  }
+
+  // -- talking ------------------------------------------------------------------------------------
+
+  /**
+   * @template {keyof Asked} What
+   * @param {What} what
+   * @param {{} extends Asked[What] ? [] : [Asked[What]]} rest
+   */
+  send(what, ...rest) {
+    clearTimeout(this.timer);
+    this.timer = setTimeout(() => this.say(SILENT, true), PATIENCE);
+    try {
+      this.model.send({do: what, view: this.view, ...rest[0]});
+    } catch {
+      this.say(SILENT, true); // the kernel that made this table is gone
+    }
+  }
+
+  /** @param {Told} told */
+  take(told) {
+    if (told.to && told.to !== this.view) return;
+    clearTimeout(this.timer);
+    this.keepFocus(() => this.show(told));
+  }
+
+  /** @param {Told} told */
+  show(told) {
+    switch (told.kind) {
+      case "lines": return this.showLines(told.lines, Boolean(told.whole));
+      case "quiet": return this.showQuietLines(told.lines);
+      case "state": return this.showState(told);
+      case "answer": return this.showAnswer(told);
+      case "details": return told.unit === this.open && fillPanel(this, told);
+      case "question": return ask(this, told);
+      case "history": return fillHistory(this, told.runs);
+      case "run": return fillRun(this, told, false);
+      case "undo": return fillRun(this, told, true);
+    }
+  }
+
+  /**
+   * @param {Line[]} lines
+   * @param {boolean} whole
+   */
+  showLines(lines, whole) {
+    if (whole) this.lines = lines;
+    else {
+      const fresh = new Map(lines.map(line => [line.unit, line]));
+      this.lines = this.lines.map(line => fresh.get(line.unit) ?? line);
+    }
+    this.byUnit = new Map(this.lines.map(line => [line.unit, line]));
+    for (const {unit} of lines) this.refusals.delete(unit);
+    const {open} = this;
+    if (open !== null) {
+      const known = this.byUnit.get(open);
+      if (!known || known.finished) this.shut();
+      else if (lines.some(line => line.unit === open)) this.send("details", {unit: open});
+    }
+    if (whole && this.switch.checked) this.send("quiet");
+    if (whole) shutExtra(this);
+    this.choose();
+  }
+
+  /** @param {QuietLine[]} lines */
+  showQuietLines(lines) {
+    this.quiet = lines.map(line => ({...line, vote: "", action: "", change: "", isQuiet: true}));
+    this.choose();
+  }
+
+  /** @param {State | Progress | Said} told */
+  showState(told) {
+    const {runs} = this.state;
+    Object.assign(this.state, told);
+    if (this.filter.result && !this.state.results[this.filter.result]) this.refilter({result: ""});
+    if (!this.history.hidden && runs !== this.state.runs) this.send("history");
+    fill(this);
+  }
+
+  /** @param {Answer} answer */
+  showAnswer({unit, words, accepted, about}) {
+    if (words === undefined) return;
+    if (about === "details") return unit === this.open && this.panel?.replaceChildren(words);
+    if (accepted) this.refusals.delete(unit);
+    else if (unit) this.refusals.set(unit, words);
+    this.say(words, !accepted);
+    this.paint();
+  }
+
+  /**
+   * @param {string} words
+   * @param {boolean} failed
+   */
+  say(words, failed) {
+    setText(this.message, words);
+    this.message.classList.toggle("md-failed", failed);
+  }
+
+  // -- choosing what to show ----------------------------------------------------------------------
+
+  /** @param {Partial<Filter>} change */
+  refilter(change) {
+    Object.assign(this.filter, change);
+    this.grid.scrollTop = 0;
+    shutExtra(this);
+    this.choose();
+    fill(this);
+  }
+
+  choose() {
+    const {status, vote, result, text} = this.filter;
+    const pool = this.switch.checked && !result ? [...this.lines, ...this.quiet] : this.lines;
+    this.shown = pool.filter(line => (result ? line.result === result : !line.finished)
+      && (!status || line.status === status) && (!vote || line.vote === vote)
+      && (!text || textOf(line).includes(text.toLowerCase())));
+    const {key, down} = this.sort;
+    if (key) this.shown.sort((one, other) => (down ? -1 : 1) * natural.compare(one[key], other[key]));
+    this.place = new Map(this.shown.map((line, index) => [line.unit, index]));
+    if (!this.place.has(this.current))
+      this.current = this.shown[Math.min(this.lastPlace, this.shown.length - 1)]?.unit;
+    this.grid.setAttribute("aria-rowcount", String(this.shown.length + 1));
+    fillAll(this);
+    this.paint();
+  }
+
+  /** @param {Column} key */
+  sortBy(key) {
+    const {sort} = this;
+    this.setSort(sort.key !== key ? {key, down: false} : sort.down ? {key: "", down: false} : {key, down: true});
+  }
+
+  /** @param {Sort} sort */
+  setSort(sort) {
+    this.sort = sort;
+    this.sorting.value = sort.key ? `${sort.key} ${sort.down ? "down" : "up"}` : "";
+    for (const head of this.heads) {
+      const mine = head.dataset.key === sort.key;
+      head.setAttribute("aria-sort", mine ? (sort.down ? "descending" : "ascending") : "none");
+    }
+    this.keepFocus(() => this.choose());
+  }
+
+  showQuiet() {
+    if (this.switch.checked) this.send("quiet");
+    else if (["in sync", "skipped"].includes(this.filter.status)) this.filter.status = "";
+    this.choose();
+    fill(this);
+  }
+
+  // -- rows ---------------------------------------------------------------------------------------
+
+  paint() {
+    if (!this.root.isConnected) return;
+    const {shown, grid} = this;
+    const first = Math.max(0, this.indexAt(grid.scrollTop) - MORE);
+    const last = Math.min(shown.length - 1, this.indexAt(grid.scrollTop + (grid.clientHeight || 600)) + MORE);
+    const wanted = new Set([this.openAt(), this.place.get(this.current) ?? -1]); // kept: they may hold the focus
+    for (let index = first; index <= last; index++) wanted.add(index);
+    wanted.delete(-1);
+    this.body.style.height = `${this.topOf(shown.length)}px`;
+    const rows = [...wanted].sort((one, other) => one - other).map(index => {
+      const row = this.rowOf(shown[index]);
+      row.node.style.top = `${this.topOf(index)}px`;
+      row.node.setAttribute("aria-rowindex", String(index + 2));
+      return row;
+    });
+    this.arrange(rows);
+  }
+
+  openAt() {
+    return this.open === null ? -1 : this.place.get(this.open) ?? -1;
+  }
+
+  /** @param {number} index */
+  topOf(index) {
+    const openAt = this.openAt();
+    return index * this.rowHeight + (openAt >= 0 && index > openAt ? this.panelHeight : 0);
+  }
+
+  /** @param {number} y */
+  indexAt(y) {
+    const openAt = this.openAt(), below = this.topOf(openAt + 1);
+    if (openAt < 0 || y < below - this.panelHeight) return Math.floor(y / this.rowHeight);
+    return y < below ? openAt : Math.floor((y - this.panelHeight) / this.rowHeight);
+  }
+
+  /**
+   * Moves nothing that stands right: an element that is moved loses the focus.
+   *
+   * @param {Row[]} rows
+   */
+  arrange(rows) {
+    const kept = new Set(rows);
+    for (const [unit, row] of this.rows) {
+      if (kept.has(row)) continue;
+      row.node.remove();
+      this.rows.delete(unit);
+    }
+    let next = this.body.firstChild;
+    for (const {node} of rows) {
+      if (node === next) next = next.nextSibling;
+      else this.body.insertBefore(node, next);
+    }
+  }
+
+  /** @param {Shown} line */
+  rowOf(line) {
+    let row = this.rows.get(line.unit);
+    if (!row) {
+      row = new Row(this, line.unit);
+      this.rows.set(line.unit, row);
+    }
+    row.fill(line);
+    return row;
+  }
+
+  // -- deciding and moving ------------------------------------------------------------------------
+
+  /**
+   * @param {string} unit
+   * @param {Verb} verb
+   * @param {string} vote
+   */
+  press(unit, verb, vote) {
+    const line = this.byUnit.get(unit);
+    if (!line) return;
+    if (verb !== "approve" || line.change || line.vote === "approved")
+      this.decide(unit, line.vote === vote ? "withdraw" : verb);
+    else if (this.open !== unit) this.toggle(unit);
+  }
+
+  /**
+   * @param {string} unit
+   * @param {Verb} vote
+   */
+  decide(unit, vote) {
+    const line = this.byUnit.get(unit);
+    if (line && !line.finished) this.send("decide", {unit, vote, change: line.change});
+  }
+
+  /** @param {string} unit */
+  enter(unit) {
+    const before = this.rows.get(this.current);
+    this.current = unit;
+    this.lastPlace = this.place.get(unit) ?? 0;
+    for (const row of [before, this.rows.get(unit)]) if (row?.shows) row.fill(row.shows);
+  }
+
+  /**
+   * @param {MouseEvent} event
+   * @param {string} unit
+   */
+  clickRow({target}, unit) {
+    const isButton = target instanceof Element && target.closest("button");
+    if (!isButton && !getSelection()?.toString()) this.toggle(unit);
+  }
+
+  /** @param {string} unit */
+  toggle(unit) {
+    const line = this.byUnit.get(unit);
+    if (!line || line.finished) return;
+    this.keepFocus(() => {
+      const isOpening = this.open !== unit;
+      this.shut();
+      if (isOpening) {
+        this.open = unit;
+        this.panel = makePanel();
+        this.send("details", {unit});
+      }
+      this.paint();
+      if (this.panel) {
+        this.sizes.observe(this.panel);
+        this.measure();
+      }
+    });
+  }
+
+  shut() {
+    if (this.panel) this.sizes.unobserve(this.panel);
+    this.panel?.remove();
+    this.open = this.panel = null;
+    this.panelHeight = 0;
+  }
+
+  /** @param {number} to */
+  move(to) {
+    const index = Math.max(0, Math.min(to, this.shown.length - 1)), line = this.shown[index];
+    if (!line) return;
+    const top = this.topOf(index);
+    const room = this.grid.clientHeight - this.sticky.offsetHeight - this.rowHeight;
+    if (top < this.grid.scrollTop) this.grid.scrollTop = top;
+    else if (top > this.grid.scrollTop + room) this.grid.scrollTop = top - room;
+    this.current = line.unit;
+    this.lastPlace = index;
+    this.paint();
+    this.rows.get(line.unit)?.node.focus({preventScroll: true});
+  }
+
+  // -- keys ---------------------------------------------------------------------------------------
+
+  /** @param {KeyboardEvent} event */
+  onKey(event) {
+    if (event.ctrlKey || event.metaKey || event.altKey || !(event.target instanceof Element)) return;
+    if (!this.onKeyAt(event.key, event.target)) return;
+    event.preventDefault();
+    event.stopPropagation();
+  }
+
+  /**
+   * Whether the key meant something here; else it is the notebook's.
+   *
+   * @param {string} key
+   * @param {Element} target
+   */
+  onKeyAt(key, target) {
+    if (key === "Escape") this.escape();
+    else if (key === "ArrowDown" && target === this.search) this.goTo();
+    else if (target.matches("input:not([type=checkbox]), select")) return false;
+    else if (key === "?") toggleHelp(this);
+    else if (key === "/") {
+      this.search.select();
+      this.search.focus();
+    } else return this.grid.contains(target) && this.onGridKey(key, target);
+    return true;
+  }
+
+  /**
+   * @param {string} key
+   * @param {Element} target
+   */
+  onGridKey(key, target) {
+    const here = this.place.get(this.current) ?? 0;
+    const page = Math.max(1, Math.floor(this.grid.clientHeight / this.rowHeight) - 2);
+    /** @type {{[key: string]: number}} */
+    const steps = {ArrowDown: here + 1, ArrowUp: here - 1, PageDown: here + page, PageUp: here - page,
+      Home: 0, End: this.shown.length - 1};
+    if (key in steps) this.move(steps[key]);
+    else if (key in KEYS && this.current) this.decide(this.current, KEYS[key]);
+    else if (key === "Enter" && target.matches(".md-row") && this.current) this.toggle(this.current);
+    else return false;
+    return true;
+  }
+
+  escape() {
+    const {open} = this;
+    if (this.extra.firstChild) shutExtra(this);
+    else if (!this.history.hidden) toggleHistory(this);
+    else if (open !== null && this.grid.contains(this.active())) {
+      this.toggle(open);
+      this.move(this.place.get(open) ?? NaN);
+      return;
+    }
+    if (!this.grid.contains(this.active())) this.goTo();
+  }
+
+  goTo() {
+    if (this.shown.length && this.history.hidden) this.move(this.place.get(this.current) ?? 0);
+    else this.root.focus({preventScroll: true});
+  }
+
+  active() {
+    const within = /** @type {Document | ShadowRoot} */ (this.root.getRootNode());
+    return /** @type {HTMLElement | null} */ (within.activeElement);
+  }
+
+  /**
+   * Whatever is shown anew, the focus stays in the board: outside of it, keys mean the notebook's cells.
+   *
+   * @param {() => void} action
+   */
+  keepFocus(action) {
+    const before = this.active(), key = before?.dataset.key;
+    const was = before !== null && this.root.contains(before);
+    action();
+    if (!was || (this.root.contains(this.active()) && this.active() !== this.root)) return;
+    const same = before.isConnected ? before : this.findKeyed(key);
+    same?.focus({preventScroll: true});
+    if (!this.root.contains(this.active()) || !same) this.goTo();
+  }
+
+  /**
+   * @param {string | undefined} key
+   * @returns {HTMLElement | undefined}
+   */
+  findKeyed(key) {
+    /** @type {NodeListOf<HTMLElement>} */
+    const keyed = this.root.querySelectorAll("[data-key]");
+    return [...keyed].find(node => key && node.dataset.key === key && node.tabIndex >= 0);
+  }
+}
+
+/** @param {Shown} line */
+function textOf(line) {
+  line.text ??= [line.label, line.id, line.owner, line.name, line.chat, line.cause, line.action]
+    .join("\n").toLowerCase();
+  return line.text;
+}
+
+/** @param {{model: Model, el: HTMLElement}} widget */
+function render({model, el}) {
+  const board = new Board(model, el);
+  return () => board.close();
+}
+
+export default {render};
