@@ -35,7 +35,7 @@ def install() -> None:
     """Get the compiler, unless it is there."""
     if _COMPILER.exists():
         return
-    options = ["--no-save", "--no-audit", "--no-fund", "--ignore-scripts", "--silent"]
+    options = ["--no-save", "--no-audit", "--no-fund", "--ignore-scripts", "--loglevel=error"]
     command = [sys.executable, "-c", _NPM, "install", *options, "--prefix", str(ROOT), WANTED]
     subprocess.run(command, cwd=ROOT, check=True)
 
