@@ -104,6 +104,9 @@ CONFLICTS = frozenset(
 )
 """What a human decides; nothing is written for it before."""
 
+PROPOSALS = frozenset({Code.OWNER_LEFT, Code.OWNER_CHANGED, Code.CHAT_ID_INFERRED})
+"""Conflicts whose proposal a human may simply agree to; the others want a choice."""
+
 
 class Rung(StrEnum):
     """What answered: for chat ids from the strongest down, then for owners (rules 2.6, 2.7)."""
@@ -280,7 +283,8 @@ class Unit(msgspec.Struct, frozen=True, kw_only=True):
     `id` is the mxid or the room id; for the user row of a Space whose owner is unknown or only
     guessed from members, the Space's id: a guess must not speak in a user's name.
     `room_ids` are all versions of the room or Space, newest first. `needs_human` says that the
-    change must be approved one by one; without a change there is nothing to approve yet.
+    change must be approved one by one; without a change there is nothing to approve yet,
+    or nothing any more: `rows_agree` with what is proposed.
     """
 
     id: str
@@ -296,6 +300,7 @@ class Unit(msgspec.Struct, frozen=True, kw_only=True):
     needs_human: bool = False
     choices: Choices = Choices()
     candidates: tuple[str, ...] = ()
+    rows_agree: bool = False
 
     @property
     def keys(self) -> tuple[str, ...]:
@@ -379,10 +384,28 @@ def find_unit(plan: Plan, unit_id: str) -> Unit | None:
     return unit or next((unit for unit in plan.units if unit_id in unit.room_ids), None)
 
 
-def why_no_unit(plan: Plan, unit_id: str) -> str:
+def why_settled(plan: Plan, unit_id: str, picked: Choices) -> str:
+    """Why nothing is to be written for an id, as a verb and its object; empty if that can't be said.
+
+    A pick may say what the rows say: of an owner who is banned, a look without it knows as little as
+    before. With its owner picked, a Space goes by the owner's name.
+    """
+    of_owner = picked.owner in plan.in_sync_users and Skip(unit_id, Reason.SPACE) in plan.skipped
+    if not (of_owner or unit_id in plan.in_sync_rooms or unit_id in plan.in_sync_users):
+        return ""
+    return _PICKED if picked != Choices() else "is in sync"
+
+
+_PICKED = (
+    "has the rows already that your pick leads to; if it is a conflict without the pick, it stays one "
+    "until the rooms themselves say what you picked"
+)
+
+
+def why_no_unit(plan: Plan, unit_id: str, picked: Choices = Choices()) -> str:
     """Why the plan holds nothing for an id; empty for one that it knows nothing of."""
-    if unit_id in plan.in_sync_rooms or unit_id in plan.in_sync_users:
-        return "it is in sync; there is nothing to write"
+    if why := why_settled(plan, unit_id, picked):
+        return f"it {why}; there is nothing to write"
     reasons = (skip.reason.value for skip in plan.skipped if skip.room_id == unit_id)
     if reason := next(reasons, None):
         return f"it is skipped ({reason}): it is no chat, and nothing is written for it"

@@ -14,7 +14,7 @@ import msgspec
 from toolkit.decisions.decision import Decision, agreed_units, stale_decisions, user_name
 from toolkit.decisions.ledger import Ledger, Vote, dump_ledger
 from toolkit.errors import SnapshotError, ToolkitError
-from toolkit.model import Choices, Code, Plan, Unit, UnitKind, find_unit, why_no_unit
+from toolkit.model import Choices, Code, Plan, Unit, UnitKind, find_unit, why_no_unit, why_settled
 from toolkit.text.advice import why_idle, why_no_change
 
 NO_CHOICES = Choices()
@@ -22,12 +22,15 @@ NO_CHOICES = Choices()
 
 @dataclass
 class Agreement:
-    """The units to write and the decisions that say so; what isn't written, and why, by unit."""
+    """The units to write and the decisions that say so; what isn't written, and why, by unit.
+
+    `refused` could not be written, of `settled` there is nothing to write.
+    """
 
     units: list[Unit]
     decisions: dict[str, Decision]
     refused: dict[str, str] = field(default_factory=dict)
-    settled: list[str] = field(default_factory=list)
+    settled: dict[str, str] = field(default_factory=dict)
 
 
 # Agreeing
@@ -45,11 +48,11 @@ def agree_to_units(
     """The named units, with what was picked for them. Raises `ToolkitError` for an unknown name."""
     decisions: dict[str, Decision] = {}
     refused: dict[str, str] = {}
-    settled: list[str] = []
+    settled: dict[str, str] = {}
     for unit_id in unit_ids:
         unit = find_unit(plan, unit_id)
         if unit is None:
-            settled.append(_in_sync(plan, unit_id))
+            settled[unit_id] = _why_settled(plan, unit_id, choices)
         elif unit.id != unit_id and unit.kind is UnitKind.ROOM and choices != NO_CHOICES:
             raise ToolkitError(f"{unit_id} is an older version of {unit.id}: choose for that one.")
         elif why := why_idle(unit, choices):
@@ -74,7 +77,8 @@ def agree_to_file(plan: Plan, decisions: Mapping[str, Decision]) -> Agreement:
     for unit_id in sorted(agreed - found.refused.keys()):
         unit = find_unit(plan, unit_id)
         if unit is None:
-            found.settled.append(unit_id)
+            picked = decisions[unit_id].choices
+            found.settled[unit_id] = why_settled(plan, unit_id, picked) or "is in sync"
         elif unit.change is None:
             found.refused[unit_id] = f"nothing can be written: {why_no_change(unit)}"
     return found
@@ -99,9 +103,9 @@ def _too_high(unit: Unit) -> bool:
     return any(finding.code is Code.COUNTER_TOO_HIGH for finding in unit.findings)
 
 
-def _in_sync(plan: Plan, unit_id: str) -> str:
-    if unit_id in plan.in_sync_rooms or unit_id in plan.in_sync_users:
-        return unit_id
+def _why_settled(plan: Plan, unit_id: str, choices: Choices) -> str:
+    if why := why_settled(plan, unit_id, choices):
+        return why
     if why := why_no_unit(plan, unit_id):
         raise ToolkitError(f"{unit_id}: {why}.")
     raise ToolkitError(

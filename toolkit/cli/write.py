@@ -165,8 +165,8 @@ async def _reconcile(
 def _show_agreement(plan: Plan, agreed: Agreement, wanted: Wanted) -> None:
     show(render_changes(agreed.units))
     show(render_refusals(agreed.refused))
-    for unit_id in agreed.settled:
-        say(f"{quote_odd(unit_id)} is in sync.")
+    for unit_id, why in agreed.settled.items():
+        say(f"{quote_odd(unit_id)} {why}.")
     if not wanted.named:
         show(render_open(plan))
     if not agreed.units:

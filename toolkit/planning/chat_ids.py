@@ -76,10 +76,15 @@ def find_chat_ids(
         for room_id in (chats if choices else ())
         if (choice := choices.get(room_id)) and choice.chat_id is not None
     }
-    if picked:
-        found |= _pick(picked, found, chats, owner, context)
-    _settle_duplicates(found)
-    _doubt_names(found, chats)
+    standing = dict(found)
+    _settle_duplicates(standing)
+    _doubt_names(standing, chats)
+    if picked:  # which says nothing of other rooms: their names are as doubtful as before
+        found |= {room_id: answer for room_id, answer in standing.items() if _is_proposal(answer)}
+        found |= _pick(picked, found, standing, chats, owner, context)
+        _settle_duplicates(found)
+    else:
+        found = standing
     if any(answer.code for answer in found.values()):
         _propose_by_creation(found, chats)
         _mark_taken(found)
@@ -182,13 +187,12 @@ def find_told_ids(room: RoomState, context: Context) -> list[str]:
 def _pick(
     picked: Mapping[str, str],
     found: Mapping[str, ChatId],
+    standing: Mapping[str, ChatId],
     chats: Mapping[str, tuple[RoomState, ...]],
     owner: str,
     context: Context,
 ) -> dict[str, ChatId]:
     """The answers for rooms that a human picked an id for, each as if it were the only pick."""
-    standing = dict(found)
-    _settle_duplicates(standing)
     room_of = {version.room_id: room for room in chats for version in chats[room]}
     answers = {}
     for room_id, chosen in picked.items():
@@ -201,16 +205,17 @@ def _pick(
 def _choose(
     room_id: str, chosen: str, standing: Mapping[str, ChatId], at: str, own: ChatId
 ) -> ChatId:
-    """A human's pick counts unless it is no chat id, or is taken.
+    """A human's pick counts unless it is no chat id, or is taken; a doubted name takes none.
 
     An id in dispute may be given to one of those who claim it. `standing` is how it is without picks,
-    `at` where the id's chat row points, `own` what was found for the room by itself.
+    `at` where the id's chat row points, `own` what was found for the room before its twins were asked.
     """
     if not chat_number(chosen):
         return _refuse(own, "the chosen chat id is not one: it must be C and a number, such as C4")
     others = {
         other: rung
         for other, answer in standing.items()
+        if not _is_proposal(answer)
         for claimed, rung in reversed(answer.claims)  # the strongest comes last, and stays
         if claimed == chosen and other != room_id
     }
@@ -224,6 +229,10 @@ def _choose(
     # Until that is written, the room goes on claiming what it did: nobody else gets it by this pick.
     claims = ((chosen, Rung.CHOICE), *own.claims)
     return ChatId(chosen, Evidence(Rung.CHOICE), claims=claims)
+
+
+def _is_proposal(answer: ChatId) -> bool:
+    return answer.code is Code.CHAT_ID_INFERRED
 
 
 def _refuse(own: ChatId, why: str) -> ChatId:
@@ -351,13 +360,13 @@ def _propose(run: list[str], before: int, found: dict[str, ChatId]) -> None:
 
 def _mark_taken(found: dict[str, ChatId]) -> None:
     """A proposed id that another room may hold can't be had by a mere yes."""
-    proposed = [answer.chat_id for answer in found.values() if answer.code is Code.CHAT_ID_INFERRED]
+    proposed = [answer.chat_id for answer in found.values() if _is_proposal(answer)]
     if not proposed:
         return
     claimed = Counter(id_ for answer in found.values() for id_ in {i for i, _ in answer.claims})
     for room_id, answer in found.items():
         own = any(claim == answer.chat_id for claim, _ in answer.claims)
-        if answer.code is Code.CHAT_ID_INFERRED and (
+        if _is_proposal(answer) and (
             claimed[answer.chat_id or ""] > own or proposed.count(answer.chat_id) > 1
         ):
             found[room_id] = msgspec.structs.replace(answer, free=False)

@@ -25,10 +25,14 @@ from toolkit.records import (
 
 
 class Drift(msgspec.Struct):
-    """Findings of one unit, and what would be written if all of them may be mended."""
+    """Findings of one unit, and what would be written if all of them may be mended.
+
+    Not `compared`: too little is known for saying what the rows should be.
+    """
 
     findings: list[Finding]
     writes: list[RowWrite]
+    compared: bool = True
 
 
 class Chat(msgspec.Struct, frozen=True, gc=False):

@@ -199,7 +199,8 @@ def _why_unknown(case: _Case) -> str:
         said.append(f"{whom} is banned" if user in banned else f"{whom} never was a member")
     if not said:
         return _UNKNOWN
-    return f"nobody is or was in this Space or its chats who could own it: {'; '.join(said)}"
+    lift = _UNTIL_LIFTED if banned else ""
+    return f"nobody is or was in this Space or its chats who could own it: {'; '.join(said)}{lift}"
 
 
 def _naming(rows: int) -> str:
@@ -260,9 +261,10 @@ _AMBIGUOUS = (
 _UNKNOWN = (
     "nobody but the bot is or was in this Space or its chats, and no local row names its user"
 )
+_UNTIL_LIFTED = "; as long as a ban stands, this stays open whatever the rows say"
 _ASKS = (
     "{0} isn't in this Space or its chats, and nothing shows that they ever were: their membership is "
-    "'{1}'; let them in, or agree that the chats are theirs"
+    "'{1}'"
 )
 _LEFT = (
     "the only user that this Space ever had has left it: the rows can come back if the chats "

@@ -106,7 +106,7 @@ class _Planner:
         unit_id = group.unit
         choice = self.choices.get(unit_id, NO_CHOICES)
         evidence = group.answer.evidence
-        drift = Drift([], [])
+        drift = Drift([], [], compared=False)
         if owner and group.space:
             drift = compare_user(
                 owner,
@@ -177,7 +177,7 @@ class _Planner:
     ) -> None:
         choice = self.choices.get(room_id, NO_CHOICES)
         evidence = self._proof(group, versions, answer)
-        drift = Drift([], [])
+        drift = Drift([], [], compared=False)
         if answer and answer.chat_id and answer.free and group.owner and group.space:
             chat = Chat(
                 versions[0],
@@ -273,7 +273,7 @@ class _Planner:
         self.groups.block(room_id, block)
         key = room_key(room_id)
         subject = Subject(id=room_id, kind=UnitKind.ROOM, key=key, room_ids=room_ids)
-        self._emit(subject, Drift([], []), None)
+        self._emit(subject, Drift([], [], compared=False), None)
 
     # -- both -------------------------------------------------------------------------------------
 

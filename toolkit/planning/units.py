@@ -7,6 +7,7 @@ import msgspec
 from toolkit.model import (
     CONFLICTS,
     NO_EVIDENCE,
+    PROPOSALS,
     Change,
     Choices,
     Code,
@@ -18,9 +19,6 @@ from toolkit.model import (
 )
 from toolkit.planning.drift import Drift
 from toolkit.planning.owner_groups import NO_CHOICES, Block
-
-_APPROVABLE = frozenset({Code.OWNER_LEFT, Code.OWNER_CHANGED, Code.CHAT_ID_INFERRED})
-"""Conflicts whose proposal a human may simply agree to; the others want a choice."""
 
 
 class Subject(msgspec.Struct, frozen=True, kw_only=True):
@@ -51,7 +49,7 @@ def build_unit(
     `withheld`: a row of it must not be moved. `chosen`: a person picked something that it rests on.
     """
     conflicts = [_conflict(subject, block) for block in blocks]
-    settled = all(block.code in _APPROVABLE for block in blocks)
+    settled = all(block.code in PROPOSALS for block in blocks)
     facts = [f for f in drift.findings if settled or f.code in CONFLICTS]
     findings = (*conflicts, *facts)
     status, change = _status(findings), None
@@ -71,6 +69,7 @@ def build_unit(
         needs_human=status is Status.CONFLICT or chosen,
         choices=subject.choices,
         candidates=next((b.candidates for b in blocks if b.candidates), ()),
+        rows_agree=settled and drift.compared and not drift.findings,
     )
 
 

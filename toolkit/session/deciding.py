@@ -100,7 +100,7 @@ class Deciding(ABC):
         ledger = self._ledger.decide(Vote.APPROVED, {unit_id: choice})
         plan = self._replan(ledger)
         unit = find_unit(plan, unit_id)
-        why = why_no_unit(plan, unit_id)
+        why = why_no_unit(plan, unit_id, picked)
         if unit:
             why = why_idle(unit, given, NOTEBOOK) or self._why_refused(unit, shown)
         if unit is None or unit.change is None or why:

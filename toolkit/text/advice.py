@@ -8,7 +8,7 @@ import json
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
-from toolkit.model import Choices, Code, Finding, Plan, RowWrite, Unit, UnitKind
+from toolkit.model import PROPOSALS, Choices, Code, Finding, Plan, RowWrite, Unit, UnitKind
 from toolkit.records import CHAT, ROOM, USER, Raw, decode_object, parse_key
 from toolkit.text.visible import quote_odd
 
@@ -74,6 +74,7 @@ _NO_CHAT_FOR_SOME_REASON = (
     "join the Space, if that was left or upgraded; if another account made the room, name it with "
     "{0.former_account}"
 )
+_AGREED = "the rows say what is proposed, so there is nothing to write; it is settled once that user is let in"
 _WHICH_SPACE = "pick the Space that the room belongs to with {0.space_id}"
 _encode = json.JSONEncoder(ensure_ascii=False).encode
 
@@ -122,7 +123,8 @@ def what(finding: Finding) -> str:
 
 def action(unit: Unit, speech: Speech = TERMINAL) -> str:
     """What happens next, or what a person has to do first."""
-    told = [
+    told = [_AGREED] if unit.rows_agree else []
+    told += [
         _advise(finding, unit, speech)
         for finding in unit.findings
         if (finding.code in _CHOOSE or finding.code == Code.NOT_A_CHAT) and _open(finding, unit)
@@ -195,6 +197,8 @@ def _open(finding: Finding, unit: Unit) -> bool:
 
 def _advise(finding: Finding, unit: Unit, speech: Speech) -> str:
     words = _say_no_chat(finding) if finding.code == Code.NOT_A_CHAT else _CHOOSE[finding.code]
+    if not unit.change and {f.code for f in unit.conflicts} <= PROPOSALS:  # agreeing writes nothing
+        words = words.removeprefix("agree, " if unit.rows_agree else "agree, or ")
     if finding.code is Code.OWNER_AMBIGUOUS and any(c.startswith("!") for c in unit.candidates):
         words = _WHICH_SPACE
     return words.format(speech)
