@@ -203,6 +203,9 @@ class Choices(msgspec.Struct, frozen=True, omit_defaults=True, forbid_unknown_fi
     lower_counter: bool = False
 
 
+NO_CHOICES = Choices()
+
+
 class Evidence(msgspec.Struct, frozen=True, gc=False):
     """Which rung answered, and the events that prove it."""
 
@@ -298,7 +301,7 @@ class Unit(msgspec.Struct, frozen=True, kw_only=True):
     evidence: Evidence = NO_EVIDENCE
     change: Change | None = None
     needs_human: bool = False
-    choices: Choices = Choices()
+    choices: Choices = NO_CHOICES
     candidates: tuple[str, ...] = ()
     rows_agree: bool = False
 
@@ -393,7 +396,7 @@ def why_settled(plan: Plan, unit_id: str, picked: Choices) -> str:
     of_owner = picked.owner in plan.in_sync_users and Skip(unit_id, Reason.SPACE) in plan.skipped
     if not (of_owner or unit_id in plan.in_sync_rooms or unit_id in plan.in_sync_users):
         return ""
-    return _PICKED if picked != Choices() else "is in sync"
+    return _PICKED if picked != NO_CHOICES else "is in sync"
 
 
 _PICKED = (
@@ -402,7 +405,7 @@ _PICKED = (
 )
 
 
-def why_no_unit(plan: Plan, unit_id: str, picked: Choices = Choices()) -> str:
+def why_no_unit(plan: Plan, unit_id: str, picked: Choices = NO_CHOICES) -> str:
     """Why the plan holds nothing for an id; empty for one that it knows nothing of."""
     if why := why_settled(plan, unit_id, picked):
         return f"it {why}; there is nothing to write"

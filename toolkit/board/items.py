@@ -22,6 +22,7 @@ from toolkit.board.offers import (
 from toolkit.decisions.ledger import Vote
 from toolkit.model import (
     CONFLICTS,
+    NO_CHOICES,
     Choices,
     Finding,
     Plan,
@@ -37,7 +38,6 @@ from toolkit.text.visible import visible
 
 LONG = 500
 _SHORT_ID = 14
-NO_CHOICES = Choices()
 
 
 class Answer(str):

@@ -4,11 +4,11 @@ from collections.abc import Container
 from dataclasses import replace
 from operator import is_
 
-from toolkit.board.items import NO_CHOICES, Item, make_item
+from toolkit.board.items import Item, make_item
 from toolkit.board.offers import Offering, say_choices
 from toolkit.decisions.decision import Decision
 from toolkit.decisions.ledger import Vote
-from toolkit.model import Choices, Unit, find_unit
+from toolkit.model import NO_CHOICES, Choices, Unit, find_unit
 from toolkit.session.session import Session
 
 

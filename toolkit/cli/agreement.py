@@ -14,10 +14,18 @@ import msgspec
 from toolkit.decisions.decision import Decision, agreed_units, stale_decisions, user_name
 from toolkit.decisions.ledger import Ledger, Vote, dump_ledger
 from toolkit.errors import SnapshotError, ToolkitError
-from toolkit.model import Choices, Code, Plan, Unit, UnitKind, find_unit, why_no_unit, why_settled
+from toolkit.model import (
+    NO_CHOICES,
+    Choices,
+    Code,
+    Plan,
+    Unit,
+    UnitKind,
+    find_unit,
+    why_no_unit,
+    why_settled,
+)
 from toolkit.text.advice import why_idle, why_no_change
-
-NO_CHOICES = Choices()
 
 
 @dataclass

@@ -195,7 +195,7 @@ def apply(**options: Any) -> int:
     if shadow is not None:
         return _apply_shadow(shadow, options, as_json=as_json)
     from toolkit.cli import write
-    from toolkit.model import Choices
+    from toolkit.model import NO_CHOICES, Choices
 
     names = ("owner", "space_id", "chat_id", "overwrite")
     choices = Choices(**{name: options.pop(name) for name in names})
@@ -209,7 +209,7 @@ def apply(**options: Any) -> int:
     )
     if sum(map(bool, (wanted.unit_ids, wanted.decisions, wanted.certain))) > 1:
         raise click.UsageError("Give units, --approve-certain or --decisions, only one of them.")
-    if choices != Choices() and len(wanted.unit_ids) != 1:
+    if choices != NO_CHOICES and len(wanted.unit_ids) != 1:
         raise click.UsageError(
             "--owner, --space, --chat-id and --overwrite are for exactly one UNIT."
         )

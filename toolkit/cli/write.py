@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any
 
 from toolkit.cli.agreement import (
-    NO_CHOICES,
     Agreement,
     agree_to_certain,
     agree_to_file,
@@ -38,7 +37,7 @@ from toolkit.decisions.decision import Decision, user_name
 from toolkit.decisions.free_chat_ids import find_highest, free_ids
 from toolkit.decisions.ledger import load_ledger
 from toolkit.errors import ToolkitError
-from toolkit.model import Choices, Plan
+from toolkit.model import NO_CHOICES, Choices, Plan
 from toolkit.reconcile import reconcile_matrix_state
 from toolkit.records import load_records
 from toolkit.text.visible import quote_odd

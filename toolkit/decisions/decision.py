@@ -11,7 +11,7 @@ from typing import Any
 import msgspec
 
 from toolkit.errors import ToolkitError
-from toolkit.model import Choices, Plan, Reason, Unit, UnitKind
+from toolkit.model import NO_CHOICES, Choices, Plan, Reason, Unit, UnitKind
 
 
 class Decision(msgspec.Struct, frozen=True, omit_defaults=True, forbid_unknown_fields=True):
@@ -23,7 +23,7 @@ class Decision(msgspec.Struct, frozen=True, omit_defaults=True, forbid_unknown_f
     """
 
     change: str | None = None
-    choices: Choices = Choices()
+    choices: Choices = NO_CHOICES
     by: str = ""
     agreed: bool = True
 

@@ -20,7 +20,7 @@ import msgspec
 from toolkit.database.files import share_like
 from toolkit.decisions.decision import Decision, agreed_units, read_decisions, user_name
 from toolkit.errors import SnapshotError, ToolkitError
-from toolkit.model import Choices, Plan, Unit
+from toolkit.model import NO_CHOICES, Choices, Plan, Unit
 from toolkit.text.advice import action
 
 VERSION = 1
@@ -66,7 +66,7 @@ class Ledger(msgspec.Struct, frozen=True):
     def choices(self) -> dict[str, Choices]:
         """What was picked, for the planner; also for approvals that their change has outlived."""
         picked = {u: decision.choices for u, decision in self.approved.items()}
-        return {u: choices for u, choices in picked.items() if choices != Choices()}
+        return {u: choices for u, choices in picked.items() if choices != NO_CHOICES}
 
     def moved(self, plan: Plan) -> set[str]:
         """Units whose vote was about another change than the plan holds now."""

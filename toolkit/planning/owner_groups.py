@@ -11,7 +11,7 @@ from functools import cache, cached_property
 import msgspec
 
 from toolkit.convention import Convention
-from toolkit.model import Choices, Code, Reason, RemoteState, RoomState, Rung
+from toolkit.model import NO_CHOICES, Choices, Code, Reason, RemoteState, RoomState, Rung
 from toolkit.planning.chat_ids import ChatId, Context, find_chat_id, find_chat_ids
 from toolkit.planning.identity import Identity, Told, resolve_identity
 from toolkit.planning.no_chats import called_chats
@@ -21,7 +21,6 @@ from toolkit.planning.row_index import Naming, ids, index_rows
 from toolkit.planning.unread_rooms import Unread
 from toolkit.records import LocalState, chat_key, room_key
 
-NO_CHOICES = Choices()
 _LOCAL_RUNGS = (Rung.CHOICE, Rung.ROOM_ROW, Rung.CHAT_ROW)
 
 

@@ -10,6 +10,7 @@ import msgspec
 
 from toolkit.convention import HIGHEST_NUMBER, Convention, chat_number
 from toolkit.model import (
+    NO_CHOICES,
     NO_EVIDENCE,
     Choices,
     Code,
@@ -28,7 +29,7 @@ from toolkit.planning.drift import Chat, Drift, compare_room, compare_user
 from toolkit.planning.identity import live_links
 from toolkit.planning.leftover_rows import sort_leftovers
 from toolkit.planning.no_chats import why_no_chat
-from toolkit.planning.owner_groups import NO_CHOICES, Block, Group, Groups
+from toolkit.planning.owner_groups import Block, Group, Groups
 from toolkit.planning.row_index import ids
 from toolkit.planning.units import Subject, build_unit
 from toolkit.records import LocalState, chat_key, is_placeholder, room_key, user_key

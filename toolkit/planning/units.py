@@ -6,6 +6,7 @@ import msgspec
 
 from toolkit.model import (
     CONFLICTS,
+    NO_CHOICES,
     NO_EVIDENCE,
     PROPOSALS,
     Change,
@@ -18,7 +19,7 @@ from toolkit.model import (
     UnitKind,
 )
 from toolkit.planning.drift import Drift
-from toolkit.planning.owner_groups import NO_CHOICES, Block
+from toolkit.planning.owner_groups import Block
 
 
 class Subject(msgspec.Struct, frozen=True, kw_only=True):

@@ -14,13 +14,12 @@ import msgspec
 from toolkit.decisions.decision import Decision, user_name
 from toolkit.decisions.ledger import Ledger, Vote, as_shown, load_ledger, save_ledger
 from toolkit.errors import SnapshotError, ToolkitError
-from toolkit.model import Choices, Plan, Status, Unit, find_unit, why_no_unit
+from toolkit.model import NO_CHOICES, Choices, Plan, Status, Unit, find_unit, why_no_unit
 from toolkit.repairs import Picked
 from toolkit.session.results import Decided
 from toolkit.session.selection import Changes, changes_of, changes_shown, select
 from toolkit.text.advice import NOTEBOOK, action, why_idle, why_no_change
 
-NO_CHOICES = Choices()
 _MOVED = "something else would be written by now than was shown; look again"
 _STANDS = "it is {}: approve it by its id, or withdraw that before"
 _ALONG = "it goes along with an approved room: withdraw that one, or reject this"
