@@ -8,14 +8,13 @@ from collections.abc import Iterable, Mapping
 
 import msgspec
 
-from toolkit.convention import HIGHEST_NUMBER, Convention, chat_number
+from toolkit.convention import HIGHEST_NUMBER, Convention
 from toolkit.model import (
     NO_CHOICES,
     NO_EVIDENCE,
     Choices,
     Code,
     Evidence,
-    Finding,
     Plan,
     RemoteState,
     RoomState,
@@ -24,18 +23,17 @@ from toolkit.model import (
     Unit,
     UnitKind,
 )
-from toolkit.planning.chat_ids import ChatId, find_told_ids
+from toolkit.planning.chat_ids import ChatId
+from toolkit.planning.counter import find_highest
 from toolkit.planning.drift import Chat, Drift, compare_room, compare_user
 from toolkit.planning.identity import live_links
 from toolkit.planning.leftover_rows import sort_leftovers
 from toolkit.planning.no_chats import why_no_chat
+from toolkit.planning.notes import find_notes
 from toolkit.planning.owner_groups import Block, Group, Groups
 from toolkit.planning.row_index import ids
 from toolkit.planning.units import Subject, build_unit
-from toolkit.records import LocalState, chat_key, is_placeholder, room_key, user_key
-
-_COUNTED = frozenset({Rung.ROOM_ROW, Rung.CHAT_ROW})
-"""Rungs whose answer stands in a readable row of the user, and is counted there."""
+from toolkit.records import LocalState, chat_key, room_key, user_key
 
 
 def plan_repairs(
@@ -71,7 +69,7 @@ class _Planner:
         self.local = self.groups.local
         self.identity = self.groups.identity
         self.units: list[Unit] = []
-        self.notes: list[Finding] = []
+        self.exhausted: list[str] = []
         self.in_sync_rooms: list[str] = []
         self.in_sync_users: list[str] = []
 
@@ -82,7 +80,8 @@ class _Planner:
         self._plan_unplaced()
         left = sort_leftovers(self.remote, self.groups)
         stopped = self.identity.unproven.keys() | self.groups.called
-        self._note_rooms()
+        nothing = not (self.units or self.in_sync_rooms)
+        notes = find_notes(self.remote, self.groups, self.exhausted, nothing_found=nothing)
         return Plan(
             account=self.remote.account,
             joined=tuple(sorted([*self.remote.rooms, *self.remote.unreadable])),
@@ -93,7 +92,7 @@ class _Planner:
             ),
             units=tuple(sorted(self.units, key=lambda u: (u.kind is UnitKind.ROOM, u.id))),
             orphans=left.orphans,
-            notes=tuple(sorted([*self.notes, *left.notes], key=lambda f: (f.key, f.code))),
+            notes=tuple(sorted([*notes, *left.notes], key=lambda f: (f.key, f.code))),
             loose=left.conflicts,
             others=len(self.groups.others.keys),
             spaces=self._reach(),
@@ -109,10 +108,13 @@ class _Planner:
         evidence = group.answer.evidence
         drift = Drift([], [], compared=False)
         if owner and group.space:
+            highest = find_highest(owner, group, self.groups)
+            if highest >= HIGHEST_NUMBER and group.answer.certain:
+                self.exhausted.append(owner)
             drift = compare_user(
                 owner,
                 ids(space),
-                self._next_number(owner, group),
+                highest + 1,
                 self.local,
                 evidence,
                 overwrite=choice.overwrite,
@@ -134,29 +136,6 @@ class _Planner:
             choices=choice,
         )
         self._emit(subject, drift, group)
-
-    def _next_number(self, owner: str, group: Group) -> int:
-        """1 + the highest number known for the user; the stored counter is never asked."""
-        ids_ = self._replaced(group)
-        for answer in group.found.values():
-            if answer.code or answer.evidence.rung not in _COUNTED:
-                ids_ += [answer.chat_id or "", *(claimed for claimed, _ in answer.claims)]
-        numbers = [chat_number(chat_id) or 0 for chat_id in ids_]
-        highest = max(self.groups.naming.highest.get(owner, 0), *numbers, 0)
-        if highest >= HIGHEST_NUMBER and group.answer.certain:
-            note = Finding(
-                unit=owner, code=Code.IDS_EXHAUSTED, key=user_key(owner), cause=_EXHAUSTED
-            )
-            self.notes.append(note)
-        return highest + 1
-
-    def _replaced(self, group: Group) -> list[str]:
-        """What tombstoned rooms of this user would claim, each by itself, once no row points at them."""
-        rooms = [version for versions in group.chats.values() for version in versions[1:]]
-        for space in group.spaces:
-            for room_id in self.identity.retired.get(space, ()):
-                rooms += self.identity.versions(room_id)
-        return [id_ for room in rooms for id_ in find_told_ids(room, self.groups.context)]
 
     # -- rooms ------------------------------------------------------------------------------------
 
@@ -227,31 +206,6 @@ class _Planner:
             for inner, above in self.identity.nesting.archives.items()
             if set(above) & set(group.spaces)
         )
-
-    def _note_rooms(self) -> None:
-        """What is odd about rooms without being drift, and rows that speak of rooms elsewhere."""
-        chats = self.groups.group_of if self.identity.unlisted else {}
-        for room_id in chats.keys() & set(self.identity.unlisted):
-            spaces = self.groups.spaces_of(room_id, chats[room_id])
-            cause = _UNLISTED.format(" and ".join(spaces))
-            note = Finding(
-                unit=room_id, code=Code.UNLISTED_ROOM, key=room_key(room_id), cause=cause
-            )
-            self.notes.append(note)
-        if not (self.units or self.in_sync_rooms):
-            self._note_elsewhere()
-
-    def _note_elsewhere(self) -> None:
-        """Rows whose rooms the account is in none of are never "in sync": chats, or else Spaces."""
-        chats = self.local.chats.items()
-        named = {row.surface_ref for name, row in chats if not is_placeholder(name[1])}
-        named |= self.local.rooms.keys()
-        named = named or {row.space_id for row in self.local.users.values()}
-        rooms, trusts = self.remote.rooms.values(), self.identity.lineage.trusts
-        known = {room.predecessor for room in rooms if room.predecessor and trusts(room)}
-        if named and not any(self.remote.joined(room) or room in known for room in named):
-            cause = _ELSEWHERE.format(self.remote.account, len(named))
-            self.notes.append(Finding(unit="", code=Code.NO_ROOM_JOINED, key="", cause=cause))
 
     def _plan_unplaced(self) -> None:
         """Rooms that belong to nobody for certain: several owners claim them, or they can't be read."""
@@ -337,14 +291,6 @@ def _with_events(evidence: Evidence, events: Iterable[str]) -> Evidence:
     return Evidence(evidence.rung, tuple(event for event in known if event))
 
 
-_EXHAUSTED = "the user's highest chat id is C999999999, after which no chat id fits; the counter is left as it is"
-_UNLISTED = (
-    "Space {} doesn't list this chat, only the chat names the Space: its user doesn't find it there"
-)
-_ELSEWHERE = (
-    "{0} is in none of the {1} rooms that the rows name: probably another account than the rows are "
-    "of, or an empty homeserver; nothing here says that they are right"
-)
 _SEVERAL_SPACES = (
     "the room is linked to Spaces of different users, or of one whose owner isn't certain; remove the "
     "wrong link, or pick the Space"
