@@ -6,7 +6,7 @@ usually that of the bot's own function; what a person decides is kept in `decidi
 
 import asyncio
 import os
-from collections.abc import Callable, Coroutine, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Mapping
 from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
@@ -98,7 +98,7 @@ class Session:
         return self.state.local
 
     @property
-    def _runs(self) -> Sequence[Run]:
+    def _runs(self) -> tuple[Run, ...]:
         return self.state.runs
 
     @property
@@ -382,7 +382,7 @@ class Session:
 
     def plan_undo(self, run: str | None = None) -> ShownUndo:
         """What taking back a run would write, by default the last that wasn't taken back."""
-        return ShownUndo(plan_reversal(self.state.find_run(run), self._local.rows), named=bool(run))
+        return ShownUndo(plan_reversal(self._find_run(run), self._local.rows), named=bool(run))
 
     async def undo(self, run: str | None = None, progress: Progress | None = None) -> Applied:
         """Take back a run, by default the last, as far as nobody has written its rows since.
@@ -390,7 +390,7 @@ class Session:
         That is a run of its own, which may be taken back by its name. Raises `ToolkitError` if
         there is none.
         """
-        found = self.state.find_run(run)
+        found = self._find_run(run)
         done = await self._alone(self._take_back(found.id, progress))
         await self._reload_rows()
         if done is None:
@@ -404,6 +404,9 @@ class Session:
         async with self._sides.open_store(read_only=False) as store:
             assert transactional(store)  # only such a store has a journal
             return await carry_out_undo(store, run, by=user_name(), progress=progress)
+
+    def _find_run(self, name: str | None) -> Run:
+        return self.state.find_run(name)
 
 
 def _outcomes(run: Run | None) -> dict[str, str | None]:
