@@ -271,12 +271,12 @@ async def test_no_object_shows_the_token(bench: Bench, tmp_path: Path) -> None:
     async with FakeHomeserver(bench.world.rooms, BOT, TOKEN) as server:
         client = open_client(server.url, TOKEN)
         session = await Session.open(homeserver=server.url, access_token=TOKEN, database=bench.path)
-        source = Source(client, session._sides.convention)
+        source = Source(client, session.road.sides.convention)
         await source.account()
         homeserver = Homeserver(client)
         await homeserver.joined_rooms()
         where = Where(homeserver=server.url, database=str(bench.path), token=TOKEN)
-        things: list[Any] = [client, session, source, homeserver, where, session._sides]
+        things: list[Any] = [client, session, source, homeserver, where, session.road.sides]
         await client.close()
     for thing in things:
         assert not shows(repr(thing) + str(thing)), type(thing)

@@ -74,9 +74,7 @@ class Applying:
         """End it after the units that are finished."""
         if not self.running:
             return refused("Nothing is being applied.")
-        inner = self._session._task
-        self._cancel_wanted = inner is None or inner.done()  # then as soon as it has begun
-        self._session.cancel()
+        self._cancel_wanted = not self._session.cancel()  # then as soon as it has begun
         return Answer("Cancelling: what is finished stays written.")
 
     async def _carry_out(self, work: Work) -> Applied:
@@ -111,7 +109,7 @@ class Applying:
 
     def _outcomes(self, applied: Applied) -> dict[str, Result]:
         """By the journal; where there is none, what didn't go stale was written."""
-        run = next((run for run in self._session._runs if run.id == applied.run), None)
+        run = next((run for run in self._session.state.runs if run.id == applied.run), None)
         found = {unit: Result("stale", visible(why, LONG)) for unit, why in applied.stale.items()}
         for entry in run.entries if run else ():
             found.setdefault(entry.unit, Result(entry.outcome, visible(entry.detail, LONG)))
@@ -119,7 +117,7 @@ class Applying:
         return dict.fromkeys(self.seen, rest) | found
 
     def _database(self) -> object:
-        sides = self._session._sides
+        sides = self._session.road.sides
         return sides.path.resolve() if sides.path else id(sides.store)
 
 

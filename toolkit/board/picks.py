@@ -6,8 +6,6 @@ from operator import is_
 
 from toolkit.board.items import Item, make_item
 from toolkit.board.offers import Offering, say_choices
-from toolkit.decisions.decision import Decision
-from toolkit.decisions.ledger import Vote
 from toolkit.model import NO_CHOICES, Choices, Unit, find_unit
 from toolkit.session.session import Session
 
@@ -40,24 +38,21 @@ class Drafts:
     def try_out(self, known: Item, picked: Choices) -> tuple[Unit | None, Item]:
         """The unit, and its line, if these choices were made; nothing is kept."""
         if picked == NO_CHOICES:
-            return self._session._plan.unit(known.unit), known
+            return self._session.state.plan.unit(known.unit), known
         found, made = self._try(known.unit, picked)
         return found, known if made is None else _as_known(made, picked, known)
 
     def _try(self, unit: str, picked: Choices) -> tuple[Unit | None, Item | None]:
         """Planned once for the same choices on the same sides."""
-        session = self._session
-        about = (session._plan, session._local, session._remote)
+        state = self._session.state
+        about = (state.plan, state.local, state.remote)
         if not same(about, self._about):
             self._about, self._tried = about, {}
         if (unit, picked) not in self._tried:
-            ledger = session._ledger.decide(Vote.APPROVED, {unit: Decision(choices=picked)})
-            plan = session._replan(ledger)
-            found = find_unit(plan, unit)
-            offers = Offering(plan, session._local).offers(found) if found else None
-            made = (
-                make_item(found, offers, session._remote) if found and offers is not None else None
-            )
+            plan, made = self._session.plan_with(unit, picked), None
+            if found := find_unit(plan, unit):
+                offers = Offering(plan, state.local).offers(found)
+                made = make_item(found, offers, state.remote)
             self._tried[unit, picked] = found, made
         return self._tried[unit, picked]
 

@@ -121,10 +121,10 @@ class ReviewModel:
 
     def _moved(self, known: Item) -> Moved | None:
         """Of a unit that the last apply left alone, what has moved since it was approved."""
-        seen, result, session = self._apply.seen.get(known.unit), known.result, self.session
+        seen, result, state = self._apply.seen.get(known.unit), known.result, self.session.state
         if seen is None or result is None or result.state != "stale":
             return None
-        return find_moved(seen, result.why, session._plan.unit(known.unit), session._local.rows)
+        return find_moved(seen, result.why, state.plan.unit(known.unit), state.local.rows)
 
     def _on_session(self) -> None:
         """Somebody else, a cell say, has decided, looked again or applied."""
@@ -265,12 +265,11 @@ class ReviewModel:
         What goes wrong is told in `message` and raised by the task. Raises `ToolkitError` where no
         event loop runs.
         """
-        session = self.session
-        units = {unit.id: unit for unit in session._plan.units}
-        rows = session._local.rows
+        state = self.session.state
+        units = {unit.id: unit for unit in state.plan.units}
         approved = self.items(vote=Vote.APPROVED)
-        seen = {item.unit: see(item, units[item.unit], rows) for item in approved}
-        return self._apply.start(session.apply, seen, "Applying…")
+        seen = {item.unit: see(item, units[item.unit], state.local.rows) for item in approved}
+        return self._apply.start(self.session.apply, seen, "Applying…")
 
     def approved(self) -> str:
         """Names what Apply would write now, for a view to send back with the click."""
@@ -311,15 +310,16 @@ class ReviewModel:
 
     def quiet(self) -> list[Quiet]:
         """Rooms and user rows in sync, and rooms that are skipped: nothing to decide."""
-        return list_quiet(self.session._plan, self.session._local, self.session._remote)
+        state = self.session.state
+        return list_quiet(state.plan, state.local, state.remote)
 
     def history(self) -> list[Past]:
         """The runs that wrote to this database, the latest first."""
-        return list_past(self.session._runs)
+        return list_past(self.session.state.runs)
 
     def open_run(self, run: str) -> Opened:
         """What a run wrote. Raises `ToolkitError` for an unknown one."""
-        return open_run(self.session._find_run(run))
+        return open_run(self.session.state.find_run(run))
 
     def plan_undo(self, run: str) -> Opened:
         """What taking a run back would write. Raises `ToolkitError` for an unknown one."""

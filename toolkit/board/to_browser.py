@@ -50,7 +50,7 @@ def line(item: Item, *, finished: bool = False) -> Json:
 
 def state(model: ReviewModel) -> Json:
     """Counts, what Apply would do, and how far a run is."""
-    counts, plan = model.counts(), model.session._plan
+    counts, plan = model.counts(), model.session.state.plan
     return {
         **progress(model),
         **message(model),
@@ -61,12 +61,12 @@ def state(model: ReviewModel) -> Json:
             IN_SYNC: len(plan.in_sync_rooms) + len(plan.in_sync_users),
             SKIPPED: len(plan.skipped),
         },
-        "about": model.session._road.about(),
+        "about": model.session.road.about(),
         "besides": _besides(plan),
         "apply": _say_approved(model),
         "plan": model.approved() if counts.approved_units else "",
-        "offline": model.session._sides.snapshot is not None,
-        "runs": len(model.session._runs),
+        "offline": model.session.road.sides.snapshot is not None,
+        "runs": len(model.session.state.runs),
     }
 
 

@@ -1,9 +1,8 @@
 """A person's decisions about a plan: approve, reject, defer, withdraw, and the file that keeps them.
 
-Of what is planned, and of how it is written, nothing is known here: a session says that.
+What is planned and who writes it says the road; looking and writing are the session's.
 """
 
-from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -14,11 +13,23 @@ import msgspec
 from toolkit.decisions.decision import Decision, user_name
 from toolkit.decisions.ledger import Ledger, Vote, as_shown, load_ledger, save_ledger
 from toolkit.errors import SnapshotError, ToolkitError
-from toolkit.model import NO_CHOICES, Choices, Plan, Status, Unit, find_unit, why_no_unit
-from toolkit.repairs import Picked
+from toolkit.model import (
+    NO_CHOICES,
+    Choices,
+    Plan,
+    RemoteState,
+    Status,
+    Unit,
+    find_unit,
+    why_no_unit,
+)
+from toolkit.records import LocalState
+from toolkit.repairs import Picked, Road
 from toolkit.session.results import Decided
 from toolkit.session.selection import Changes, changes_of, changes_shown, select
+from toolkit.session.state import SessionState
 from toolkit.text.advice import NOTEBOOK, action, why_idle, why_no_change
+from toolkit.writing.journal import Run
 
 _MOVED = "something else would be written by now than was shown; look again"
 _STANDS = "it is {}: approve it by its id, or withdraw that before"
@@ -26,65 +37,45 @@ _ALONG = "it goes along with an approved room: withdraw that one, or reject this
 _PLANS = 4
 
 
-class Deciding(ABC):
-    """A plan with what a person decided about it; a decision holds for the change that was shown.
+class Deciding:
+    """A session's state with what a person decides about it; a decision holds for the change shown.
 
-    `decisions_file` keeps it, no wider open than the file `like`; None keeps it in memory only.
+    `file` keeps decisions, no wider open than the file `like`; None keeps them in memory only.
     """
 
-    def __init__(self, decisions_file: Path | None, like: Path | None) -> None:
-        self.decisions_file = decisions_file
-        self._like = like
-        self._plan = Plan(account="", joined=())
+    def __init__(self, road: Road, file: Path | None, like: Path | None) -> None:
+        self.state = SessionState()
+        self.file = file
+        self._road, self._like = road, like
         self._planned: list[tuple[Picked, Plan]] = []
-        self._ledger = Ledger()
-        self._file: tuple[int, int, int] | None = None
-        self._standing: tuple[Ledger, Plan, dict[str, Vote]] | None = None
+        self._known: tuple[int, int, int] | None = None
         self._watchers: list[Callable[[], object]] = []
 
-    @abstractmethod
-    def _plan_with(self, picked: Picked) -> Plan:
-        """The plan with what was picked; raises `ToolkitError` where nothing can be picked."""
-
-    @abstractmethod
-    def why_not(self, unit: Unit) -> str:
-        """Why a unit is only shown and can't be approved; nothing if it can."""
-
     def subscribe(self, watcher: Callable[[], object]) -> Callable[[], None]:
-        """Have `watcher` called whenever the session shows something else; returns how to end that."""
+        """Have `watcher` called whenever there is something else to show; returns how to end that."""
         self._watchers.append(watcher)
         return lambda: self._watchers.remove(watcher)
 
-    def _tell(self) -> None:
+    def tell(self) -> None:
+        """Let everybody who watches look again."""
         for watcher in tuple(self._watchers):
             watcher()
 
-    def approve(
-        self,
-        unit: Any = None,
-        *,
-        status: Status | str | None = None,
-        owner: str | None = None,
-        space_id: str | None = None,
-        chat_id: str | None = None,
-        overwrite: bool = False,
-        lower_counter: bool = False,
-    ) -> Decided:
-        """Agree to changes as they are planned now; nothing is written before `apply`.
+    def look(self, remote: RemoteState, local: LocalState, runs: Iterable[Run]) -> None:
+        """Plan anew from these sides, with the decisions that are on disk by now."""
+        self._planned = []
+        self._read(replace(self.state, remote=remote, local=local, runs=tuple(runs)))
+        self.tell()
 
-        `unit` is a room id or mxid, several, or a boolean mask on a frame; or all of a `status`.
-        The other options settle a conflict and are for one unit: the change that comes out then is
-        agreed to. What needs a person's eye is approved by its id only, not by a mask or status, and
-        what was rejected or deferred stays so unless its id is named.
-        """
-        picked = _choices(owner, space_id, chat_id, overwrite, lower_counter)
-        before = self._plan
-        self._read_decisions()
-        shown = {} if before is self._plan else changes_of(before)
-        chosen = select(self._plan, unit, status)
+    def approve(self, unit: Any, status: Status | str | None, picked: Choices) -> Decided:
+        """As `Session.approve` says."""
+        before = self.state.plan
+        self.read()
+        shown = {} if before is self.state.plan else changes_of(before)
+        chosen = select(self.state.plan, unit, status)
         if isinstance(unit, str) and chosen:
             # With its owner picked, a Space's unit is called by the owner; the choice stays behind.
-            name = unit if unit in self._ledger.votes else chosen[0]
+            name = unit if unit in self.state.ledger.votes else chosen[0]
             return self._approve_one(name, picked, {} if picked != NO_CHOICES else shown)
         if picked != NO_CHOICES:
             raise ToolkitError("A choice is for one unit: name it by its id.")
@@ -94,10 +85,10 @@ class Deciding(ABC):
     def _approve_one(self, unit_id: str, picked: Choices, shown: Changes) -> Decided:
         given = picked
         if picked == NO_CHOICES:  # what was picked for it before still counts
-            picked = self._ledger.choices.get(unit_id, NO_CHOICES)
+            picked = self.state.ledger.choices.get(unit_id, NO_CHOICES)
         choice = Decision(choices=picked, by=user_name())
-        ledger = self._ledger.decide(Vote.APPROVED, {unit_id: choice})
-        plan = self._replan(ledger)
+        ledger = self.state.ledger.decide(Vote.APPROVED, {unit_id: choice})
+        plan = self.replan(ledger)
         unit = find_unit(plan, unit_id)
         why = why_no_unit(plan, unit_id, picked)
         if unit:
@@ -111,7 +102,7 @@ class Deciding(ABC):
         )
 
     def _approve_many(self, unit_ids: Sequence[str], shown: Changes, *, named: bool) -> Decided:
-        units, refused, votes = [], {}, self._votes()
+        units, refused, votes = [], {}, self.state.votes
         for unit in self._units(unit_ids):
             vote = Vote.APPROVED if named else votes[unit.id]
             if vote in (Vote.REJECTED, Vote.DEFERRED):
@@ -122,57 +113,50 @@ class Deciding(ABC):
                 refused[unit.id] = f"it needs a decision of its own: {action(unit, NOTEBOOK)}"
             else:
                 units.append(unit)
-        ledger = self._ledger.decide(Vote.APPROVED, as_shown(units))
+        ledger = self.state.ledger.decide(Vote.APPROVED, as_shown(units))
         decided = self._record(Vote.APPROVED, ledger, units)
         return replace(decided, refused=refused)
 
     def _why_refused(self, unit: Unit, shown: Changes) -> str:
         """`shown`: the changes of units that the person may have seen, where those aren't the plan's."""
-        if why := self.why_not(unit):
+        if why := self._road.why_not(unit):
             return why
         if unit.change is None:
             return why_no_change(unit, NOTEBOOK)
         seen = shown.get(unit.id, unit.change.fingerprint)
         return "" if unit.change.agreed_in(seen) else _MOVED
 
-    def reject(self, unit: Any = None, *, status: Status | str | None = None) -> Decided:
-        """Leave the rows of these units as they are, for as long as the same would be written."""
-        return self._decide(Vote.REJECTED, unit, status)
+    def decide(self, vote: Vote, selection: Any, status: Status | str | None) -> Decided:
+        """Any vote but a yes.
 
-    def defer(self, unit: Any = None, *, status: Status | str | None = None) -> Decided:
-        """Put these units off."""
-        return self._decide(Vote.DEFERRED, unit, status)
-
-    def withdraw(self, unit: Any = None, *, status: Status | str | None = None) -> Decided:
-        """Take decisions about these units back: they are pending again."""
-        return self._decide(Vote.PENDING, unit, status)
-
-    def _decide(self, vote: Vote, selection: Any, status: Status | str | None) -> Decided:
-        """Without a yes, what was picked for a unit doesn't count, under whatever name it stands."""
-        self._read_decisions()
-        units = self._units(select(self._plan, selection, status))
+        Without a yes, what was picked for a unit doesn't count, under whatever name it stands.
+        """
+        self.read()
+        units = self._units(select(self.state.plan, selection, status))
         names = {name for unit in units for name in (unit.id, *unit.room_ids)}
-        ledger = self._ledger.decide(Vote.PENDING, dict.fromkeys(names, Decision()))
-        plan = self._replan(ledger)
+        ledger = self.state.ledger.decide(Vote.PENDING, dict.fromkeys(names, Decision()))
+        plan = self.replan(ledger)
         bare = [find_unit(plan, next(iter(unit.room_ids), unit.id)) for unit in units]
         ledger = ledger.decide(vote, as_shown(unit for unit in bare if unit))
         decided = self._record(vote, ledger, units)
         if vote is not Vote.PENDING:
             return decided
-        along = {unit.id: _ALONG for unit in units if self._votes().get(unit.id) is Vote.APPROVED}
+        along = {
+            unit.id: _ALONG for unit in units if self.state.votes.get(unit.id) is Vote.APPROVED
+        }
         return replace(
             decided, units=tuple(unit for unit in units if unit.id not in along), refused=along
         )
 
     def _units(self, unit_ids: Iterable[str]) -> list[Unit]:
-        units = {unit.id: unit for unit in self._plan.units}
+        units = {unit.id: unit for unit in self.state.plan.units}
         return [units[unit_id] for unit_id in unit_ids if unit_id in units]
 
     def _record(self, vote: Vote, ledger: Ledger, units: Sequence[Unit]) -> Decided:
         """Keep decisions, plan with them, and see which approvals that leaves without their change."""
-        before = self._votes()
+        before = self.state.votes
         self._keep(ledger)
-        after = self._votes()
+        after = self.state.votes
         decided = {name for unit in units for name in (unit.id, *unit.room_ids)}
         reopened = [
             unit
@@ -181,37 +165,48 @@ class Deciding(ABC):
         ]
         along = [
             unit
-            for unit in self._plan.units
+            for unit in self.state.plan.units
             if after[unit.id] is Vote.APPROVED
             and before.get(unit.id) is not Vote.APPROVED
             and unit.id not in decided
         ]
         return Decided(vote, tuple(units), tuple(along), reopened=tuple(sorted(reopened)))
 
+    def forget(self, units: Iterable[str]) -> None:
+        """Nothing is decided about these units any more."""
+        self._keep(self.state.ledger.decide(Vote.PENDING, dict.fromkeys(units, Decision())))
+
     def _keep(self, ledger: Ledger) -> None:
-        plan = self._replan(ledger)
-        if self.decisions_file is not None:
-            save_ledger(self.decisions_file, ledger, plan, like=self._like)
-            self._file = _state_of(self.decisions_file)
-        self._ledger, self._plan = ledger, plan
-        self._tell()
+        state = self._with(ledger, self.state)
+        if self.file is not None:
+            save_ledger(self.file, ledger, state.plan, like=self._like)
+            self._known = _state_of(self.file)
+        self.state = state
+        self.tell()
 
-    def _votes(self) -> dict[str, Vote]:
-        """Worked out once for the same decisions about the same plan; not to be changed."""
-        ledger, plan = self._ledger, self._plan
-        known = self._standing
-        if known is None or known[0] is not ledger or known[1] is not plan:
-            known = self._standing = ledger, plan, ledger.standing(plan)
-        return known[2]
+    def read(self) -> None:
+        """Plan with the decisions that are on disk by now: others may decide about this database."""
+        self._read(self.state)
 
-    def _read_decisions(self) -> None:
-        """Others may decide about the same database."""
-        found = _state_of(self.decisions_file)
-        if self.decisions_file is not None and found and found != self._file:
-            self._ledger, self._file = load_ledger(self.decisions_file), found
-        self._plan = self._replan(self._ledger)
+    def _read(self, state: SessionState) -> None:
+        ledger, found = state.ledger, _state_of(self.file)
+        if self.file is not None and found and found != self._known:
+            ledger = load_ledger(self.file)
+        self.state = self._with(ledger, state)
+        self._known = found or self._known
 
-    def _replan(self, ledger: Ledger) -> Plan:
+    def _with(self, ledger: Ledger, state: SessionState) -> SessionState:
+        """A state with these decisions; the very same where they change nothing."""
+        plan = self._replan(ledger, state)
+        if ledger is state.ledger and plan is state.plan:
+            return state
+        return replace(state, ledger=ledger, plan=plan)
+
+    def replan(self, ledger: Ledger) -> Plan:
+        """The plan if these were the decisions; nothing is kept."""
+        return self._replan(ledger, self.state)
+
+    def _replan(self, ledger: Ledger, state: SessionState) -> Plan:
         """The plan with what was picked; the same picks on the same sides give the same plan.
 
         The last few are kept: somebody who tries a choice goes to and fro between them.
@@ -220,12 +215,12 @@ class Deciding(ABC):
         for tried, plan in self._planned:
             if tried == picked:
                 return plan
-        plan = self._plan_with(picked)
+        plan = self._road.plan(state.remote, state.local, picked)
         self._planned = [(picked, plan), *self._planned[: _PLANS - 1]]
         return plan
 
 
-def _choices(*picked: Any) -> Choices:
+def choices_of(*picked: Any) -> Choices:
     """What was picked, as the file of decisions will hold it. Raises `ToolkitError`."""
     given = dict(zip(Choices.__struct_fields__, picked, strict=True))
     try:

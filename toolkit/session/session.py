@@ -20,12 +20,13 @@ from toolkit.decisions.decision import Decision, user_name
 from toolkit.decisions.ledger import Vote
 from toolkit.errors import ToolkitError
 from toolkit.frames import Frame, Shelf, drift_frame, history_frame, rooms_frame, rows_frame
-from toolkit.model import Plan, RemoteState, Unit
+from toolkit.model import Choices, Plan, RemoteState, Status, Unit
 from toolkit.progress import Progress
-from toolkit.records import Raw, load_records
-from toolkit.repairs import Picked, Repairs, Road
-from toolkit.session.deciding import Deciding
-from toolkit.session.results import Applied, ShownPlan, ShownUndo
+from toolkit.records import LocalState, Raw, load_records
+from toolkit.repairs import Repairs, Road
+from toolkit.session.deciding import Deciding, choices_of
+from toolkit.session.results import Applied, Decided, ShownPlan, ShownUndo
+from toolkit.session.state import SessionState
 from toolkit.sources.sides import Sides, find_sides
 from toolkit.text.summary import count_causes
 from toolkit.text.visible import visible
@@ -46,7 +47,7 @@ _running: WeakValueDictionary[object, asyncio.Task[Any]] = WeakValueDictionary()
 _OUTDATED = "That is done, but what this session shows is of before: {}"
 
 
-class Session(Deciding):
+class Session:
     """What is wrong between a homeserver and a bot's rows, and what a person decides about it.
 
     Open one with `await Session.open(...)`. It reads, and writes only in `apply` and `undo`.
@@ -60,13 +61,45 @@ class Session(Deciding):
         decisions_file: Path | None,
         show: Callable[[Plan, Mapping[str, Vote]], ShownPlan] | None = None,
     ) -> None:
-        super().__init__(decisions_file, road.sides.path)
         self._road, self._show = road, show or self._show_plan
-        self._remote = RemoteState("", {})
-        self._local = load_records([])
-        self._runs: list[Run] = []
+        self._deciding = Deciding(road, decisions_file, road.sides.path)
         self._shelf = Shelf()
         self._task: asyncio.Task[Any] | None = None
+
+    @property
+    def state(self) -> SessionState:
+        """What this session knows by now, as a value for views; a notebook has the frames below."""
+        return self._deciding.state
+
+    @property
+    def road(self) -> Road:
+        """How it looks, what it plans from that, and who writes it."""
+        return self._road
+
+    @property
+    def decisions_file(self) -> Path | None:
+        """Where decisions are kept; None: in memory only."""
+        return self._deciding.file
+
+    def subscribe(self, watcher: Callable[[], object]) -> Callable[[], None]:
+        """Have `watcher` called whenever the session shows something else; returns how to end that."""
+        return self._deciding.subscribe(watcher)
+
+    @property
+    def _plan(self) -> Plan:
+        return self.state.plan
+
+    @property
+    def _remote(self) -> RemoteState:
+        return self.state.remote
+
+    @property
+    def _local(self) -> LocalState:
+        return self.state.local
+
+    @property
+    def _runs(self) -> tuple[Run, ...]:
+        return self.state.runs
 
     @property
     def _sides(self) -> Sides:
@@ -140,16 +173,14 @@ class Session(Deciding):
     async def _reload_rows(self) -> None:
         self._take(self._remote, await self._road.load_rows())
 
+    def see(self, rows: Mapping[str, Raw], remote: RemoteState | None = None) -> None:
+        """Plan anew from these rows, by default with the rooms as they were last seen."""
+        self._take(remote or self._remote, rows)
+
     def _take(self, remote: RemoteState, rows: Mapping[str, Raw]) -> None:
         """Plan anew, with the decisions and the history that are on disk by now."""
-        self._remote, self._local = remote, load_records(rows.items())
-        self._planned, self._shelf = [], Shelf()
-        self._read_decisions()
-        self._runs = self._load_runs(rows)
-        self._tell()
-
-    def _plan_with(self, picked: Picked) -> Plan:
-        return self._road.plan(self._remote, self._local, picked)
+        runs, self._shelf = self._load_runs(rows), Shelf()
+        self._deciding.look(remote, load_records(rows.items()), runs)
 
     def why_not(self, unit: Unit) -> str:
         """Why a unit is only shown and can't be approved; nothing if it can."""
@@ -170,7 +201,7 @@ class Session(Deciding):
     @property
     def plan(self) -> ShownPlan:
         """What would be written, and how it has been decided."""
-        return replace(self._show(self._plan, self._votes()), shelf=self._shelf)
+        return replace(self._show(self._plan, self.state.votes), shelf=self._shelf)
 
     def _show_plan(self, plan: Plan, votes: Mapping[str, Vote]) -> ShownPlan:
         return ShownPlan(plan, votes, self._sides.snapshot is not None)
@@ -212,6 +243,46 @@ class Session(Deciding):
     def _repr_html_(self) -> str:
         return self.plan._repr_html_()
 
+    # -- deciding ---------------------------------------------------------------------------------
+
+    def approve(
+        self,
+        unit: Any = None,
+        *,
+        status: Status | str | None = None,
+        owner: str | None = None,
+        space_id: str | None = None,
+        chat_id: str | None = None,
+        overwrite: bool = False,
+        lower_counter: bool = False,
+    ) -> Decided:
+        """Agree to changes as they are planned now; nothing is written before `apply`.
+
+        `unit` is a room id or mxid, several, or a boolean mask on a frame; or all of a `status`.
+        The other options settle a conflict and are for one unit: the change that comes out then is
+        agreed to. What needs a person's eye is approved by its id only, not by a mask or status, and
+        what was rejected or deferred stays so unless its id is named.
+        """
+        picked = choices_of(owner, space_id, chat_id, overwrite, lower_counter)
+        return self._deciding.approve(unit, status, picked)
+
+    def reject(self, unit: Any = None, *, status: Status | str | None = None) -> Decided:
+        """Leave the rows of these units as they are, for as long as the same would be written."""
+        return self._deciding.decide(Vote.REJECTED, unit, status)
+
+    def defer(self, unit: Any = None, *, status: Status | str | None = None) -> Decided:
+        """Put these units off."""
+        return self._deciding.decide(Vote.DEFERRED, unit, status)
+
+    def withdraw(self, unit: Any = None, *, status: Status | str | None = None) -> Decided:
+        """Take decisions about these units back: they are pending again."""
+        return self._deciding.decide(Vote.PENDING, unit, status)
+
+    def plan_with(self, unit: str, choices: Choices) -> Plan:
+        """The plan if these choices were made for a unit; nothing is kept."""
+        picked = {unit: Decision(choices=choices)}
+        return self._deciding.replan(self.state.ledger.decide(Vote.APPROVED, picked))
+
     # -- writing ----------------------------------------------------------------------------------
 
     async def apply(
@@ -242,12 +313,12 @@ class Session(Deciding):
 
         What somebody else has approved besides is theirs to write, and what is a no here stays one.
         """
-        before = self._ledger.binding(self._plan)
-        self._read_decisions()
-        after = self._ledger.binding(self._plan)
+        before = self.state.ledger.binding(self._plan)
+        self._deciding.read()
+        after = self.state.ledger.binding(self._plan)
         for unit, decision in before.items():
             if decision.agreed and not decision.agrees_with(after.get(unit)):
-                self._tell()
+                self._deciding.tell()
                 raise ToolkitError(
                     "Decisions about this database were changed elsewhere since they were shown "
                     f"here, the one about {visible(unit)} among them; nothing was written. Look "
@@ -267,7 +338,7 @@ class Session(Deciding):
         """Show what a run has left, and forget what was decided about what it wrote; as above."""
         try:
             self._take(self._remote, rows)
-            self._keep(self._ledger.decide(Vote.PENDING, dict.fromkeys(written, Decision())))
+            self._deciding.forget(written)
             if anew:
                 await self.reload()
         except ToolkitError as error:
@@ -335,18 +406,7 @@ class Session(Deciding):
             return await carry_out_undo(store, run, by=user_name(), progress=progress)
 
     def _find_run(self, name: str | None) -> Run:
-        undone = {run.undoes for run in self._runs}
-        for run in reversed(self._runs):
-            if run.id == name or (name is None and not run.undoes and run.id not in undone):
-                return run
-        if name is None:
-            part = (
-                "; session.undo(run) takes one by its name, also a second time"
-                if self._runs
-                else ""
-            )
-            raise ToolkitError(f"There is no run that could be taken back{part}.")
-        raise ToolkitError(f"There is no run {name!r}; session.history() names them.")
+        return self.state.find_run(name)
 
 
 def _outcomes(run: Run | None) -> dict[str, str | None]:

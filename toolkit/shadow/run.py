@@ -49,7 +49,7 @@ class ShadowRun(ShadowResult):
         """A board that is open shows at once what a cell has applied."""
         super()._see(rows)
         if "session" in vars(self):
-            self.session._take(self.session._remote, rows)
+            self.session.see(rows)
 
     def _repr_html_(self) -> str:
         from toolkit.shadow.html import run_html

@@ -81,5 +81,5 @@ def open_session(run: ShadowResult, rows: Mapping[str, Raw]) -> Session:
     """A session that keeps its decisions in memory, with the rows as they were last seen."""
     road = ShadowRoad(run)
     session = Session(road, None, lambda plan, votes: ShadowPlan(plan, votes, run=run))
-    session._take(road.remote, rows)
+    session.see(rows, road.remote)
     return session
