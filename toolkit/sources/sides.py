@@ -32,7 +32,7 @@ from toolkit.sources.settings import (
     load_settings,
     read_token,
 )
-from toolkit.sources.snapshot import load_snapshot
+from toolkit.sources.snapshot import load_settings_of, load_snapshot
 
 OFFLINE = (
     "This session looks at a snapshot, and there is nothing to write to: where the database is, run "
@@ -154,7 +154,7 @@ def find_sides(
     kept = {name: value for name, value in known.items() if name in CONVENTION}
     if snapshot is not None:
         path = Path(snapshot)
-        kept = dict(load_snapshot(path).settings) | kept
+        kept = load_settings_of(path) | kept
         return Sides(convention=convention or Convention(**kept), snapshot=path)
     homeserver = homeserver or environment.get("MATRIX_HOMESERVER") or known.get("homeserver")
     # The same file also when somebody changes the folder in a notebook.

@@ -11,7 +11,7 @@ import os
 from collections.abc import Callable, Iterator, Mapping
 from datetime import datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import msgspec
 
@@ -73,10 +73,21 @@ def save_snapshot(path: Path, snapshot: Snapshot, now: datetime) -> None:
 
 def load_snapshot(path: Path) -> Snapshot:
     """Read such a file. Raises `SnapshotError` if it is missing, damaged, foreign or too new."""
+    with _reading(path) as file:
+        return _read_lines(_read_header(path, file.readline()), file)
+
+
+def load_settings_of(path: Path) -> dict[str, Any]:
+    """The convention that the bot was looked at with, by the first line alone. Raises `SnapshotError`."""
+    with _reading(path) as file:
+        return _check_settings(_read_header(path, file.readline()))
+
+
+@contextlib.contextmanager
+def _reading(path: Path) -> Iterator[BinaryIO]:
     try:
         with path.open("rb") as file:
-            header = _read_header(path, file.readline())
-            return _read_lines(header, file)
+            yield file
     except OSError as error:
         raise SnapshotError(f"Can't read the snapshot {path}: {error.strerror}.") from None
     except (ValueError, TypeError, KeyError, AttributeError, RecursionError, msgspec.MsgspecError):
@@ -202,11 +213,18 @@ def _read_lines(header: Mapping[str, Any], lines: Iterator[bytes]) -> Snapshot:
             rows[value["row"]] = _unpack(value)
     if (len(rooms), len(unreadable), len(rows)) != tuple(map(header.get, _COUNTED)):
         raise ValueError("lines are missing")
-    account, time, settings = header["account"], header["time"], header["settings"]
+    account, time, settings = header["account"], header["time"], _check_settings(header)
     texts = [account, time, *rooms, *unreadable, *unreadable.values(), *rows]
-    if not isinstance(settings, dict) or not all(isinstance(text, str) for text in texts):
+    if not all(isinstance(text, str) for text in texts):
         raise TypeError("a line holds something else than it should")
     return Snapshot(account, rooms, unreadable, rows, time, settings)
+
+
+def _check_settings(header: Mapping[str, Any]) -> dict[str, Any]:
+    settings = header["settings"]
+    if not isinstance(settings, dict):
+        raise TypeError("the settings are none")
+    return settings
 
 
 _COUNTED = ("rooms", "unreadable", "rows")

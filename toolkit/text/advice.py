@@ -74,7 +74,7 @@ _NO_CHAT_FOR_SOME_REASON = (
     "join the Space, if that was left or upgraded; if another account made the room, name it with "
     "{0.former_account}"
 )
-_AGREED = "the rows say what is proposed, so there is nothing to write; it is settled once that user is let in"
+_AGREED = "its rows say already what is proposed, so there is nothing to write"
 _WHICH_SPACE = "pick the Space that the room belongs to with {0.space_id}"
 _encode = json.JSONEncoder(ensure_ascii=False).encode
 
@@ -198,7 +198,12 @@ def _open(finding: Finding, unit: Unit) -> bool:
 def _advise(finding: Finding, unit: Unit, speech: Speech) -> str:
     words = _say_no_chat(finding) if finding.code == Code.NOT_A_CHAT else _CHOOSE[finding.code]
     if not unit.change and {f.code for f in unit.conflicts} <= PROPOSALS:  # agreeing writes nothing
-        words = words.removeprefix("agree, " if unit.rows_agree else "agree, or ")
+        instead = "let that user in, " if finding.code is Code.OWNER_LEFT else ""
+        words = (
+            words.replace("agree, ", instead, 1)
+            if unit.rows_agree
+            else words.removeprefix("agree, or ")
+        )
     if finding.code is Code.OWNER_AMBIGUOUS and any(c.startswith("!") for c in unit.candidates):
         words = _WHICH_SPACE
     return words.format(speech)
