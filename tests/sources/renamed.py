@@ -110,6 +110,7 @@ class Renamed:
             needs_human=unit.needs_human,
             choices=choices_in(self.names, unit.choices),
             candidates=tuple(sorted(map(text, unit.candidates))),
+            rows_agree=unit.rows_agree,
         )
 
     def evidence(self, evidence: Evidence) -> Evidence:
