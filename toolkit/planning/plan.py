@@ -31,6 +31,7 @@ from toolkit.planning.no_chats import why_no_chat
 from toolkit.planning.owner_groups import NO_CHOICES, Block, Group, Groups
 from toolkit.planning.row_index import ids
 from toolkit.planning.units import Subject, build_unit
+from toolkit.quotes import quote_odd
 from toolkit.records import LocalState, chat_key, is_placeholder, room_key, user_key
 
 _COUNTED = frozenset({Rung.ROOM_ROW, Rung.CHAT_ROW})
@@ -232,7 +233,7 @@ class _Planner:
         chats = self.groups.group_of if self.identity.unlisted else {}
         for room_id in chats.keys() & set(self.identity.unlisted):
             spaces = self.groups.spaces_of(room_id, chats[room_id])
-            cause = _UNLISTED.format(" and ".join(spaces))
+            cause = _UNLISTED.format(" and ".join(map(quote_odd, spaces)))
             note = Finding(
                 unit=room_id, code=Code.UNLISTED_ROOM, key=room_key(room_id), cause=cause
             )
@@ -249,7 +250,7 @@ class _Planner:
         rooms, trusts = self.remote.rooms.values(), self.identity.lineage.trusts
         known = {room.predecessor for room in rooms if room.predecessor and trusts(room)}
         if named and not any(self.remote.joined(room) or room in known for room in named):
-            cause = _ELSEWHERE.format(self.remote.account, len(named))
+            cause = _ELSEWHERE.format(quote_odd(self.remote.account), len(named))
             self.notes.append(Finding(unit="", code=Code.NO_ROOM_JOINED, key="", cause=cause))
 
     def _plan_unplaced(self) -> None:
@@ -261,7 +262,7 @@ class _Planner:
         for room_id, why in self.remote.unreadable.items():
             self._stop(room_id, Block(Code.ROOM_UNREADABLE, _UNREADABLE.format(why)), (room_id,))
         for room_id, behind in self.identity.unproven.items():
-            block = Block(Code.ROOM_UNREADABLE, _UNPROVEN.format(behind))
+            block = Block(Code.ROOM_UNREADABLE, _UNPROVEN.format(quote_odd(behind)))
             self._stop(room_id, block, ids(self.identity.versions(room_id)))
         for room_id in self.groups.called:
             room, reason = self.remote.rooms[room_id], self.identity.reasons[room_id]
