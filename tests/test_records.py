@@ -130,14 +130,6 @@ def test_unknown_fields_and_odd_values_of_fields_that_are_not_needed_are_read() 
     assert (row.chat_id, row.platform) == ([1], {})
 
 
-def test_a_repair_keeps_every_other_field_to_the_byte() -> None:
-    raw = '{"a": 1.0e+5, "space_id" : "!old","n": 123456789012345678901, "s":"\\u0416Ж", "d": {"x" : [ ]}}'
-    after = repair_row(raw, {"space_id": "!new", "new": None})
-    assert after == (
-        '{"a":1.0e+5,"space_id":"!new","n":123456789012345678901,"s":"\\u0416Ж","d":{"x" : [ ]},"new":null}'
-    )
-
-
 def test_a_repair_of_a_blob_stays_a_blob() -> None:
     assert repair_row(b'{"a":1}', {"a": 2}) == b'{"a":2}'
 

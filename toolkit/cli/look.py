@@ -16,10 +16,10 @@ from toolkit.homeserver.belonging import check_belonging
 from toolkit.homeserver.reading import load_remote
 from toolkit.model import Choices, Plan, Reason, RemoteState
 from toolkit.planning.plan import plan_repairs
+from toolkit.quotes import quote_odd
 from toolkit.records import Raw, load_records
 from toolkit.sources.anonymise import anonymise
 from toolkit.sources.snapshot import Snapshot, load_snapshot, save_snapshot
-from toolkit.text.visible import quote_odd
 
 IN_SYNC, DRIFT = 0, 2
 

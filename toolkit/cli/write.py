@@ -38,9 +38,9 @@ from toolkit.decisions.free_chat_ids import find_highest, free_ids
 from toolkit.decisions.ledger import load_ledger
 from toolkit.errors import ToolkitError
 from toolkit.model import NO_CHOICES, Choices, Plan
+from toolkit.quotes import quote_odd
 from toolkit.reconcile import reconcile_matrix_state
 from toolkit.records import load_records
-from toolkit.text.visible import quote_odd
 from toolkit.writing.job import Result, check_size
 from toolkit.writing.journal import Journal, Run
 from toolkit.writing.report import Report, stale_units

@@ -19,6 +19,7 @@ from toolkit.planning.other_rows import Others, split_others
 from toolkit.planning.owners import Owner, find_owner
 from toolkit.planning.row_index import Naming, ids, index_rows
 from toolkit.planning.unread_rooms import Unread
+from toolkit.quotes import quote_odd
 from toolkit.records import LocalState, chat_key, room_key
 
 _LOCAL_RUNGS = (Rung.CHOICE, Rung.ROOM_ROW, Rung.CHAT_ROW)
@@ -254,9 +255,9 @@ class Groups:
         named = self.identity.lineage.head(row.space_id)
         if named not in self.identity.nesting.inside.get(group.space or "", ()):
             return None
-        return Block(
-            Code.MULTIPLE_SPACES, _OUTWARD.format(named, group.space), None, (group.space or "",)
-        )
+        inner = group.space or ""
+        cause = _OUTWARD.format(quote_odd(named), quote_odd(inner))
+        return Block(Code.MULTIPLE_SPACES, cause, None, (inner,))
 
     def _spare_others(self, group: Group, owner: str) -> None:
         """A row of another platform keeps the key that it stands under (rules 1)."""
@@ -266,7 +267,7 @@ class Groups:
                 group.found[chat] = msgspec.structs.replace(
                     answer,
                     code=Code.DUPLICATE_CHAT_ID,
-                    cause=_OTHERS_ROW.format(key, answer.chat_id),
+                    cause=_OTHERS_ROW.format(quote_odd(key), answer.chat_id),
                     free=False,
                     recorded=False,
                 )
@@ -318,7 +319,7 @@ class Groups:
                     continue
                 if group.owner and group.answer.solid:
                     self.awaited.add(group.owner)
-                block = Block(Code.ROOM_UNREADABLE, _HELD.format(unread))
+                block = Block(Code.ROOM_UNREADABLE, _HELD.format(quote_odd(unread)))
                 self.block(group.unit, block)
                 for chat, answer in group.found.items():
                     if answer.evidence.rung not in _LOCAL_RUNGS:
@@ -339,7 +340,7 @@ class Groups:
             if (unread := self.unread.past(versions))
         }
         for unit, unread in stopped.items():
-            self.block(unit, Block(Code.ROOM_UNREADABLE, _PAST.format(unread)))
+            self.block(unit, Block(Code.ROOM_UNREADABLE, _PAST.format(quote_odd(unread))))
         if stopped and group.owner and group.answer.solid:
             self.awaited.add(group.owner)
 
@@ -353,7 +354,7 @@ class Groups:
             if answer.certain or not answer.code:
                 continue
             rooms = [v.room_id for c in self._below(space).values() for v in c]
-            block = Block(answer.code, _CONTESTED.format(space))
+            block = Block(answer.code, _CONTESTED.format(quote_odd(space)))
             for key, _ in self.naming.owner_keys(ids(self.identity.versions(space)), rooms):
                 found[key] = (space, block)
         return found
@@ -374,7 +375,7 @@ class Groups:
                 changed = True
                 for room, other in ((chat, target), (target, chat)):
                     if not self._is_picked(room):  # a person has settled that one
-                        cause = _MOVE.format(chat_id, other)
+                        cause = _MOVE.format(chat_id, quote_odd(other))
                         self.block(room, Block(Code.DUPLICATE_CHAT_ID, cause, chat_id))
         self.unsafe = {chat for chat, id_, target in moves if self._may_hold(target, id_, chat)}
 

@@ -16,6 +16,7 @@ from toolkit.decisions.decision import user_name
 from toolkit.errors import ToolkitError
 from toolkit.model import Plan, RowWrite, Unit
 from toolkit.progress import Progress
+from toolkit.quotes import quote_odd
 from toolkit.records import FAMILIES, Raw, decode_object
 from toolkit.shadow.plan import rows_before
 from toolkit.sources.sides import Sides
@@ -77,9 +78,9 @@ class ShadowResult:
         """Why a unit is shown and can't be applied, or None if it can."""
         for write in unit.writes:
             if not write.key.startswith(FAMILIES):
-                return f"{write.key} is none of the rows that the toolkit writes and can take back"
+                return f"{quote_odd(write.key)} is none of the rows that the toolkit writes and can take back"
             if not _is_object(write):
-                return f"what {self.function} would write into {write.key} is no JSON object"
+                return f"what {self.function} would write into {quote_odd(write.key)} is no JSON object"
         return None
 
     async def apply(
@@ -182,7 +183,7 @@ class ShadowResult:
         return unit
 
     def _others(self) -> str:
-        ids = [unit.id for unit in self.value.units]
+        ids = [quote_odd(unit.id) for unit in self.value.units]
         more = f" and {len(ids) - _SHOWN} more" if len(ids) > _SHOWN else ""
         return f", but for {', '.join(ids[:_SHOWN])}{more}" if ids else " and for no other unit"
 
@@ -190,7 +191,8 @@ class ShadowResult:
         """The run in words, without values of rows; of its plan what is `left`, by default all."""
         yield self.headline(left)
         units = (left or self.value).units
-        yield from _listed([f"{unit.id} ({_verbs(unit) or 'moved since'})" for unit in units])
+        named = [f"{quote_odd(unit.id)} ({_verbs(unit) or 'moved since'})" for unit in units]
+        yield from _listed(named)
         yield from self.asides()
 
     def headline(self, left: Plan | None = None) -> str:

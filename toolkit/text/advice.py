@@ -9,8 +9,8 @@ from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 from toolkit.model import PROPOSALS, Choices, Code, Finding, Plan, RowWrite, Unit, UnitKind
+from toolkit.quotes import quote_odd
 from toolkit.records import CHAT, ROOM, USER, Raw, decode_object, parse_key
-from toolkit.text.visible import quote_odd
 
 
 class Speech(NamedTuple):
@@ -93,10 +93,14 @@ def unit_name(unit: Unit) -> str:
     """Whose row or chat a unit is, as far as that is known; empty if it isn't."""
     if unit.kind is UnitKind.USER:
         own = unit.id == unit.owner or not unit.space_id
-        return "user row" if own else f"user row of {unit.owner or 'nobody yet'}"
+        return "user row" if own else f"user row of {_whom(unit)}"
     if unit.chat_id:
-        return f"{unit.chat_id} of {unit.owner or 'nobody yet'}"
-    return f"a chat of {unit.owner}" if unit.owner else ""
+        return f"{quote_odd(unit.chat_id)} of {_whom(unit)}"
+    return f"a chat of {_whom(unit)}" if unit.owner else ""
+
+
+def _whom(unit: Unit) -> str:
+    return quote_odd(unit.owner) if unit.owner else "nobody yet"
 
 
 def what(finding: Finding) -> str:
@@ -118,7 +122,7 @@ def what(finding: Finding) -> str:
             f"{row}: {finding.field} is {_value(finding.local)}, should be {_value(finding.remote)}"
         )
     words = finding.code.value.replace("_", " ")
-    return f"{words} (proposed: {finding.proposal})" if finding.proposal else words
+    return f"{words} (proposed: {quote_odd(finding.proposal)})" if finding.proposal else words
 
 
 def action(unit: Unit, speech: Speech = TERMINAL) -> str:

@@ -18,7 +18,7 @@ from toolkit.database.store import Store, TransactionalStore, transactional
 from toolkit.database.transaction import Transaction
 from toolkit.errors import StoreError
 from toolkit.model import RowWrite, Unit, UnitKind
-from toolkit.records import Raw
+from toolkit.records import Raw, decode_object, repair_row
 from toolkit.writing.chat_rows import (
     LEFT_WRONG,
     ManagerFailed,
@@ -234,7 +234,7 @@ class _Writer:
             async with transaction.savepoint():
                 await self._write_rows(units, transaction)
                 if not self.alone:
-                    await self._take_managers_rows(units)
+                    await self._take_managers_rows(units, transaction)
                 if self.triggers:
                     await self._read_back(units, transaction)
         except (_LeftWrong, NotTaken, ManagerFailed, StoreError) as error:
@@ -282,7 +282,7 @@ class _Writer:
         made = None if self.alone else chat_insert(unit)
         return [write for write in writes if write is not made] if made else writes
 
-    async def _take_managers_rows(self, units: Sequence[Unit]) -> None:
+    async def _take_managers_rows(self, units: Sequence[Unit], transaction: Transaction) -> None:
         """Let a joined manager make its rows; look at them, and complete what any manager left out."""
         for unit in units:
             write = chat_insert(unit)
@@ -290,11 +290,13 @@ class _Writer:
                 continue
             if not self.foreign:
                 await make_chat(self.chat_mgr, write, self.job.until)
-            row = await self.store.get(write.key)
-            if not row or row.get("surface_ref") != unit.id:
+            made = (await transaction.rows_of([write.key])).get(write.key)
+            if not points_at(write.key, made, unit.id):
                 raise _LeftWrong(LEFT_WRONG)
-            if missing := left_out(row, write):
-                await self.store.set(write.key, row | missing)
+            if missing := left_out(decode_object(made), write):
+                row = RowChange(write.key, made, repair_row(made, missing))
+                if not await transaction.write([row]):
+                    raise NotTaken(row)
             self.made[write.key] = unit.id
 
     # -- what the journal is told -----------------------------------------------------------------

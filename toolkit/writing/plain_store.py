@@ -8,6 +8,7 @@ from typing import Any
 from toolkit.database.look import load_look, load_row
 from toolkit.database.store import Store
 from toolkit.model import RowWrite, Unit
+from toolkit.quotes import quote_odd
 from toolkit.records import CHAT, decode_object
 from toolkit.writing.chat_rows import (
     LEFT_WRONG,
@@ -42,12 +43,16 @@ async def _write_unit(unit: Unit, job: Job, store: Store, chat_mgr: Any) -> Outc
     try:
         for write in writes:
             if await load_row(store, write.key) != write.before:
-                return Outcome("stale", f"row {write.key} was written meanwhile; look again")
+                return Outcome(
+                    "stale", f"row {quote_odd(write.key)} was written meanwhile; look again"
+                )
         for write in writes:
             if write is not made:
                 await store.set(write.key, decode_object(write.after))
                 if await load_row(store, write.key) in (None, write.before):
-                    return Outcome("failed", f"the bot's store did not take the row {write.key}")
+                    return Outcome(
+                        "failed", f"the bot's store did not take the row {quote_odd(write.key)}"
+                    )
                 continue
             await make_chat(chat_mgr, write, job.until)
             if not points_at(write.key, await load_row(store, write.key), unit.id):

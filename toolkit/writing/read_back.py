@@ -10,6 +10,7 @@ from collections.abc import Mapping
 
 from toolkit.database.sql import RowChange
 from toolkit.errors import StoreError
+from toolkit.quotes import quote_odd
 from toolkit.records import NULL, Raw, decode_object
 from toolkit.writing.job import Outcome
 
@@ -65,13 +66,14 @@ def why_not_taken(error: NotTaken, now: Mapping[str, Raw]) -> Outcome:
     if row is None:
         return Outcome("stale", "a row was written meanwhile; look again")
     if now.get(row.key) != row.before:
-        return Outcome("stale", f"row {row.key} was written meanwhile; look again")
-    start = f"the database did not take the row {row.key}"
+        return Outcome("stale", f"row {quote_odd(row.key)} was written meanwhile; look again")
+    start = f"the database did not take the row {quote_odd(row.key)}"
     if error.changed:
         return Outcome("failed", f"{start}: a trigger changed it, or took it away")
     if other := next((key for key in now if key != row.key), None):
         return Outcome(
-            "failed", f"{start}: it has the row {other}, and takes both keys for the same"
+            "failed",
+            f"{start}: it has the row {quote_odd(other)}, and takes both keys for the same",
         )
     return Outcome(
         "failed", f"{start}: a trigger, constraint or conflicting column ignored the write"

@@ -4,6 +4,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from toolkit.model import Code, Finding, Plan, RowWrite, Status, Unit, UnitKind
+from toolkit.quotes import quote_odd
 from toolkit.records import CHAT, ROOM, USER, decode_object, room_key, split_chat_key, user_key
 
 Report = dict[str, list[Any]]
@@ -126,8 +127,12 @@ def _name_loose(finding: Finding) -> dict[str, str]:
 def _note(finding: Finding) -> dict[str, Any]:
     detail = finding.cause
     if finding.code in _TOLD:
-        detail = f"{detail} (was {finding.local}, should be {finding.remote})"
+        detail = f"{detail} (was {_told(finding.local)}, should be {_told(finding.remote)})"
     return {"code": finding.code.value, "key": finding.key, "detail": detail}
+
+
+def _told(value: Any) -> str:
+    return quote_odd(value) if isinstance(value, str) else str(value)
 
 
 def _sorted(report: Report) -> Report:

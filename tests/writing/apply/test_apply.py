@@ -64,7 +64,7 @@ class TestWriting:
             await bench.run(store)
         kind, value = bench.bytes()[CB]
         assert kind == "text"
-        for kept in ('"vip":1e400', '{"é":[null, 1.0]}', '"surface_ref":"!b1"'):
+        for kept in ('"vip": 1e400', '{"é":[null, 1.0]}', '"surface_ref":"!b1"'):
             assert kept in value.decode()
 
     async def test_a_blob_is_repaired_as_a_blob(self, bench: Bench) -> None:
