@@ -12,10 +12,10 @@ from toolkit.decisions.decision import Decision
 from toolkit.model import Choices, Plan, RemoteState, Unit
 from toolkit.planning.plan import plan_repairs
 from toolkit.progress import Progress, watched_by
-from toolkit.reconcile import reconcile_matrix_state
+from toolkit.reconcile import Options, Reconciled, reconcile
 from toolkit.records import LocalState, Raw
 from toolkit.sources.sides import Sides
-from toolkit.writing.report import Report
+from toolkit.writing.job import Told
 
 Picked = Mapping[str, Choices]
 
@@ -49,8 +49,9 @@ class Road(Protocol):
         decisions: dict[str, Decision],
         progress: Progress | None,
         max_changes: int | None,
-    ) -> Report:
-        """Write what was agreed to, of this plan, as far as it still fits."""
+        told: Told | None = None,
+    ) -> Reconciled:
+        """Write what was agreed to, of this plan, as far as it still fits; `told` as in `Options`."""
 
 
 @dataclass(frozen=True)
@@ -81,18 +82,18 @@ class Repairs:
         decisions: dict[str, Decision],
         progress: Progress | None,
         max_changes: int | None,
-    ) -> Report:
-        """Whatever was shown: the bot's own function looks and plans again, and refuses what moved."""
+        told: Told | None = None,
+    ) -> Reconciled:
+        """Whatever was shown: as the bot's own function it looks and plans again, and refuses what moved."""
         sides = self.sides
+        options = Options(
+            convention=sides.convention,
+            decisions=decisions,
+            allow_empty=sides.allow_empty,
+            deadline=sides.deadline,
+            max_changes=max_changes,
+            told=told,
+        )
         async with sides.open_store(read_only=False) as store, sides.open_client() as client:
             with watched_by(progress):
-                return await reconcile_matrix_state(
-                    client,
-                    store,
-                    sides.manager(store),
-                    convention=sides.convention,
-                    decisions=decisions,
-                    allow_empty=sides.allow_empty,
-                    deadline=sides.deadline,
-                    max_changes=max_changes,
-                )
+                return await reconcile(client, store, sides.manager(store), options)

@@ -39,6 +39,7 @@ from toolkit import (
 from toolkit import repairs as road
 from toolkit.decisions.ledger import load_ledger
 from toolkit.frames import Shelf
+from toolkit.reconcile import Options, reconcile
 from toolkit.records import Raw, encode_row, room_key
 from toolkit.sources.snapshot import Snapshot, save_snapshot
 from toolkit.testing import FakeHomeserver, Fault, Hook, Status
@@ -556,19 +557,19 @@ class TestApplying:
     async def test_it_awaits_the_bots_own_function_with_decisions(
         self, session: Session, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        seen: list[dict[str, Any]] = []
+        seen: list[Options] = []
 
-        async def spy(*args: Any, **options: Any) -> Any:
+        async def spy(client: Any, store: Any, chat_mgr: Any, options: Options) -> Any:
             seen.append(options)
-            return await reconcile_matrix_state(*args, **options)
+            return await reconcile(client, store, chat_mgr, options)
 
-        monkeypatch.setattr(road, "reconcile_matrix_state", spy)
+        monkeypatch.setattr(road, "reconcile", spy)
         session.approve("!a1")
         shown = session.plan.value.unit("!a1")
         await session.apply()
         [options] = seen
         assert shown and shown.change
-        assert {unit: d.change for unit, d in options["decisions"].items()} == {
+        assert options.decisions and {u: d.change for u, d in options.decisions.items()} == {
             "!a1": shown.change.fingerprint
         }
 

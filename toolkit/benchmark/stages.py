@@ -247,7 +247,7 @@ async def _apply_ours(database: Path, plan: Plan, units: list[Unit]) -> tuple[fl
         with (
             patch("toolkit.writing.apply.entries_of", aside.counting(entries_of)),
             patch("toolkit.writing.apply.Journal.begin", aside.counting(Journal.begin)),
-            patch("toolkit.writing.apply._Writer._record", aside.counting(_Writer._record)),
+            patch("toolkit.writing.apply._Writer._finish", aside.counting(_Writer._finish)),
             _without_others(),
         ):
             begun = time.process_time()

@@ -39,12 +39,12 @@ from toolkit.decisions.free_chat_ids import find_highest, free_ids
 from toolkit.decisions.ledger import load_ledger
 from toolkit.errors import ToolkitError
 from toolkit.model import Choices, Plan
-from toolkit.reconcile import reconcile_matrix_state
+from toolkit.reconcile import Options, Reconciled, reconcile
 from toolkit.records import load_records
 from toolkit.text.visible import quote_odd
 from toolkit.writing.job import Result, check_size
-from toolkit.writing.journal import Journal, Run
-from toolkit.writing.report import Report, stale_units
+from toolkit.writing.journal import Run
+from toolkit.writing.report import stale_units
 from toolkit.writing.turns import hold_lock
 from toolkit.writing.undo import history as load_history
 from toolkit.writing.undo import plan_undo
@@ -92,14 +92,14 @@ def apply(where: Where, wanted: Wanted, *, as_json: bool) -> int:
         many = f"these {len(agreed.units)} units" if len(agreed.units) > 1 else "this unit"
         if not agree(f"Write {many} to {where.database}?"):
             raise Cancelled("nothing was written.")
-    report, run = None, None
-    if agreed.units:
-        report, run = _write(where, agreed.decisions, wanted.max_changes)
+    done = _write(where, agreed.decisions, wanted.max_changes) if agreed.units else None
     if as_json:
-        show_json(_apply_json(agreed, report, run))
-    elif report is not None:
-        _show_outcome(report, agreed, run)
-    return _exit_code(plan, agreed, wanted, report)
+        show_json(_apply_json(agreed, done))
+    elif done is not None:
+        _show_outcome(done, agreed)
+    if done is not None and done.result.warning:
+        say(done.result.warning)
+    return _exit_code(plan, agreed, wanted, done)
 
 
 async def _check_chat_id(where: Where, chat_id: str | None) -> None:
@@ -130,9 +130,7 @@ def _agree(where: Where, wanted: Wanted) -> tuple[Plan, Agreement]:
     return plan, agree_to_certain(plan, lower=lower)
 
 
-def _write(
-    where: Where, decisions: dict[str, Decision], max_changes: int | None
-) -> tuple[Report, Run | None]:
+def _write(where: Where, decisions: dict[str, Decision], max_changes: int | None) -> Reconciled:
     try:
         with hold_lock(Path(where.named_database())):
             return asyncio.run(_reconcile(where, decisions, max_changes))
@@ -142,24 +140,17 @@ def _write(
 
 async def _reconcile(
     where: Where, decisions: dict[str, Decision], max_changes: int | None
-) -> tuple[Report, Run | None]:
-    """The bot's own function, with the decisions; and the run that it left in the journal."""
+) -> Reconciled:
+    options = Options(
+        convention=where.convention(),
+        decisions=decisions,
+        allow_empty=where.allow_empty,
+        deadline=where.deadline,
+        max_changes=max_changes,
+    )
     async with where.open_store(read_only=False) as store, where.open_homeserver() as client:
-        journal = Journal(store.path)
-        known = {run.id for run in journal.runs()}
         with progress("Looking again, writing"):
-            report = await reconcile_matrix_state(
-                client,
-                store,
-                ChatManager(store),
-                convention=where.convention(),
-                decisions=decisions,
-                allow_empty=where.allow_empty,
-                deadline=where.deadline,
-                max_changes=max_changes,
-            )
-        runs = journal.runs()
-    return report, runs[-1] if runs and runs[-1].id not in known else None
+            return await reconcile(client, store, ChatManager(store), options)
 
 
 def _show_agreement(plan: Plan, agreed: Agreement, wanted: Wanted) -> None:
@@ -173,33 +164,42 @@ def _show_agreement(plan: Plan, agreed: Agreement, wanted: Wanted) -> None:
         say("There is nothing to write.")
 
 
-def _show_outcome(report: Report, agreed: Agreement, run: Run | None) -> None:
-    show(render_report(report, [unit.id for unit in agreed.units]))
-    if run is not None:
-        show(render_aftermath(run.id, run.backup, bool(run.applied)))
+def _show_outcome(done: Reconciled, agreed: Agreement) -> None:
+    show(render_report(done.report, [unit.id for unit in agreed.units]))
+    _show_aftermath(done.result)
 
 
-def _apply_json(agreed: Agreement, report: Report | None, run: Run | None) -> dict[str, Any]:
+def _show_aftermath(result: Result) -> None:
+    if result.run is not None:
+        show(render_aftermath(result.run, result.backup, bool(result.applied)))
+
+
+def _apply_json(agreed: Agreement, done: Reconciled | None) -> dict[str, Any]:
+    result = done.result if done else Result({})
     return {
-        "run": run and run.id,
-        "backup": run and run.backup,
+        **_run_json(result),
         "units": [unit.id for unit in agreed.units],
-        "not_written": agreed.refused | _stale(report, agreed),
-        "report": report,
+        "not_written": agreed.refused | _stale(done, agreed),
+        "report": done and done.report,
     }
 
 
-def _exit_code(plan: Plan, agreed: Agreement, wanted: Wanted, report: Report | None) -> int:
+def _run_json(result: Result) -> dict[str, Any]:
+    backup = None if result.backup is None else str(result.backup)
+    return {"run": result.run, "backup": backup}
+
+
+def _exit_code(plan: Plan, agreed: Agreement, wanted: Wanted, done: Reconciled | None) -> int:
     """Drift is what was asked for and not written, and without names what is left to decide."""
     written = {unit.id for unit in agreed.units}
     left = [unit for unit in plan.units if unit.id not in written] if not wanted.named else []
     odd = plan.loose or any(note.open for note in plan.notes)
     rest = left or (odd if not wanted.named else ())
-    return DRIFT if agreed.refused or _stale(report, agreed) or rest else IN_SYNC
+    return DRIFT if agreed.refused or _stale(done, agreed) or rest else IN_SYNC
 
 
-def _stale(report: Report | None, agreed: Agreement) -> dict[str, str]:
-    return stale_units(report, [unit.id for unit in agreed.units]) if report else {}
+def _stale(done: Reconciled | None, agreed: Agreement) -> dict[str, str]:
+    return stale_units(done.report, [unit.id for unit in agreed.units]) if done else {}
 
 
 # Looking back, taking back

@@ -30,7 +30,7 @@ from toolkit.sources.sides import Sides, find_sides
 from toolkit.text.summary import count_causes
 from toolkit.text.visible import visible
 from toolkit.writing.job import Result
-from toolkit.writing.journal import Journal, Run
+from toolkit.writing.journal import Journal, Run, State, work_out
 from toolkit.writing.report import build_report, stale_units
 from toolkit.writing.turns import hold_lock
 from toolkit.writing.undo import plan_reversal
@@ -137,8 +137,13 @@ class Session(Deciding):
         """Look at both sides again; decisions about changes that are no longer planned are pending."""
         self._take(*await self._road.look(progress))
 
-    async def _reload_rows(self) -> None:
-        self._take(self._remote, await self._road.load_rows())
+    async def _reload_rows(self) -> str:
+        """After an undo; what goes wrong then is told, not raised."""
+        try:
+            self._take(self._remote, await self._road.load_rows())
+        except ToolkitError as error:
+            return _OUTDATED.format(error)
+        return ""
 
     def _take(self, remote: RemoteState, rows: Mapping[str, Raw]) -> None:
         """Plan anew, with the decisions and the history that are on disk by now."""
@@ -217,25 +222,30 @@ class Session(Deciding):
     async def apply(
         self, progress: Progress | None = None, *, max_changes: int | None = None
     ) -> Applied:
-        """Write what is approved, through `reconcile_matrix_state`; returns its report.
+        """Write what is approved, as `reconcile_matrix_state` does; returns its report.
 
         A shadow run's session writes what its function would have written. What moved since it was
         shown is left alone, and pending again. More rows than `max_changes` are refused as a whole.
         Raises `HomeserverError`, `RemoteIncomplete`, `StoreError` or another `ToolkitError`, each
         before anything is written.
         """
-        decisions = self._agreed()
-        plan, known = self._plan, {run.id for run in self._load_runs()}
-        report = await self._alone(self._road.write(plan, decisions, progress, max_changes))
-        rows, warning = await self._rows_left()
-        run = next((run for run in reversed(self._load_runs(rows)) if run.id not in known), None)
-        if cancelled := report is None:
-            report, decisions = build_report(plan, _outcomes(run)), {}
+        decisions, told = self._agreed(), list[Run]()
+        plan = self._plan
+        done = await self._alone(
+            self._road.write(plan, decisions, progress, max_changes, told.append)
+        )
+        rows, outdated = await self._rows_left()
+        if done is None:  # cancelled: what was finished by then is written
+            run = work_out(told[-1], rows) if told else None
+            report, decisions, warning = build_report(plan, _outcomes(run)), {}, ""
+        else:
+            report, run, warning = done.report, done.result.record, done.result.warning
         stale = stale_units(report, decisions)
         agreed = {unit for unit, decision in decisions.items() if decision.agreed}
         written = {entry.unit for entry in run.applied} if run else agreed - stale.keys()
-        warning = warning or await self._settle(rows, written, anew=bool(stale or cancelled))
-        return Applied(report, run, stale, cancelled=cancelled, warning=warning)
+        outdated = outdated or await self._settle(rows, written, anew=bool(stale or done is None))
+        warning = " ".join(filter(None, (warning, outdated)))
+        return Applied(report, run, stale, cancelled=done is None, warning=warning)
 
     def _agreed(self) -> dict[str, Decision]:
         """What is approved here and, by now, in the file; raises `ToolkitError` where those differ.
@@ -321,13 +331,13 @@ class Session(Deciding):
         """
         found = self._find_run(run)
         done = await self._alone(self._take_back(found.id, progress))
-        await self._reload_rows()
+        outdated = await self._reload_rows()
         if done is None:
-            return Applied({}, cancelled=True)
+            return Applied({}, cancelled=True, warning=outdated)
         plan, result = done
-        left = {f.unit: f.cause for unit in plan.units for f in unit.findings}
-        left |= {unit: out.detail for unit, out in result.outcomes.items() if not out.applied}
-        return Applied({}, next((r for r in self._runs if r.id == result.run), None), left)
+        left = {f.unit: f.cause for unit in plan.units for f in unit.findings} | result.left
+        warning = " ".join(filter(None, (result.warning, outdated)))
+        return Applied({}, result.record, left, warning=warning)
 
     async def _take_back(self, run: str, progress: Progress | None) -> tuple[Plan, Result]:
         async with self._sides.open_store(read_only=False) as store:
@@ -352,7 +362,7 @@ class Session(Deciding):
 def _outcomes(run: Run | None) -> dict[str, str | None]:
     """What became of the units of a run, as the report wants it."""
     entries = run.entries if run else ()
-    return {e.unit: None if e.outcome == "applied" else e.detail for e in entries}
+    return {e.unit: None if e.outcome == State.APPLIED else e.detail for e in entries}
 
 
 def _beside(path: Path | None) -> Path | None:

@@ -23,8 +23,7 @@ from toolkit.text.advice import row_name, verb
 from toolkit.text.summary import count_of
 from toolkit.text.visible import visible
 from toolkit.writing.apply import apply_changes
-from toolkit.writing.job import Result, new_job
-from toolkit.writing.journal import Journal
+from toolkit.writing.job import Result, Told, new_job
 from toolkit.writing.report import Report, build_report
 from toolkit.writing.turns import hold_lock, one_at_a_time
 
@@ -103,10 +102,7 @@ class ShadowResult:
             rows = (await load_look(target)).rows
             if self._is_own(target):
                 self._see(rows)
-            runs = Journal(target.path).runs(rows) if result.run and transactional(target) else []
-        run = next((run for run in runs if run.id == result.run), None)
-        left = {unit: out.detail for unit, out in result.outcomes.items() if not out.applied}
-        return Applied(self.report(result), run, left, warning=result.warning)
+        return Applied(self.report(result), result.record, result.left, warning=result.warning)
 
     def named(self, unit_ids: Iterable[str]) -> list[Unit]:
         """The units of these names. Raises `ToolkitError` for one that isn't there or is only shown."""
@@ -119,10 +115,11 @@ class ShadowResult:
         by: Mapping[str, str],
         progress: Progress | None = None,
         until: float | None = None,
+        told: Told | None = None,
     ) -> Result:
         """Write units of its plan, each only while all that it rests on is as the function met it.
 
-        No unit is begun past `until`, by the monotonic clock.
+        No unit is begun past `until`, by the monotonic clock. `told` hears of the run.
         """
         wanted = {unit.id for unit in units}
         units = [unit for unit in self.value.units if unit.id in wanted]
@@ -139,6 +136,7 @@ class ShadowResult:
                 by=by,
                 until=until,
                 progress=progress,
+                told=told,
             )
             return await apply_changes(job, store, None)
 
@@ -146,8 +144,7 @@ class ShadowResult:
         """What came of writing, told as the bot's own functions tell it."""
         units = tuple(unit for unit in self.value.units if unit.id in result.outcomes)
         plan = Plan(account=self.value.account, joined=(), units=units)
-        outcomes = {u: None if out.applied else out.detail for u, out in result.outcomes.items()}
-        return build_report(plan, outcomes)
+        return build_report(plan, result.reasons)
 
     @asynccontextmanager
     async def _opened(self, store: Store | None) -> AsyncIterator[Store]:

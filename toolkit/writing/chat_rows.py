@@ -9,6 +9,7 @@ import time
 from collections.abc import Mapping
 from typing import Any
 
+from toolkit.database.chat_manager import ChatManagerLike
 from toolkit.database.store import Store
 from toolkit.errors import StoreError
 from toolkit.model import RowWrite, Unit
@@ -21,7 +22,7 @@ class ManagerFailed(Exception):
     """The bot's chat manager raised; what, but not its text, which may hold anything."""
 
 
-def works_on(chat_mgr: Any, store: Store) -> bool:
+def works_on(chat_mgr: object, store: Store) -> bool:
     """Whether a manager writes through this very store, under whatever name it keeps it."""
     held = getattr(chat_mgr, "__dict__", {}).values()
     return getattr(chat_mgr, "store", None) is store or any(value is store for value in held)
@@ -29,11 +30,10 @@ def works_on(chat_mgr: Any, store: Store) -> bool:
 
 def chat_insert(unit: Unit) -> RowWrite | None:
     """The chat row that has to be made anew, if the unit's is gone."""
-    writes = unit.change.writes if unit.change else ()
-    return next((w for w in writes if w.before is None and w.key.startswith(CHAT)), None)
+    return next((w for w in unit.writes if w.before is None and w.key.startswith(CHAT)), None)
 
 
-async def make_chat(chat_mgr: Any, write: RowWrite, until: float | None) -> None:
+async def make_chat(chat_mgr: ChatManagerLike, write: RowWrite, until: float | None) -> None:
     """Let the manager make the row. Raises `ManagerFailed`, also past the deadline."""
     row = decode_object(write.after)
     left = None if until is None else max(0.0, until - time.monotonic())

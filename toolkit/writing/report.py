@@ -65,7 +65,7 @@ def _add_unit(report: Report, unit: Unit, outcomes: Mapping[str, str | None]) ->
         stale = {"code": Code.STALE_PLAN.value, **_name(unit), "detail": why_stale}
         report["conflicts"].append(stale)
     elif unit.id in outcomes:
-        for write in unit.change.writes if unit.change else ():
+        for write in unit.writes:
             _add_write(report, unit, write)
     elif unit.status is Status.CONFLICT:
         report["conflicts"] += [_conflict(finding, unit) for finding in unit.conflicts]
