@@ -7,7 +7,6 @@ usually that of the bot's own function; what a person decides is kept in `decidi
 import asyncio
 import os
 from collections.abc import Callable, Coroutine, Mapping
-from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
@@ -15,26 +14,23 @@ from typing import TYPE_CHECKING, Any, Self, TypeVar
 from weakref import WeakValueDictionary
 
 from toolkit.convention import Convention
-from toolkit.database.store import Store, transactional
-from toolkit.decisions.decision import Decision, user_name
+from toolkit.database.store import Store
+from toolkit.decisions.decision import Decision
 from toolkit.decisions.ledger import Vote
 from toolkit.errors import ToolkitError
 from toolkit.frames import Frame, Shelf, drift_frame, history_frame, rooms_frame, rows_frame
 from toolkit.model import Plan, RemoteState, Unit
 from toolkit.progress import Progress
 from toolkit.records import Raw, load_records
-from toolkit.repairs import Picked, Repairs, Road
+from toolkit.repairs import Picked, Repairs, Road, take_back
 from toolkit.session.deciding import Deciding
 from toolkit.session.results import Applied, ShownPlan, ShownUndo
 from toolkit.sources.sides import Sides, find_sides
 from toolkit.text.summary import count_causes
 from toolkit.text.visible import visible
-from toolkit.writing.job import Result
 from toolkit.writing.journal import Journal, Run, State, work_out
 from toolkit.writing.report import build_report, stale_units
-from toolkit.writing.turns import hold_lock
 from toolkit.writing.undo import plan_reversal
-from toolkit.writing.undo import undo as carry_out_undo
 
 if TYPE_CHECKING:
     from toolkit.plots import Picture
@@ -293,15 +289,7 @@ class Session(Deciding):
             raise ToolkitError(
                 "A run is already writing to this database; wait for it, or session.cancel() it."
             )
-        held = ExitStack()
-        try:
-            if path and self._sides.snapshot is None:
-                held.enter_context(hold_lock(path))
-        except ToolkitError:
-            work.close()
-            raise
         self._task = _running[key] = task = asyncio.ensure_future(work)
-        task.add_done_callback(lambda _: held.close())
         try:
             return await task
         except asyncio.CancelledError:
@@ -330,7 +318,7 @@ class Session(Deciding):
         there is none.
         """
         found = self._find_run(run)
-        done = await self._alone(self._take_back(found.id, progress))
+        done = await self._alone(take_back(self._sides, found.id, progress))
         outdated = await self._reload_rows()
         if done is None:
             return Applied({}, cancelled=True, warning=outdated)
@@ -338,11 +326,6 @@ class Session(Deciding):
         left = {f.unit: f.cause for unit in plan.units for f in unit.findings} | result.left
         warning = " ".join(filter(None, (result.warning, outdated)))
         return Applied({}, result.record, left, warning=warning)
-
-    async def _take_back(self, run: str, progress: Progress | None) -> tuple[Plan, Result]:
-        async with self._sides.open_store(read_only=False) as store:
-            assert transactional(store)  # only such a store has a journal
-            return await carry_out_undo(store, run, by=user_name(), progress=progress)
 
     def _find_run(self, name: str | None) -> Run:
         undone = {run.undoes for run in self._runs}

@@ -3,8 +3,7 @@
 A value, complete once the function has ended: what it left running writes nowhere any more.
 """
 
-from collections.abc import AsyncIterator, Iterable, Iterator, Mapping, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
@@ -25,7 +24,7 @@ from toolkit.text.visible import visible
 from toolkit.writing.apply import apply_changes
 from toolkit.writing.job import Result, Told, new_job
 from toolkit.writing.report import Report, build_report
-from toolkit.writing.turns import hold_lock, one_at_a_time
+from toolkit.writing.turns import one_at_a_time
 
 if TYPE_CHECKING:
     from toolkit.session.results import Applied
@@ -97,7 +96,8 @@ class ShadowResult:
         if not units:
             raise ToolkitError("Name the units to write, such as run.plan.to_frame() shows them.")
         who = dict.fromkeys((unit.id for unit in units), user_name() if by is None else by)
-        async with self._opened(store) as target:
+        sides = self.sides if store is None else Sides(Convention(), store=store)
+        async with sides.open_store(read_only=False) as target:
             result = await self.write(units, target, who)
             rows = (await load_look(target)).rows
             if self._is_own(target):
@@ -145,16 +145,6 @@ class ShadowResult:
         units = tuple(unit for unit in self.value.units if unit.id in result.outcomes)
         plan = Plan(account=self.value.account, joined=(), units=units)
         return build_report(plan, result.reasons)
-
-    @asynccontextmanager
-    async def _opened(self, store: Store | None) -> AsyncIterator[Store]:
-        """Where to write, for one run at a time, as a session's are."""
-        async with AsyncExitStack() as stack:
-            if store is None:
-                store = await stack.enter_async_context(self.sides.open_store(read_only=False))
-            if transactional(store):
-                stack.enter_context(hold_lock(store.path))
-            yield store
 
     def _is_own(self, store: Store) -> bool:
         """Whether it is the database of the shadow run, whoever has opened it."""

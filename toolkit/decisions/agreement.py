@@ -1,7 +1,7 @@
-"""What a person agreed to on the command line: named units, choices, files of decisions.
+"""What a person agreed to at once: everything certain, units by name with their choices, or a file.
 
 The planner decides what a choice leads to; here it is only carried there, and bound to the change that
-was shown.
+was shown. A session takes decisions one by one instead.
 """
 
 import os
@@ -15,7 +15,7 @@ from toolkit.decisions.decision import Decision, agreed_units, stale_decisions, 
 from toolkit.decisions.ledger import Ledger, Vote, dump_ledger
 from toolkit.errors import SnapshotError, ToolkitError
 from toolkit.model import Choices, Code, Plan, Unit, UnitKind, find_unit, why_no_unit
-from toolkit.text.advice import why_idle, why_no_change
+from toolkit.text.advice import settled, why_idle, why_no_change
 
 NO_CHOICES = Choices()
 
@@ -35,8 +35,7 @@ class Agreement:
 
 def agree_to_certain(plan: Plan, *, lower: bool) -> Agreement:
     """Everything that needs no human."""
-    units = [unit for unit in plan.units if unit.change and not unit.needs_human]
-    return _bind(plan, {unit.id: _decide(unit, lower) for unit in units}, lower)
+    return _bind(plan, {unit.id: _decide(unit, lower) for unit in settled(plan)}, lower)
 
 
 def agree_to_units(
@@ -89,7 +88,7 @@ def _bind(plan: Plan, decisions: Mapping[str, Decision], lower: bool) -> Agreeme
 
 def _decide(unit: Unit, lower: bool, choices: Choices = NO_CHOICES) -> Decision:
     if lower and unit.kind is UnitKind.USER and _too_high(unit):
-        # --lower-counters is for all users; the bot's function is asked for each.
+        # Who lowers all counters has decided so for each user; the bot's function is asked for each.
         choices = msgspec.structs.replace(choices, lower_counter=True)
     change = unit.change.fingerprint if unit.change else None
     return Decision(change=change, choices=choices, by=user_name())
