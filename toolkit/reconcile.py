@@ -7,7 +7,7 @@ what is written in `apply`; here the two sides are read in the order that makes 
 
 import logging
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import NamedTuple
@@ -156,21 +156,6 @@ class Reconciled(NamedTuple):
     result: Result
 
 
-class _Seen(NamedTuple):
-    """One look at both sides, and what is planned from it."""
-
-    rows: Look
-    local: LocalState
-    plan: Plan
-
-
-class _Chosen(NamedTuple):
-    """Units to write, and why others that were asked for can't be."""
-
-    units: list[Unit]
-    refused: dict[str, str]
-
-
 async def reconcile(
     client: ClientLike | None, store: Store, chat_mgr: ChatManagerLike | None, options: Options
 ) -> Reconciled:
@@ -188,16 +173,22 @@ async def reconcile(
         )
     until = None if options.deadline is None else time.monotonic() + options.deadline
     async with one_at_a_time(store, options.deadline):
-        seen = await _look(client, store, options, until)
-        chosen = _choose(seen.plan, options.decisions)
+        look, plan = await _look(client, store, options, until)
+        units, refused = _choose(plan, options.decisions)
         if options.dry_run:
-            result = Result(dict.fromkeys((unit.id for unit in chosen.units), APPLIED))
+            result = Result(dict.fromkeys((unit.id for unit in units), APPLIED))
         else:
-            result = await _write(seen, chosen.units, store, chat_mgr, options, until)
-    return Reconciled(_tell(seen.plan, chosen, result, options), result)
+            check_size(units, options.max_changes)
+            by = approvers(units, options.decisions or {})
+            now, told = datetime.now(UTC), options.told
+            job = new_job(plan, units, look, options.action, now, by=by, until=until, told=told)
+            result = await apply_changes(job, store, chat_mgr)
+    return Reconciled(_tell(plan, result, refused, options), result)
 
 
-async def _look(client: ClientLike, store: Store, options: Options, until: float | None) -> _Seen:
+async def _look(
+    client: ClientLike, store: Store, options: Options, until: float | None
+) -> tuple[Look, Plan]:
     """Read both sides, the local one first, and plan.
 
     A room that the bot makes while we read is then in neither; the other way round its new rows
@@ -206,8 +197,8 @@ async def _look(client: ClientLike, store: Store, options: Options, until: float
     met = options.met
     left = None if until is None else max(0.0, until - time.monotonic())
     async with within(left, "reading the rooms and rows"):
-        rows = await load_look(store)
-        local = load_records(rows.rows.items())
+        look = await load_look(store)
+        local = load_records(look.rows.items())
 
         def plan_of(remote: RemoteState) -> Plan:
             return _plan(remote, local, options)
@@ -216,15 +207,15 @@ async def _look(client: ClientLike, store: Store, options: Options, until: float
             client,
             options.convention,
             plan_of,
-            local_rows=bool(rows.rows),
+            local_rows=bool(look.rows),
             allow_empty=options.allow_empty,
             only=met and met.room_id,
         )
     if met:
-        return _Seen(rows, local, narrow_plan(plan_of(remote), local, *met))
+        return look, narrow_plan(plan_of(remote), local, *met)
     if not options.allow_empty:
         check_belonging(local, remote)
-    return _Seen(rows, local, plan_of(remote))
+    return look, plan_of(remote)
 
 
 def _plan(remote: RemoteState, local: LocalState, options: Options) -> Plan:
@@ -236,56 +227,35 @@ def _plan(remote: RemoteState, local: LocalState, options: Options) -> Plan:
     return plan_repairs(remote, local, options.convention, choices, lower_counters=lower)
 
 
-def _choose(plan: Plan, decisions: Mapping[str, Decision] | None) -> _Chosen:
-    """Units that need no human, or those that one agreed to."""
+def _choose(
+    plan: Plan, decisions: Mapping[str, Decision] | None
+) -> tuple[list[Unit], dict[str, str]]:
+    """Units that need no human, or those that one agreed to; and why some of them can't be written."""
     certain = [unit for unit in plan.units if unit.certain]
     wanted = certain if decisions is None else agreed_units(plan, decisions)
     second = second_spaces(wanted)
-    return _Chosen([unit for unit in wanted if unit.id not in second], second)
+    return [unit for unit in wanted if unit.id not in second], second
 
 
-async def _write(
-    seen: _Seen,
-    units: list[Unit],
-    store: Store,
-    chat_mgr: ChatManagerLike | None,
-    options: Options,
-    until: float | None,
-) -> Result:
-    check_size(units, options.max_changes)
-    job = new_job(
-        seen.plan,
-        units,
-        seen.rows,
-        options.action,
-        datetime.now(UTC),
-        by=approvers(units, options.decisions or {}),
-        until=until,
-        told=options.told,
-    )
-    return await apply_changes(job, store, chat_mgr)
-
-
-def _tell(plan: Plan, chosen: _Chosen, result: Result, options: Options) -> Report:
+def _tell(plan: Plan, result: Result, refused: dict[str, str], options: Options) -> Report:
     """The report, with decisions that nothing came of; a call about one room tells of no others."""
     decisions = options.decisions or {}
     if options.met:
         about = {options.met.room_id, *(unit.id for unit in plan.units)}
         decisions = {unit: decision for unit, decision in decisions.items() if unit in about}
-    stale = stale_decisions(plan, decisions) | chosen.refused
+    stale = stale_decisions(plan, decisions) | refused
     held = {unit.id for unit in plan.units}
-    told = replace(plan, units=(*plan.units, *_gone(unit for unit in stale if unit not in held)))
-    return build_report(told, stale | result.reasons)
+    gone = tuple(_gone(unit_id) for unit_id in stale if unit_id not in held)
+    return build_report(replace(plan, units=(*plan.units, *gone)), stale | result.reasons)
 
 
-def _gone(unit_ids: Iterable[str]) -> Iterable[Unit]:
-    """Units that were decided and aren't planned, for the report."""
-    for unit_id in unit_ids:
-        is_user = unit_id.startswith("@")
-        yield Unit(
-            id=unit_id,
-            kind=UnitKind.USER if is_user else UnitKind.ROOM,
-            status=Status.CONFLICT,
-            findings=(),
-            owner=unit_id if is_user else None,
-        )
+def _gone(unit_id: str) -> Unit:
+    """A unit that was decided and isn't planned, for the report."""
+    is_user = unit_id.startswith("@")
+    return Unit(
+        id=unit_id,
+        kind=UnitKind.USER if is_user else UnitKind.ROOM,
+        status=Status.CONFLICT,
+        findings=(),
+        owner=unit_id if is_user else None,
+    )
