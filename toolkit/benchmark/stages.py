@@ -198,7 +198,7 @@ def _apply_lines(chats: int, database: Path, plan: Plan, rounds: int) -> Iterato
     a plan comes from; ended when it is closed, since closing moves the write-ahead log into the file.
     """
     units = [unit for unit in plan.units if unit.change][:UNITS]
-    rows = [RowChange(w.key, w.before, w.after) for u in units if u.change for w in u.change.writes]
+    rows = [RowChange(w.key, w.before, w.after) for u in units for w in u.writes]
     times: dict[str, list[float]] = {"ours": [], "aside": [], "base": []}
     for _ in range(rounds):
         ours, aside = asyncio.run(_apply_ours(database, plan, units))

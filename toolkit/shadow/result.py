@@ -15,7 +15,7 @@ from toolkit.decisions.decision import user_name
 from toolkit.errors import ToolkitError
 from toolkit.model import Plan, RowWrite, Unit
 from toolkit.progress import Progress
-from toolkit.records import FAMILIES, Raw, decode_object
+from toolkit.records import Raw, decode_object, parse_key
 from toolkit.shadow.plan import rows_before
 from toolkit.sources.sides import Sides
 from toolkit.text.advice import row_name, verb
@@ -74,7 +74,7 @@ class ShadowResult:
     def why_not(self, unit: Unit) -> str | None:
         """Why a unit is shown and can't be applied, or None if it can."""
         for write in unit.writes:
-            if not write.key.startswith(FAMILIES):
+            if not parse_key(write.key).family:
                 return f"{write.key} is none of the rows that the toolkit writes and can take back"
             if not _is_object(write):
                 return f"what {self.function} would write into {write.key} is no JSON object"
@@ -218,7 +218,7 @@ def _is_object(write: RowWrite) -> bool:
 
 def _much(plan: Plan) -> str:
     units = [unit for unit in plan.units if unit.change]
-    rows = sum(len(unit.change.writes) for unit in units if unit.change)
+    rows = sum(len(unit.writes) for unit in units)
     return f"{count_of(rows, 'row')} in {count_of(len(units), 'unit')}" if rows else "nothing"
 
 

@@ -12,13 +12,13 @@ from pathlib import Path
 from typing import Any
 
 from toolkit.convention import Convention
-from toolkit.database.chat_manager import ChatManager
+from toolkit.database.chat_manager import ChatManager, ChatManagerLike
 from toolkit.database.look import load_look
 from toolkit.database.store import SQLiteStore, Store, check_there, transactional
 from toolkit.deadline import within
 from toolkit.errors import ToolkitError
 from toolkit.homeserver.belonging import check_belonging
-from toolkit.homeserver.reading import load_remote
+from toolkit.homeserver.reading import ClientLike, load_remote
 from toolkit.homeserver.server import open_client
 from toolkit.model import RemoteState
 from toolkit.progress import Progress
@@ -52,9 +52,9 @@ class Sides:
     database: Path | None = None
     table: Mapping[str, Any] = field(default_factory=dict)
     backup_dir: Path | None = None
-    client: Any = None
+    client: ClientLike | None = None
     store: Store | None = None
-    chat_mgr: Any = None
+    chat_mgr: ChatManagerLike | None = None
     snapshot: Path | None = None
     allow_empty: bool = False
     deadline: float | None = None
@@ -144,7 +144,7 @@ class Sides:
         finally:
             await client.close()
 
-    def manager(self, store: Store) -> Any:
+    def manager(self, store: Store) -> ChatManagerLike:
         """Who restores missing chat rows: the bot's own chat manager, or ours on this store."""
         return ChatManager(store) if self.chat_mgr is None else self.chat_mgr
 

@@ -7,11 +7,10 @@ write. A cancelled run keeps the units that are finished, a crash keeps none.
 
 import asyncio
 from collections.abc import Mapping, Sequence
-from enum import Enum, auto
 
 import msgspec
 
-from toolkit.database.chat_manager import ChatManagerLike, standard_chat_manager
+from toolkit.database.chat_manager import ChatManagerLike
 from toolkit.database.connection import waiting_until
 from toolkit.database.sql import RowChange
 from toolkit.database.store import Store, TransactionalStore, transactional
@@ -21,12 +20,13 @@ from toolkit.model import RowWrite, Unit, UnitKind
 from toolkit.records import Raw
 from toolkit.writing.chat_rows import (
     LEFT_WRONG,
+    ChatRows,
     ManagerFailed,
     chat_insert,
     left_out,
     make_chat,
     points_at,
-    works_on,
+    who_makes_chat_rows,
 )
 from toolkit.writing.job import APPLIED, LATE, Job, Outcome, Result
 from toolkit.writing.journal import Entry, Journal, Run, State, entries_of
@@ -61,30 +61,6 @@ class _GivenUp(Exception):
 
 class _Rehearsed(Exception):
     """Nothing was wrong, and nothing of it is to stay."""
-
-
-class ChatRows(Enum):
-    """Who makes chat rows that are gone."""
-
-    OURS = auto()
-    """There is no manager, or our own on this store, which would write just the planned row: we write
-    it ourselves, many units at once."""
-
-    JOINED = auto()
-    """Another manager on this store: it is called within the unit's savepoint."""
-
-    FOREIGN = auto()
-    """A manager with a connection of its own would wait for our lock, and we for it: it is called
-    before the transaction."""
-
-
-def who_makes_chat_rows(chat_mgr: ChatManagerLike | None, store: Store) -> ChatRows:
-    """Which way it is with this manager on this store."""
-    if chat_mgr is None:
-        return ChatRows.OURS
-    if not works_on(chat_mgr, store):
-        return ChatRows.FOREIGN
-    return ChatRows.OURS if standard_chat_manager(chat_mgr) else ChatRows.JOINED
 
 
 class _Writer:

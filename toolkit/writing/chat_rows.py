@@ -7,19 +7,44 @@ import asyncio
 import inspect
 import time
 from collections.abc import Mapping
+from enum import Enum, auto
 from typing import Any
 
-from toolkit.database.chat_manager import ChatManagerLike
+from toolkit.database.chat_manager import ChatManagerLike, standard_chat_manager
 from toolkit.database.store import Store
 from toolkit.errors import StoreError
 from toolkit.model import RowWrite, Unit
-from toolkit.records import CHAT, Raw, decode_object, load_records
+from toolkit.records import CHAT, Raw, decode_object, load_records, parse_key
 
 LEFT_WRONG = "the bot's chat manager left a row that doesn't point at this room"
 
 
 class ManagerFailed(Exception):
     """The bot's chat manager raised; what, but not its text, which may hold anything."""
+
+
+class ChatRows(Enum):
+    """Who makes chat rows that are gone."""
+
+    OURS = auto()
+    """There is no manager, or our own on this store, which would write just the planned row: we write
+    it ourselves, many units at once."""
+
+    JOINED = auto()
+    """Another manager on this store: it is called within the unit's savepoint."""
+
+    FOREIGN = auto()
+    """A manager with a connection of its own would wait for our lock, and we for it: it is called
+    before the transaction."""
+
+
+def who_makes_chat_rows(chat_mgr: ChatManagerLike | None, store: Store) -> ChatRows:
+    """Which way it is with this manager on this store."""
+    if chat_mgr is None:
+        return ChatRows.OURS
+    if not works_on(chat_mgr, store):
+        return ChatRows.FOREIGN
+    return ChatRows.OURS if standard_chat_manager(chat_mgr) else ChatRows.JOINED
 
 
 def works_on(chat_mgr: object, store: Store) -> bool:
@@ -30,7 +55,8 @@ def works_on(chat_mgr: object, store: Store) -> bool:
 
 def chat_insert(unit: Unit) -> RowWrite | None:
     """The chat row that has to be made anew, if the unit's is gone."""
-    return next((w for w in unit.writes if w.before is None and w.key.startswith(CHAT)), None)
+    inserts = (write for write in unit.writes if write.before is None)
+    return next((write for write in inserts if parse_key(write.key).family == CHAT), None)
 
 
 async def make_chat(chat_mgr: ChatManagerLike, write: RowWrite, until: float | None) -> None:

@@ -7,7 +7,7 @@ from toolkit.database.chat_manager import ChatManagerLike
 from toolkit.database.look import load_look, load_row
 from toolkit.database.store import Store
 from toolkit.model import Unit
-from toolkit.records import CHAT, decode_object
+from toolkit.records import CHAT, decode_object, parse_key
 from toolkit.writing.chat_rows import (
     LEFT_WRONG,
     ManagerFailed,
@@ -39,7 +39,7 @@ async def write_plainly(job: Job, store: Store, chat_mgr: ChatManagerLike | None
 async def _write_unit(
     unit: Unit, job: Job, store: Store, chat_mgr: ChatManagerLike | None
 ) -> Outcome:
-    writes = sorted(unit.writes, key=lambda write: not write.key.startswith(CHAT))
+    writes = sorted(unit.writes, key=lambda write: parse_key(write.key).family != CHAT)
     made = chat_insert(unit)
     try:
         for write in writes:
