@@ -171,6 +171,17 @@ class TestASession:
         assert done.run and done.backup and done.backup.exists()
         assert "of before: Can't read the journal" in done.warning
 
+    async def test_takes_back_also_when_the_journal_cant_be_read_then(
+        self, bench: Bench, server: FakeHomeserver, request: pytest.FixtureRequest
+    ) -> None:
+        session, before = await look(bench, server), bench.bytes()
+        session.approve("!a1")
+        run = (await session.apply()).run
+        request.getfixturevalue("unreadable")
+        done = await session.undo()
+        assert (done.rows, bench.bytes()) == (2, before) and done.run not in (None, run)
+        assert "of before: Can't read the journal" in done.warning
+
     async def test_says_that_the_journal_couldnt_be_told(
         self, bench: Bench, server: FakeHomeserver, untold: None
     ) -> None:
