@@ -20,8 +20,7 @@ def test_former_accounts_are_given_one_by_one_or_in_the_file_and_a_snapshot_reme
     file, given = tmp_path / "bot.snapshot", ["@old:hs", "@older:hs"]
     options = [word for user in given for word in ("--former-account", user)]
     assert md("snapshot", *options, str(file)).code == 0
-    taken = load_snapshot(file).settings
-    assert Where.of({}).convention(taken).former_accounts == tuple(given)
+    assert Where.of({"snapshot": file}).sides().convention.former_accounts == tuple(given)
     (tmp_path / "matrix-drift.toml").write_text('former_accounts = ["@other:hs"]\n')
     assert md("snapshot", str(file)).code == 0
     assert list(load_snapshot(file).settings["former_accounts"]) == ["@other:hs"]
@@ -180,7 +179,7 @@ def test_a_bug_is_one_sentence_and_a_traceback_only_when_asked(
     def fail(*args: object, **kw: object) -> None:
         raise RuntimeError(f"the header was Bearer {TOKEN}")
 
-    monkeypatch.setattr("toolkit.cli.look.plan_repairs", fail)
+    monkeypatch.setattr("toolkit.repairs.plan_repairs", fail)
     done = md("check")
     assert done.code == 1
     assert done.err == (

@@ -228,7 +228,9 @@ async def test_a_forgotten_client_is_an_error_and_not_an_empty_homeserver() -> N
 async def test_a_chat_manager_that_can_make_no_chat_is_an_error_before_anything_is_read() -> None:
     with pytest.raises(ToolkitError, match="get_or_create"):
         await reconcile_matrix_state(
-            SimpleNamespace(user_id=BOT, rooms={}), InMemoryStore(), object()
+            SimpleNamespace(user_id=BOT, rooms={}),
+            InMemoryStore(),
+            object(),  # type: ignore[arg-type]
         )
 
 

@@ -13,6 +13,7 @@ from tests.boards import look
 from tests.session.votes import votes
 from toolkit import ChatManager, Session, SQLiteStore, ToolkitError, reconcile_matrix_state
 from toolkit import repairs as road
+from toolkit.reconcile import Options, reconcile
 from toolkit.testing import FakeHomeserver, Fault, Hook, Status
 
 
@@ -20,19 +21,19 @@ class TestApplying:
     async def test_it_awaits_the_bots_own_function_with_decisions(
         self, session: Session, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        seen: list[dict[str, Any]] = []
+        seen: list[Options] = []
 
-        async def spy(*args: Any, **options: Any) -> Any:
+        async def spy(client: Any, store: Any, chat_mgr: Any, options: Options) -> Any:
             seen.append(options)
-            return await reconcile_matrix_state(*args, **options)
+            return await reconcile(client, store, chat_mgr, options)
 
-        monkeypatch.setattr(road, "reconcile_matrix_state", spy)
+        monkeypatch.setattr(road, "reconcile", spy)
         session.approve("!a1")
         shown = session.plan.value.unit("!a1")
         await session.apply()
         [options] = seen
         assert shown and shown.change
-        assert {unit: d.change for unit, d in options["decisions"].items()} == {
+        assert options.decisions and {u: d.change for u, d in options.decisions.items()} == {
             "!a1": shown.change.fingerprint
         }
 

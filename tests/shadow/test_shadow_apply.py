@@ -20,6 +20,7 @@ from tests.clients import TOKEN
 from toolkit.cli import shadow as shadowed
 from toolkit.errors import StoreError
 from toolkit.records import room_key, user_key
+from toolkit.shadow import ShadowRun
 from toolkit.testing import FakeHomeserver
 from toolkit.writing.journal import Journal
 from toolkit.writing.turns import hold_lock
@@ -282,6 +283,6 @@ async def test_ctrl_c_while_writing_says_what_holds(
     def interrupt(*_: Any) -> Any:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(shadowed, "_carry_out", interrupt)
+    monkeypatch.setattr(ShadowRun, "write", interrupt)
     done = await md("apply", "--shadow", NAMED, "!a1")
     assert (done.code, "matrix-drift history" in done.err) == (1, True)

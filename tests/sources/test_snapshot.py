@@ -16,7 +16,7 @@ from toolkit.planning.plan import plan_repairs
 from toolkit.records import Raw
 from toolkit.session import Session
 from toolkit.sources import sides
-from toolkit.sources.snapshot import Snapshot, load_settings_of, load_snapshot, save_snapshot
+from toolkit.sources.snapshot import Snapshot, load_convention, load_snapshot, save_snapshot
 from toolkit.testing import World
 
 NOW = datetime(2026, 11, 22, 22, 3, 45, tzinfo=UTC)
@@ -174,11 +174,13 @@ def test_the_settings_are_read_from_the_head_alone(tmp_path: Path) -> None:
     )
     head, _ = path.read_bytes().split(b"\n", 1)
     path.write_bytes(head + b"\ncut short")
-    assert load_settings_of(path) == {"former_accounts": ["@a:hs"]}
+    assert load_convention(path, {}).former_accounts == ("@a:hs",)
+    assert load_convention(path, {"former_accounts": ["@b:hs"]}).former_accounts == ("@b:hs",)
     path.write_bytes(json.dumps(json.loads(head) | {"settings": []}).encode())
-    for load in (load_settings_of, load_snapshot):
-        with pytest.raises(SnapshotError, match="damaged"):
-            load(path)
+    with pytest.raises(SnapshotError, match="damaged"):
+        load_convention(path, {})
+    with pytest.raises(SnapshotError, match="damaged"):
+        load_snapshot(path)
 
 
 async def test_a_session_reads_a_snapshot_once(

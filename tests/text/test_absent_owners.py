@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from tests.scenario import Scenario
-from toolkit.cli.agreement import agree_to_file, agree_to_units
+from toolkit.decisions.agreement import agree_to_file, agree_to_units
 from toolkit.decisions.decision import Decision
 from toolkit.errors import ToolkitError
 from toolkit.model import Choices, Code, Plan, Reason, Skip, why_no_unit

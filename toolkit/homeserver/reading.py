@@ -8,7 +8,7 @@ word.
 import asyncio
 import inspect
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any
+from typing import Any, Protocol
 
 import msgspec
 
@@ -24,6 +24,13 @@ from toolkit.progress import Progress, watcher
 
 _STRANGE = Reason.NOT_CREATED_BY_BOT
 PlanOf = Callable[[RemoteState], Plan]
+
+
+class ClientLike(Protocol):
+    """What all three kinds have, nio's and stand-ins: an account. What else one offers is found out."""
+
+    @property
+    def user_id(self) -> str: ...
 
 
 class Source:

@@ -11,7 +11,7 @@ import os
 from collections.abc import Callable, Iterator, Mapping
 from datetime import datetime
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 import msgspec
 
@@ -73,21 +73,22 @@ def save_snapshot(path: Path, snapshot: Snapshot, now: datetime) -> None:
 
 def load_snapshot(path: Path) -> Snapshot:
     """Read such a file. Raises `SnapshotError` if it is missing, damaged, foreign or too new."""
-    with _reading(path) as file:
-        return _read_lines(_read_header(path, file.readline()), file)
+    with _open_snapshot(path) as (header, lines):
+        return _read_lines(header, lines)
 
 
-def load_settings_of(path: Path) -> dict[str, Any]:
-    """The convention that the bot was looked at with, by the first line alone. Raises `SnapshotError`."""
-    with _reading(path) as file:
-        return _check_settings(_read_header(path, file.readline()))
+def load_convention(path: Path, settings: Mapping[str, Any]) -> Convention:
+    """How the bot was looked at; what is set now counts before that. Raises like `load_snapshot`."""
+    with _open_snapshot(path) as (header, _):
+        recorded = _settings(header)
+    return Convention(**{**recorded, **settings})
 
 
 @contextlib.contextmanager
-def _reading(path: Path) -> Iterator[BinaryIO]:
+def _open_snapshot(path: Path) -> Iterator[tuple[dict[str, Any], Iterator[bytes]]]:
     try:
         with path.open("rb") as file:
-            yield file
+            yield _read_header(path, file.readline()), file
     except OSError as error:
         raise SnapshotError(f"Can't read the snapshot {path}: {error.strerror}.") from None
     except (ValueError, TypeError, KeyError, AttributeError, RecursionError, msgspec.MsgspecError):
@@ -213,11 +214,17 @@ def _read_lines(header: Mapping[str, Any], lines: Iterator[bytes]) -> Snapshot:
             rows[value["row"]] = _unpack(value)
     if (len(rooms), len(unreadable), len(rows)) != tuple(map(header.get, _COUNTED)):
         raise ValueError("lines are missing")
-    account, time, settings = header["account"], header["time"], _check_settings(header)
+    account, time = header["account"], header["time"]
     texts = [account, time, *rooms, *unreadable, *unreadable.values(), *rows]
     if not all(isinstance(text, str) for text in texts):
         raise TypeError("a line holds something else than it should")
-    return Snapshot(account, rooms, unreadable, rows, time, settings)
+    return Snapshot(account, rooms, unreadable, rows, time, _settings(header))
+
+
+def _settings(header: Mapping[str, Any]) -> dict[str, Any]:
+    if isinstance(settings := header["settings"], dict):
+        return settings
+    raise TypeError("the settings are no object")
 
 
 def _check_settings(header: Mapping[str, Any]) -> dict[str, Any]:

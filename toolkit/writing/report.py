@@ -5,7 +5,7 @@ from typing import Any
 
 from toolkit.model import Code, Finding, Plan, RowWrite, Status, Unit, UnitKind
 from toolkit.quotes import quote_odd
-from toolkit.records import CHAT, ROOM, USER, decode_object, room_key, split_chat_key, user_key
+from toolkit.records import CHAT, ROOM, decode_object, parse_key, room_key, user_key
 
 Report = dict[str, list[Any]]
 
@@ -53,7 +53,7 @@ def stale_units(report: Report, units: Iterable[str]) -> dict[str, str]:
     """Units that the writer refused because something had moved, and what."""
     asked, found = set(units), {}
     for entry in report["conflicts"]:
-        unit_id = entry.get("room_id") or entry["key"].removeprefix(USER)
+        unit_id = entry.get("room_id") or parse_key(entry["key"]).user
         if entry["code"] == Code.STALE_PLAN.value and unit_id in asked:
             found[unit_id] = entry["detail"]
     return found
@@ -66,25 +66,23 @@ def _add_unit(report: Report, unit: Unit, outcomes: Mapping[str, str | None]) ->
         stale = {"code": Code.STALE_PLAN.value, **_name(unit), "detail": why_stale}
         report["conflicts"].append(stale)
     elif unit.id in outcomes:
-        for write in unit.change.writes if unit.change else ():
+        for write in unit.writes:
             _add_write(report, unit, write)
     elif unit.status is Status.CONFLICT:
         report["conflicts"] += [_conflict(finding, unit) for finding in unit.conflicts]
 
 
 def _add_write(report: Report, unit: Unit, write: RowWrite) -> None:
-    restored = write.before is None
-    if write.key.startswith(CHAT):
-        user_id, chat_id = split_chat_key(write.key)
-        row = {"user_id": user_id, "chat_id": chat_id, "room_id": unit.id}
+    key, restored = parse_key(write.key), write.before is None
+    if key.family == CHAT:
+        row = {"user_id": key.user, "chat_id": key.chat_id, "room_id": unit.id}
         if not restored:
             row["previous_surface_ref"] = _surface_ref(write)
         report["restored_chat_rows" if restored else "repaired_chat_rows"].append(row)
-    elif write.key.startswith(ROOM):
+    elif key.family == ROOM:
         report["restored_room_meta" if restored else "repaired_room_meta"].append(unit.id)
     else:
-        user_id = write.key.removeprefix(USER)
-        report["restored_user_meta" if restored else "repaired_user_meta"].append(user_id)
+        report["restored_user_meta" if restored else "repaired_user_meta"].append(key.user)
 
 
 def _surface_ref(write: RowWrite) -> Any:
@@ -119,8 +117,9 @@ def _is_of_a_row(finding: Finding, unit: Unit) -> bool:
 
 def _name_loose(finding: Finding) -> dict[str, str]:
     """A row that belongs to no unit; a room row here is always that of a joined room."""
-    if finding.key.startswith(ROOM):
-        return {"room_id": finding.key.removeprefix(ROOM), "key": finding.key}
+    name = parse_key(finding.key)
+    if name.family == ROOM:
+        return {"room_id": name.room_id, "key": finding.key}
     return {"key": finding.key}
 
 

@@ -45,7 +45,7 @@ def why_stale(unit: Unit, plan: Plan, moved: Moved) -> str | None:
     """Why this unit's change no longer rests on what it was planned from, or None if it does."""
     if not moved.keys or unit.change is None:
         return None
-    own = {write.key for write in unit.change.writes} | set(unit.change.relies_on)
+    own = {write.key for write in unit.writes} | set(unit.change.relies_on)
     if touched := sorted(own & moved.keys):
         return f"row {quote_odd(touched[0])} was written meanwhile"
     if plan.foreign:
