@@ -125,7 +125,9 @@ class _Planner:
                 self.in_sync_users.append(owner)
                 return
         evidence = _with_events(evidence, (space[0].create_event,))
-        drift.findings = [msgspec.structs.replace(f, evidence=evidence) for f in drift.findings]
+        drift.findings = [
+            msgspec.structs.replace(f, unit=unit_id, evidence=evidence) for f in drift.findings
+        ]
         subject = Subject(
             id=unit_id,
             kind=UnitKind.USER,
