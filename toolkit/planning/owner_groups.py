@@ -269,12 +269,11 @@ class Groups:
                     code=Code.DUPLICATE_CHAT_ID,
                     cause=_OTHERS_ROW.format(quote_odd(key), answer.chat_id),
                     free=False,
-                    recorded=False,
                 )
 
     def _open_claims(self, group: Group) -> dict[str, ChatId]:
         """What the chats of a Space hold that may be the same owner's, as rows say."""
-        open_ = self.open.get(group.owner or "", ()) if group.answer.certain else ()
+        open_ = self.open.get(group.owner or "", ())
         return {
             chat: find_chat_id(versions, group.owner or "", None, self.context)
             for other in open_
@@ -402,15 +401,10 @@ class Groups:
         group = self.group_of.get(target)
         if group is None:
             return False
-        same = group is self.group_of[chat] and self._holds(group.found[target], chat_id)
+        # A room that another id is picked for claims its old one until that is written.
+        claimed = {id_ for id_, _ in group.found[target].claims}
+        same = group is self.group_of[chat] and chat_id in claimed
         return same or self._row_unreadable(group, target)
-
-    @staticmethod
-    def _holds(answer: ChatId, chat_id: str) -> bool:
-        """A room that another id is picked for holds its old one until that is written."""
-        if answer.evidence.rung is Rung.CHOICE:
-            return any(claimed == chat_id for claimed, _ in answer.claims)
-        return answer.chat_id == chat_id
 
     def _is_picked(self, chat: str) -> bool:
         group = self.group_of.get(chat)

@@ -123,7 +123,7 @@ def _climb(case: _Case) -> Owner:
         candidates = set(found) & pool if pool else set(found)
         if len(candidates) == 1:
             user = candidates.pop()
-            proof = (events[user],) if events.get(user) else ()
+            proof = (events[user],) if user in events else ()
             return Owner(user, evidence=Evidence(rung, proof), candidates=(user,))
         pool = candidates or pool
     if pool:
@@ -254,7 +254,7 @@ def _settle(answer: Owner, chosen: str, case: _Case) -> Owner:
             answer.evidence,
             answer.candidates,
         )
-    return Owner(chosen, evidence=Evidence(Rung.CHOICE), candidates=answer.candidates)
+    return Owner(chosen, evidence=Evidence(Rung.CHOICE))
 
 
 _AMBIGUOUS = (

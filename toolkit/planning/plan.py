@@ -125,7 +125,9 @@ class _Planner:
                 self.in_sync_users.append(owner)
                 return
         evidence = _with_events(evidence, (space[0].create_event,))
-        drift.findings = [msgspec.structs.replace(f, evidence=evidence) for f in drift.findings]
+        drift.findings = [
+            msgspec.structs.replace(f, unit=unit_id, evidence=evidence) for f in drift.findings
+        ]
         subject = Subject(
             id=unit_id,
             kind=UnitKind.USER,
@@ -250,7 +252,7 @@ class _Planner:
         """Rows that are evidence in another Space's conflict stay as they are."""
         spaces = group.spaces if group else ()
         found = (self.groups.contested.get(write.key) for write in drift.writes)
-        return [hit[1] for hit in found if hit and hit[0] not in spaces][:1]
+        return [hit[1] for hit in found if hit and hit[0] not in spaces]
 
     def _chosen(self, subject: Subject, group: Group | None) -> bool:
         if subject.choices != NO_CHOICES:
