@@ -402,7 +402,8 @@ class Groups:
         if group is None:
             return False
         # A room that another id is picked for claims its old one until that is written.
-        claimed = {id_ for id_, _ in group.found[target].claims}
+        answer = group.found[target]
+        claimed = {answer.chat_id, *(id_ for id_, _ in answer.claims)}
         same = group is self.group_of[chat] and chat_id in claimed
         return same or self._row_unreadable(group, target)
 

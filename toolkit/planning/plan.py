@@ -252,7 +252,7 @@ class _Planner:
         """Rows that are evidence in another Space's conflict stay as they are."""
         spaces = group.spaces if group else ()
         found = (self.groups.contested.get(write.key) for write in drift.writes)
-        return [hit[1] for hit in found if hit and hit[0] not in spaces]
+        return [hit[1] for hit in found if hit and hit[0] not in spaces][:1]
 
     def _chosen(self, subject: Subject, group: Group | None) -> bool:
         if subject.choices != NO_CHOICES:
