@@ -19,7 +19,7 @@ from aiohttp import web
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.clients import TOKEN, is_one_sentence, nio_client
+from tests.clients import TOKEN, any_client, is_one_sentence
 from toolkit.convention import Convention
 from toolkit.deadline import within
 from toolkit.errors import HomeserverError, RemoteIncomplete, ToolkitError
@@ -27,7 +27,8 @@ from toolkit.homeserver import retries as patience
 from toolkit.homeserver import server as matrix
 from toolkit.homeserver.reading import load_remote
 from toolkit.homeserver.retries import asked_to_wait
-from toolkit.homeserver.server import Homeserver, open_client
+from toolkit.homeserver.server import Homeserver
+from toolkit.homeserver.transport import PlainClient
 from toolkit.model import RemoteState, RoomState
 from toolkit.testing import (
     Cut,
@@ -53,6 +54,8 @@ BROKEN = {"errcode": "M_UNKNOWN", "error": f"Internal error near {TOKEN}"}
 DEAD = {"errcode": "M_UNKNOWN_TOKEN", "error": f"Unknown token {TOKEN}"}
 
 Words = list[tuple[int, int, str]]
+
+pytestmark = pytest.mark.usefixtures("transport")
 
 
 @pytest.fixture(autouse=True)
@@ -100,10 +103,10 @@ async def server(world: World) -> AsyncIterator[FakeHomeserver]:
 async def look(
     url: str, words: Words | None = None, *, allow_empty: bool = False, local: bool = True
 ) -> RemoteState:
-    """The toolkit's own look through a fresh nio client; it leaves no task behind."""
+    """The toolkit's own look through a fresh client; it leaves no task behind."""
     heard = [] if words is None else words
     before = asyncio.all_tasks()
-    async with nio_client(url) as client:
+    async with any_client(url) as client:
         try:
             return await load_remote(
                 client,
@@ -396,7 +399,7 @@ async def test_a_deactivated_account_is_told_from_a_foreign_server(server: FakeH
 async def test_what_is_no_token_is_said_before_anything_is_asked(
     server: FakeHomeserver, token: str
 ) -> None:
-    async with nio_client(server.url, token=token) as client:
+    async with any_client(server.url, token=token) as client:
         with pytest.raises(HomeserverError, match="token") as caught:
             await load_remote(client, Convention(), local_rows=True)
     assert is_one_sentence(str(caught.value)) and (not token or token not in str(caught.value))
@@ -404,17 +407,14 @@ async def test_what_is_no_token_is_said_before_anything_is_asked(
 
 
 async def test_the_account_is_asked_for_and_never_assumed(server: FakeHomeserver) -> None:
-    async with nio_client(server.url, "@somebody:else.org") as client:
+    async with any_client(server.url, "@somebody:else.org") as client:
         remote = await load_remote(client, Convention(), local_rows=True)
     assert remote.account == BOT
 
 
 async def test_a_client_that_only_carries_the_token_is_enough(server: FakeHomeserver) -> None:
-    client = open_client(f"{server.url}/", TOKEN)
-    try:
+    async with PlainClient(f"{server.url}/", TOKEN) as client:
         remote = await load_remote(client, Convention(), local_rows=True)
-    finally:
-        await client.close()
     assert sorted(remote.rooms) == ROOMS
 
 
@@ -605,7 +605,7 @@ async def test_a_failure_in_decoding_is_not_swallowed(server: FakeHomeserver) ->
     def decode(room_id: str, body: bytes) -> RoomState:
         raise ZeroDivisionError
 
-    async with nio_client(server.url) as client:
+    async with any_client(server.url) as client:
         with pytest.raises(ZeroDivisionError):
             await Homeserver(client).read_rooms(ROOMS, decode)
 

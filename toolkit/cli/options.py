@@ -4,8 +4,8 @@ Settings come from options, then the environment, then `matrix-drift.toml`; clic
 """
 
 import os
-from collections.abc import AsyncIterator, Iterator, Mapping, MutableMapping
-from contextlib import asynccontextmanager
+from collections.abc import Iterator, Mapping, MutableMapping
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -27,6 +27,7 @@ from toolkit.sources.settings import (
 if TYPE_CHECKING:
     from toolkit.convention import Convention
     from toolkit.database.store import SQLiteStore
+    from toolkit.homeserver.transport import PlainClient
 
 
 @dataclass(frozen=True)
@@ -78,17 +79,19 @@ class Where:
             backup_dir=None if self.backup_dir is None else Path(self.backup_dir),
         )
 
-    @asynccontextmanager
-    async def open_homeserver(self) -> AsyncIterator[Any]:
-        """A client for the homeserver, closed at the end."""
-        from toolkit.homeserver.server import open_client
+    def open_homeserver(self) -> "PlainClient":
+        """What reads the homeserver, closed where its `async with` ends."""
+        from toolkit.homeserver.transport import PlainClient
 
         assert self.homeserver
-        client = open_client(self.homeserver, self.token)
-        try:
-            yield client
-        finally:
-            await client.close()
+        return PlainClient(self.homeserver, self.token)
+
+    def open_nio(self) -> AbstractAsyncContextManager[Any]:
+        """A client as a bot's own function expects it, closed likewise."""
+        from toolkit.homeserver.transport import open_nio
+
+        assert self.homeserver
+        return open_nio(self.homeserver, self.token)
 
     def named_database(self) -> str:
         """Raises `ToolkitError` if nobody has named one."""

@@ -173,7 +173,7 @@ async def _run(where: Where, function: Function) -> ShadowRun:
     async with (
         within(where.deadline, doing),
         where.open_store(read_only=True) as store,
-        where.open_homeserver() as client,
+        where.open_nio() as client,
     ):
         client.user_id = await Source(client, where.convention()).account()
         return await shadow_run(function, client, store, ChatManager(store))
