@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator, Iterator
 
 import pytest
 
-from tests.clients import TOKEN
+from tests.clients import TOKEN, TRANSPORTS, chosen
 from tests.homeserver.illness import ALICE, CHATS, SPACE
 from toolkit.homeserver import retries as patience
 from toolkit.homeserver import server as matrix
@@ -62,3 +62,11 @@ def world() -> World:
 async def server(world: World) -> AsyncIterator[FakeHomeserver]:
     async with FakeHomeserver(world.rooms, access_token=TOKEN) as server:
         yield server
+
+
+@pytest.fixture(scope="module", params=list(TRANSPORTS))
+def transport(request: pytest.FixtureRequest) -> Iterator[str]:
+    """The name of the transport that `any_client` then gives: one set of tests for both."""
+    chosen.append(request.param)
+    yield request.param
+    chosen.pop()

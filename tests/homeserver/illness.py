@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from tests.clients import TOKEN, is_one_sentence, nio_client
+from tests.clients import TOKEN, any_client, is_one_sentence
 from toolkit.convention import Convention
 from toolkit.errors import ToolkitError
 from toolkit.homeserver.reading import load_remote
@@ -33,7 +33,7 @@ async def look(
     """The toolkit's own look through a fresh nio client; it leaves no task behind."""
     heard = [] if words is None else words
     before = asyncio.all_tasks()
-    async with nio_client(url) as client:
+    async with any_client(url) as client:
         try:
             return await load_remote(
                 client,

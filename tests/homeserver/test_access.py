@@ -12,15 +12,15 @@ from typing import Any
 import pytest
 from aiohttp import web
 
-from tests.clients import TOKEN, is_one_sentence, nio_client
+from tests.clients import TOKEN, any_client, is_one_sentence
 from tests.homeserver.illness import BOT, DEAD, JOINED, ROOMS, STATE, WHOAMI, asked, failure
 from toolkit.convention import Convention
 from toolkit.errors import HomeserverError, RemoteIncomplete
 from toolkit.homeserver.reading import load_remote
-from toolkit.homeserver.server import open_client
+from toolkit.homeserver.transport import PlainClient
 from toolkit.testing import FakeHomeserver, Fault, Garbage, Status
 
-pytestmark = pytest.mark.usefixtures("quick", "impatient", "discreet")
+pytestmark = pytest.mark.usefixtures("transport", "quick", "impatient", "discreet")
 
 
 # -- tokens ---------------------------------------------------------------------------------------
@@ -54,7 +54,7 @@ async def test_a_deactivated_account_is_told_from_a_foreign_server(server: FakeH
 async def test_what_is_no_token_is_said_before_anything_is_asked(
     server: FakeHomeserver, token: str
 ) -> None:
-    async with nio_client(server.url, token=token) as client:
+    async with any_client(server.url, token=token) as client:
         with pytest.raises(HomeserverError, match="token") as caught:
             await load_remote(client, Convention(), local_rows=True)
     assert is_one_sentence(str(caught.value)) and (not token or token not in str(caught.value))
@@ -62,17 +62,14 @@ async def test_what_is_no_token_is_said_before_anything_is_asked(
 
 
 async def test_the_account_is_asked_for_and_never_assumed(server: FakeHomeserver) -> None:
-    async with nio_client(server.url, "@somebody:else.org") as client:
+    async with any_client(server.url, "@somebody:else.org") as client:
         remote = await load_remote(client, Convention(), local_rows=True)
     assert remote.account == BOT
 
 
 async def test_a_client_that_only_carries_the_token_is_enough(server: FakeHomeserver) -> None:
-    client = open_client(f"{server.url}/", TOKEN)
-    try:
+    async with PlainClient(f"{server.url}/", TOKEN) as client:
         remote = await load_remote(client, Convention(), local_rows=True)
-    finally:
-        await client.close()
     assert sorted(remote.rooms) == ROOMS
 
 

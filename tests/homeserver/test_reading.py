@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, given, settings
 
-from tests.clients import TOKEN, nio_client
+from tests.clients import TOKEN, any_client, nio_client
 from tests.homeserver.remembering import (
     ALICE,
     BOB,
@@ -207,9 +207,10 @@ async def test_one_unreadable_room_does_not_stop_a_bot_that_is_in_sync_otherwise
     assert {finding.code for finding in unit.findings} == {Code.ROOM_UNREADABLE}
 
 
+@pytest.mark.usefixtures("transport")
 async def test_a_list_that_is_empty_all_at_once_decides_nothing() -> None:
     bot = Bot(ALICE)
-    async with FakeHomeserver({}, BOT, TOKEN) as server, nio_client(server.url, BOT) as client:
+    async with FakeHomeserver({}, BOT, TOKEN) as server, any_client(server.url, BOT) as client:
         with pytest.raises(RemoteIncomplete):
             await load_unsettled(client, PLAIN, bot.plan_of(), local_rows=True)
 
@@ -267,6 +268,7 @@ async def _compare_roads(sides: Sides) -> None:
 # -- nothing is written when the remote side is not whole -----------------------------------------
 
 
+@pytest.mark.usefixtures("transport")
 @pytest.mark.parametrize(
     "fault",
     [
@@ -286,7 +288,7 @@ async def test_nothing_is_written_and_nothing_called_gone(fault: Fault) -> None:
     before = await rows_of(store)
     async with (
         FakeHomeserver(bot.world.rooms, BOT, TOKEN) as server,
-        nio_client(server.url, BOT) as client,
+        any_client(server.url, BOT) as client,
     ):
         server.fault(fault)
         with pytest.raises(ToolkitError):
@@ -298,13 +300,14 @@ async def rows_of(store: InMemoryStore) -> Rows:
     return {key: await store.get(key) or {} for key in await store.keys("")}
 
 
+@pytest.mark.usefixtures("transport")
 async def test_an_unreadable_room_is_a_conflict_and_its_user_waits() -> None:
     bot = Bot(ALICE, BOB)
     del bot.rows[room_key("!bob1")], bot.rows[room_key("!alice1")], bot.rows[user_key(BOB)]
     store = await bot.store()
     async with (
         FakeHomeserver(bot.world.rooms, BOT, TOKEN) as server,
-        nio_client(server.url, BOT) as client,
+        any_client(server.url, BOT) as client,
     ):
         server.fault(Fault("!bob1/state$", Answer(500)))
         report = await reconcile_matrix_state(client, store, ChatManager(store))

@@ -12,7 +12,7 @@ from typing import Any
 import nio
 import pytest
 
-from tests.clients import nio_client
+from tests.clients import any_client
 from tests.homes import (
     STARTS,
     WRITTEN,
@@ -168,11 +168,12 @@ async def test_a_user_who_left_and_has_no_row_is_a_question(home: Home, tmp_path
     assert home.labels(asked) == {"cleo/space", "cleo/1", "anna/4"}
 
 
+@pytest.mark.usefixtures("transport")
 async def test_a_crowded_room_of_a_stranger_is_known_by_its_create_event_alone(
     home: Home, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(matrix, "BIG_ROOM_BYTES", 100)
-    async with nio_client(home.hs.url, home.bot.user_id, home.bot.account.access_token) as client:
+    async with any_client(home.hs.url, home.bot.user_id, home.bot.account.access_token) as client:
         remote = await load_remote(client, PLAIN, local_rows=True)
     group = remote.rooms[home.rooms["eve/group"]]
     assert (group.creator, group.name, group.members) == (home.user("eve"), "Чат 2", ())

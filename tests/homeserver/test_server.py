@@ -14,7 +14,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.clients import TOKEN, is_one_sentence, nio_client
+from tests.clients import TOKEN, any_client, is_one_sentence
 from tests.homeserver.illness import (
     ALICE,
     BOT,
@@ -52,7 +52,7 @@ from toolkit.testing import (
     World,
 )
 
-pytestmark = pytest.mark.usefixtures("quick", "impatient", "discreet")
+pytestmark = pytest.mark.usefixtures("transport", "quick", "impatient", "discreet")
 
 
 async def test_a_healthy_server_is_read_completely_and_only_with_get(
@@ -392,7 +392,7 @@ async def test_a_failure_in_decoding_is_not_swallowed(server: FakeHomeserver) ->
     def decode(room_id: str, body: bytes) -> RoomState:
         raise ZeroDivisionError
 
-    async with nio_client(server.url) as client:
+    async with any_client(server.url) as client:
         with pytest.raises(ZeroDivisionError):
             await Homeserver(client).read_rooms(ROOMS, decode)
 

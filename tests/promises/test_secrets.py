@@ -35,7 +35,8 @@ from toolkit.demo.recorded import Recorded
 from toolkit.homeserver import retries as patience
 from toolkit.homeserver import server as matrix
 from toolkit.homeserver.reading import Source
-from toolkit.homeserver.server import Homeserver, open_client
+from toolkit.homeserver.server import Homeserver
+from toolkit.homeserver.transport import PlainClient
 from toolkit.records import chat_key, room_key
 from toolkit.sources.snapshot import load_snapshot
 from toolkit.testing import FakeHomeserver, Fault, Status
@@ -269,7 +270,7 @@ async def test_the_search_of_a_notebook_finds_a_token_wherever_it_stands(
 
 async def test_no_object_shows_the_token(bench: Bench, tmp_path: Path) -> None:
     async with FakeHomeserver(bench.world.rooms, BOT, TOKEN) as server:
-        client = open_client(server.url, TOKEN)
+        client = PlainClient(server.url, TOKEN)
         session = await Session.open(homeserver=server.url, access_token=TOKEN, database=bench.path)
         source = Source(client, session.road.sides.convention)
         await source.account()

@@ -33,6 +33,7 @@ from toolkit.deadline import within
 from toolkit.decisions.decision import user_name
 from toolkit.errors import ToolkitError
 from toolkit.homeserver.reading import Source
+from toolkit.homeserver.transport import open_nio
 from toolkit.model import Unit
 from toolkit.shadow import ShadowRun, shadow_run
 from toolkit.text.visible import visible
@@ -154,10 +155,11 @@ def find_function(named: str) -> Function:
 
 async def _run(where: Where, function: Function) -> ShadowRun:
     sides, doing = where.sides(), "the function ran on the shadow"
+    assert sides.homeserver
     async with (
         within(sides.deadline, doing),
         sides.open_store(read_only=True) as store,
-        sides.open_client() as client,
+        open_nio(sides.homeserver, sides.token) as client,
     ):
         client.user_id = await Source(client, sides.convention).account()
         return await shadow_run(function, client, store, sides.manager(store))

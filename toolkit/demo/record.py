@@ -15,7 +15,7 @@ from toolkit.convention import Convention
 from toolkit.demo.recorded import LABELS, SNAPSHOT
 from toolkit.demo.world import DemoWorld, open_demo
 from toolkit.homeserver.reading import load_remote
-from toolkit.homeserver.server import open_client
+from toolkit.homeserver.transport import PlainClient
 from toolkit.records import Raw, parse_key
 from toolkit.sources.snapshot import Snapshot, save_snapshot
 
@@ -39,11 +39,8 @@ async def record(world: DemoWorld, snapshot: Path, labels: Path) -> None:
 
 async def _read_rooms(world: DemoWorld) -> dict[str, bytes]:
     bodies: dict[str, bytes] = {}
-    client = open_client(world.url, world.account.access_token)
-    try:
+    async with PlainClient(world.url, world.account.access_token) as client:
         remote = await load_remote(client, Convention(), local_rows=True, seen=bodies.__setitem__)
-    finally:
-        await client.close()
     assert remote.rooms.keys() == bodies.keys(), remote.unreadable
     return bodies
 

@@ -1,8 +1,8 @@
 """From a client to a `RemoteState`: completely, or as far as a bot's start-up needs it.
 
-Three kinds of client (rules 5): nio's, read through raw requests; any object with nio's methods
-`joined_rooms` and `room_get_state`; and light stand-ins that can't be asked for state, taken at their
-word.
+Three kinds of client (rules 5): nio's or a plain one, read through raw requests; any object with nio's
+methods `joined_rooms` and `room_get_state`; and light stand-ins that can't be asked for state, taken at
+their word.
 """
 
 import asyncio
@@ -16,7 +16,7 @@ from toolkit.convention import Convention
 from toolkit.errors import HomeserverError, RemoteIncomplete, ToolkitError
 from toolkit.homeserver import server as matrix
 from toolkit.homeserver.client_memory import knows_create_event, remembered_rooms, user_id_of
-from toolkit.homeserver.readonly import is_nio, read_only
+from toolkit.homeserver.readonly import is_transport, read_only
 from toolkit.homeserver.room_state import UnreadableState, decode_room
 from toolkit.homeserver.server import Homeserver, RoomRefused, is_errcode, read_each
 from toolkit.model import Plan, Reason, RemoteState, RoomState
@@ -49,12 +49,12 @@ class Source:
         self._seen = seen or (lambda room_id, body: None)
         self._progress = progress or (lambda done, rooms, word: None)
         self._server = None
-        if is_nio(client):
+        if is_transport(client):
             self._server = Homeserver(client, progress, convention.former_accounts)
         self.light = not self._server and not hasattr(client, "room_get_state")
 
     async def account(self) -> str:
-        """Whose rooms these are. A stand-in is believed, nio is not."""
+        """Whose rooms these are. A stand-in is believed, a real client is not."""
         if self._server:
             return await self._server.whoami()
         if account := user_id_of(self._client):

@@ -19,7 +19,7 @@ from toolkit.deadline import within
 from toolkit.errors import ToolkitError
 from toolkit.homeserver.belonging import check_belonging
 from toolkit.homeserver.reading import ClientLike, load_remote
-from toolkit.homeserver.server import open_client
+from toolkit.homeserver.transport import PlainClient
 from toolkit.model import RemoteState
 from toolkit.progress import Progress
 from toolkit.records import Raw, load_records
@@ -138,11 +138,8 @@ class Sides:
             yield self.client
             return
         assert self.homeserver
-        client = open_client(self.homeserver, self.token)
-        try:
+        async with PlainClient(self.homeserver, self.token) as client:
             yield client
-        finally:
-            await client.close()
 
     def manager(self, store: Store) -> ChatManagerLike:
         """Who restores missing chat rows: the bot's own chat manager, or ours on this store."""
