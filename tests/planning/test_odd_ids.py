@@ -62,10 +62,8 @@ def plan_of(scenario: Scenario, end: str) -> tuple[Plan, LocalState]:
     remote = msgspec.convert(odd(msgspec.to_builtins(scenario.remote()), end), RemoteState)
     rows = {odd_key(key, end): odd_row(raw, end) for key, raw in scenario.rows().items()}
     convention = Convention(**odd(scenario.data.get("convention", {}), end))
-    choices = {
-        odd(unit, end): msgspec.convert(odd(msgspec.to_builtins(picked), end), Choices)
-        for unit, picked in scenario.choices.items()
-    }
+    picked = odd(scenario.data.get("choices", {}), end)
+    choices = {unit: Choices(**choice) for unit, choice in picked.items()}
     local = load_records(rows.items())
     lower = bool(scenario.data.get("lower_counters"))
     return plan_repairs(remote, local, convention, choices, lower_counters=lower), local

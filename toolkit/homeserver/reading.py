@@ -19,7 +19,7 @@ from toolkit.homeserver.client_memory import knows_create_event, remembered_room
 from toolkit.homeserver.readonly import is_transport, read_only
 from toolkit.homeserver.room_state import UnreadableState, decode_room
 from toolkit.homeserver.server import Homeserver, RoomRefused, is_errcode, read_each
-from toolkit.model import Plan, Reason, RemoteState, RoomState
+from toolkit.model import Code, Plan, Reason, RemoteState, RoomState
 from toolkit.progress import Progress, watcher
 
 _STRANGE = Reason.NOT_CREATED_BY_BOT
@@ -292,6 +292,9 @@ def _rests_on(remote: RemoteState, plan: Plan, said: set[str]) -> set[str]:
         found |= {room_id for room_id, room in remote.rooms.items() if room.is_space}
     for room_id in reasons:  # it may be the upgrade of one of the account's rooms
         found.add(remote.rooms[room_id].predecessor or "")
+    for note in plan.notes:  # nio may have refused the link of the Space that doesn't list the chat
+        if note.code is Code.UNLISTED_ROOM and note.unit in said:
+            found |= {link.target for link in remote.rooms[note.unit].parents}
     units = {room_id for unit in plan.units for room_id in unit.room_ids}
     return found | _reach(remote, plan, units & said)
 
