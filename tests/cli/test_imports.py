@@ -10,7 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.bench import TOKEN, Bench
+from tests.bench import Bench
+from tests.cli.command import TOKEN
 from toolkit.testing import FakeHomeserver
 
 ROOT = Path(__file__).parent.parent.parent

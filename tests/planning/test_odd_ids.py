@@ -28,7 +28,6 @@ from toolkit.text.summary import summarise
 from toolkit.writing.report import build_report
 
 SCENARIOS = load_scenarios()
-BY_CHAT_IDS = ("another room, ", "was chosen for another room, ")
 ENDS = {"a space at the end": " ", "nothing to be seen": "\u200b", "a tab": "\t"}
 
 
@@ -102,8 +101,7 @@ def places(scenario: Scenario, end: str) -> Iterator[tuple[str, str]]:
     names = "|".join(re.escape(name + end) for name in sorted(ids_of(scenario), reverse=True))
     for text in sentences(*plan_of(scenario, end)):
         for found in re.finditer(names, text):
-            if not text[: found.start()].endswith(BY_CHAT_IDS):
-                yield text[: found.start()], text[found.end() :]
+            yield text[: found.start()], text[found.end() :]
 
 
 def ids_of(scenario: Scenario) -> set[str]:

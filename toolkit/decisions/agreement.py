@@ -25,6 +25,7 @@ from toolkit.model import (
     why_no_unit,
     why_settled,
 )
+from toolkit.quotes import quote_odd
 from toolkit.text.advice import settled, why_idle, why_no_change
 
 
@@ -61,7 +62,9 @@ def agree_to_units(
         if unit is None:
             nothing_to_do[unit_id] = _why_settled(plan, unit_id, choices)
         elif unit.id != unit_id and unit.kind is UnitKind.ROOM and choices != NO_CHOICES:
-            raise ToolkitError(f"{unit_id} is an older version of {unit.id}: choose for that one.")
+            raise ToolkitError(
+                f"{quote_odd(unit_id)} is an older version of {quote_odd(unit.id)}: choose for that one."
+            )
         elif why := why_idle(unit, choices):
             refused[unit.id] = why
         elif unit.change is None:
@@ -114,9 +117,9 @@ def _why_settled(plan: Plan, unit_id: str, choices: Choices) -> str:
     if why := why_settled(plan, unit_id, choices):
         return why
     if why := why_no_unit(plan, unit_id):
-        raise ToolkitError(f"{unit_id}: {why}.")
+        raise ToolkitError(f"{quote_odd(unit_id)}: {why}.")
     raise ToolkitError(
-        f"The plan has no unit {unit_id}; `matrix-drift check` names them. Nothing was written."
+        f"The plan has no unit {quote_odd(unit_id)}; `matrix-drift check` names them. Nothing was written."
     )
 
 

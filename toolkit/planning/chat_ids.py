@@ -16,6 +16,7 @@ import msgspec
 from toolkit.convention import Convention, chat_number
 from toolkit.model import NO_EVIDENCE, RANK, Choices, Code, Evidence, RoomState, Rung
 from toolkit.planning.row_index import Naming
+from toolkit.quotes import quote_odd
 
 
 class ChatId(msgspec.Struct, frozen=True, gc=False):
@@ -270,7 +271,7 @@ def _settle_duplicates(found: dict[str, ChatId]) -> None:
             cause = _duplicate(chat_id, len(rooms))
             if found[rival].evidence.rung is Rung.CHOICE:
                 words = _GIVEN if found[rival].chat_id == chat_id else _GIVEN_UP
-                cause = words.format(chat_id, rival)
+                cause = words.format(chat_id, quote_odd(rival))
             found[room_id] = msgspec.structs.replace(
                 answer, code=Code.DUPLICATE_CHAT_ID, cause=f"{answer.cause} {cause}".strip()
             )
@@ -376,7 +377,7 @@ def _disagree(claims: Sequence[tuple[str, Rung]]) -> str:
 
 def _taken(chat_id: str, room_id: str, rung: Rung) -> str:
     return (
-        f"the chosen chat id {chat_id} is taken: another room, {room_id}, claims it by its "
+        f"the chosen chat id {chat_id} is taken: another room, {quote_odd(room_id)}, claims it by its "
         f"{rung.value.replace('_', ' ')}; pick another, or first give that room another one and apply that"
     )
 
