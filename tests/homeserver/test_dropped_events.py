@@ -12,9 +12,9 @@ from tests.bench import ALICE, BOB, BOT, small_rows, small_world
 from tests.clients import TOKEN, nio_client
 from toolkit import ChatManager, InMemoryStore, reconcile_matrix_state, reconcile_single_room
 from toolkit.testing import FakeHomeserver, World
+from toolkit.writing.report import Report
 
 Damage = Callable[[World], object]
-Report = dict[str, list[Any]]
 
 
 def state(room: str, type: str, content: Any, key: str = "", sender: str = BOT) -> Damage:

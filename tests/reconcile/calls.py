@@ -5,6 +5,7 @@ from typing import Any
 from tests.bench import Bench, small_rows
 from toolkit import ChatManager, SQLiteStore, reconcile_matrix_state, reconcile_single_room
 from toolkit.testing import FakeHomeserver
+from toolkit.writing.report import Report
 
 SPACES = [{"room_id": "!alice", "reason": "space"}, {"room_id": "!bob", "reason": "space"}]
 ROOMS = ["!a1", "!a2", "!alice", "!b1", "!bob"]
@@ -15,20 +16,18 @@ def lost(*keys: str) -> dict[str, Any]:
     return {key: row for key, row in small_rows().items() if key not in keys}
 
 
-def news(report: dict[str, list[Any]]) -> dict[str, list[Any]]:
+def news(report: Report) -> dict[str, Any]:
     """What a report says beyond the rooms that there are."""
     usual = ("joined_rooms", "skipped_rooms", "unchanged_rooms")
     return {key: found for key, found in report.items() if found and key not in usual}
 
 
-async def full(bench: Bench, client: Any, **options: Any) -> dict[str, list[Any]]:
+async def full(bench: Bench, client: Any, **options: Any) -> Report:
     async with SQLiteStore(bench.path) as store:
         return await reconcile_matrix_state(client, store, ChatManager(store), **options)
 
 
-async def single(
-    bench: Bench, client: Any, room_id: str, user_id: str, **options: Any
-) -> dict[str, list[Any]]:
+async def single(bench: Bench, client: Any, room_id: str, user_id: str, **options: Any) -> Report:
     async with SQLiteStore(bench.path) as store:
         manager = ChatManager(store)
         return await reconcile_single_room(client, store, manager, room_id, user_id, **options)

@@ -99,8 +99,8 @@ class TestDecisions:
         bench.fill(lost(A1))
         report = await full(bench, client, decisions={unit: Decision(), "!a1": Decision()})
         [conflict] = report["conflicts"]
-        assert words in conflict.pop("detail")
-        assert conflict == {"code": "stale_plan", **where}
+        assert words in conflict["detail"]
+        assert conflict == {"code": "stale_plan", "detail": conflict["detail"], **where}
         assert bench.row(A1) == small_rows()[A1]
 
     async def test_a_decision_about_what_is_in_sync_is_none_that_went_wrong(

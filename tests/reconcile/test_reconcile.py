@@ -25,7 +25,7 @@ from toolkit.model import Choices
 from toolkit.records import chat_key, room_key
 from toolkit.testing import FakeHomeserver, Fault, Garbage, Hang, Hook, Status
 from toolkit.writing.journal import Journal
-from toolkit.writing.report import KEYS
+from toolkit.writing.report import Report
 
 
 class TestReport:
@@ -40,10 +40,13 @@ class TestReport:
         )
         bench.world.room("!lobby", name="Lobby")
         report = await full(bench, client)
-        detail = {"unreadable_row": None, "counter_too_high": None, "wrong_surface_ref": None}
-        for entry in (*report["conflicts"], *report["notes"]):
+        detail: dict[str, Any] = dict.fromkeys(
+            ("unreadable_row", "counter_too_high", "wrong_surface_ref")
+        )
+        entries: list[Any] = [*report["conflicts"], *report["notes"]]
+        for entry in entries:
             detail[entry["code"]] = entry.pop("detail")
-        assert list(report) == list(KEYS)
+        assert list(report) == list(Report.__annotations__)
         assert report == {
             "joined_rooms": [*ROOMS, "!lobby"],
             "restored_user_meta": [ALICE],
@@ -232,7 +235,7 @@ class TestErrors:
         self, bench: Bench, client: nio.AsyncClient
     ) -> None:
         bench.world.rooms.clear()
-        assert await full(bench, client) == {key: [] for key in KEYS}
+        assert await full(bench, client) == {key: [] for key in Report.__annotations__}
 
     async def test_one_unreadable_room_stops_only_its_owner(
         self, bench: Bench, client: nio.AsyncClient, server: FakeHomeserver

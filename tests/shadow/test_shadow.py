@@ -77,7 +77,7 @@ async def test_a_second_reconcile_in_the_same_shadow_changes_nothing(
 
     await run(twice, client, store, ChatManager(store))
     assert reports[0]["restored_room_meta"] == ["!a1"]
-    assert not any(reports[1][key] for key in reports[1] if key.startswith(("rest", "rep")))
+    assert not any(found for key, found in reports[1].items() if key.startswith(("rest", "rep")))
 
 
 async def test_options_are_given_with_a_partial(

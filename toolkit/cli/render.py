@@ -243,7 +243,8 @@ def render_refusals(refused: Mapping[str, str]) -> Iterator[RenderableType]:
 
 def render_report(report: Report, units: Iterable[str]) -> Iterator[RenderableType]:
     """What a run wrote, and which of these units it did not."""
-    yield _line(f"Written: {_written(report)}.", "green" if _written(report) != _NOTHING else "")
+    written = _written({**report})
+    yield _line(f"Written: {written}.", "green" if written != _NOTHING else "")
     yield from render_refusals(stale_units(report, units))
 
 
@@ -269,7 +270,7 @@ _NOTHING = "nothing"
 _ROWS = {"user_meta": "user row", "room_meta": "room row", "chat_rows": "chat row"}
 
 
-def _written(report: Report) -> str:
+def _written(report: Mapping[str, Any]) -> str:
     words = [
         f"{count_of(len(rows), name)} {did}"
         for did in ("restored", "repaired")
