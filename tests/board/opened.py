@@ -26,7 +26,7 @@ server, session = await show({world!r}, Path({path!r}))"""
 REVIEW = """from toolkit import review
 view = review(session)
 view"""
-SECONDS = 20.0
+SECONDS = 60.0
 BUSY = 3
 """How much slower than promised a busy machine may be before it is a failure."""
 
