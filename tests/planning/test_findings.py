@@ -96,6 +96,30 @@ def test_a_room_rests_on_its_rows_and_on_all_that_name_its_owner(scenario: Scena
         assert list(unit.change.relies_on) == sorted(unit.change.relies_on)
 
 
+@every_plan
+def test_rows_agree_only_where_they_say_what_is_proposed(scenario: Scenario) -> None:
+    local = load(scenario.rows())
+    for unit in scenario.plan().units:
+        if unit.rows_agree and unit.kind is UnitKind.USER:
+            assert local.users[unit.owner or ""].space_id == unit.space_id
+        elif unit.rows_agree:
+            row = local.rooms[unit.id]
+            assert (row.matrix_user_id, row.chat_id) == (unit.owner, unit.chat_id)
+
+
+@every_plan
+def test_conflicts_stand_under_the_key_of_the_units_own_row(scenario: Scenario) -> None:
+    for unit, finding in _findings(scenario.plan()):
+        if finding.code in _OF_FIELDS | _OF_ROWS:
+            continue
+        if unit.kind is UnitKind.ROOM:
+            assert finding.key == room_key(unit.id)
+        elif unit.id.startswith("@"):
+            assert finding.key == user_key(unit.id)
+        elif unit.owner is None:
+            assert finding.key == ""
+
+
 def _naming(local: LocalState, spaces: set[str], unit: Unit) -> Iterable[str]:
     """Rows that name who owns the unit's Space."""
     yield from (user_key(user) for user, row in local.users.items() if row.space_id in spaces)
