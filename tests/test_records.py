@@ -233,3 +233,11 @@ def _itself() -> list[Any]:
 def test_what_json_cannot_hold_is_not_written(value: object) -> None:
     with pytest.raises(ValueError, match="can't be written as JSON"):
         encode_row({"name": value})
+
+
+def test_half_a_character_where_a_number_belongs_is_said_in_words() -> None:
+    row = r'{"space_id":"!a","next_chat_index":"4\ud800"}'
+    told = load_records([("matrix_user:@alice:hs", row)]).unreadable
+    assert told == {
+        "matrix_user:@alice:hs": "a needed field holds half a character, which is no text"
+    }
