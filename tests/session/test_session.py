@@ -187,7 +187,7 @@ class TestShowing:
     async def test_a_look_gives_both_sides_in_order_which_frames_are_quickest_with(
         self, session: Session
     ) -> None:
-        for found in (session._remote.rooms, session._local.rows):
+        for found in (session.state.remote.rooms, session.state.local.rows):
             assert [*found] == sorted(found)
 
     async def test_frames_are_built_once_and_anew_when_something_else_is_shown(

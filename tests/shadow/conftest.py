@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
@@ -42,6 +43,23 @@ async def server(bench: Bench) -> AsyncIterator[FakeHomeserver]:
 async def client(server: FakeHomeserver) -> AsyncIterator[nio.AsyncClient]:
     async with nio_client(server.url, BOT) as found:
         yield found
+
+
+@pytest.fixture
+def folder(
+    bench: Bench, server: FakeHomeserver, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Path:
+    """Where a command is run, with a bot's module that is still to be written; all else is named."""
+    found = tmp_path / "bot"
+    found.mkdir()
+    monkeypatch.setattr(sys, "path", [*sys.path])
+    monkeypatch.setattr(sys, "dont_write_bytecode", True)
+    monkeypatch.chdir(found)
+    monkeypatch.setenv("MATRIX_HOMESERVER", server.url)
+    monkeypatch.setenv("MATRIX_ACCESS_TOKEN", TOKEN)
+    monkeypatch.setenv("BOT_DATABASE", str(bench.path))
+    monkeypatch.delenv("COLUMNS", raising=False)
+    return found
 
 
 @pytest.fixture

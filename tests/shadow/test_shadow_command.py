@@ -7,15 +7,14 @@ import json
 import subprocess
 import sys
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
 import toolkit.cli
 from tests.bench import ALICE, BOT, Bench
+from tests.cli.command import Done
 from tests.clients import TOKEN
-from toolkit.testing import FakeHomeserver
 
 pytestmark = pytest.mark.usefixtures("nothing_but_reads_reached_the_homeserver")
 
@@ -42,39 +41,15 @@ nothing = 1
 """
 
 
-@dataclass
-class Done:
-    """How a command ended."""
-
-    code: int
-    out: str
-    err: str
-
-
 Md = Callable[..., Awaitable[Done]]
 
 
 @pytest.fixture
-async def md(
-    bench: Bench,
-    server: FakeHomeserver,
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
-) -> Md:
+def md(bench: Bench, folder: Path, capsys: pytest.CaptureFixture[str]) -> Md:
     """`plan --shadow` in a folder with a bot's module; it writes nothing, whatever it is given."""
-    folder = tmp_path / "bot"
-    folder.mkdir()
     (folder / "shadowed_bot.py").write_text(BOT_MODULE)
     (folder / "broken_bot.py").write_text("import nowhere_at_all")
     (folder / "ending_bot.py").write_text("raise SystemExit('no\\nconfiguration')")
-    monkeypatch.setattr(sys, "path", [*sys.path])
-    monkeypatch.setattr(sys, "dont_write_bytecode", True)
-    monkeypatch.chdir(folder)
-    monkeypatch.setenv("MATRIX_HOMESERVER", server.url)
-    monkeypatch.setenv("MATRIX_ACCESS_TOKEN", TOKEN)
-    monkeypatch.setenv("BOT_DATABASE", str(bench.path))
-    monkeypatch.delenv("COLUMNS", raising=False)
 
     async def plan(named: str, *more: str) -> Done:
         sys.modules.pop("shadowed_bot", None)

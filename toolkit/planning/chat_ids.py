@@ -76,15 +76,13 @@ def find_chat_ids(
         for room_id in (chats if choices else ())
         if (choice := choices.get(room_id)) and choice.chat_id is not None
     }
-    standing = dict(found)
+    standing = dict(found) if picked else found
     _settle_duplicates(standing)
     _doubt_names(standing, chats)
     if picked:  # which says nothing of other rooms: their names are as doubtful as before
         found |= {room_id: answer for room_id, answer in standing.items() if _is_proposal(answer)}
         found |= _pick(picked, found, standing, chats, owner, context)
         _settle_duplicates(found)
-    else:
-        found = standing
     if any(answer.code for answer in found.values()):
         _propose_by_creation(found, chats)
         _mark_taken(found)

@@ -227,13 +227,6 @@ def _settings(header: Mapping[str, Any]) -> dict[str, Any]:
     raise TypeError("the settings are no object")
 
 
-def _check_settings(header: Mapping[str, Any]) -> dict[str, Any]:
-    settings = header["settings"]
-    if not isinstance(settings, dict):
-        raise TypeError("the settings are none")
-    return settings
-
-
 _COUNTED = ("rooms", "unreadable", "rows")
 
 

@@ -50,10 +50,10 @@ NOTEBOOK = Speech(
 _CHOOSE = {
     Code.OWNER_AMBIGUOUS: "pick the owner with {0.owner}",
     Code.OWNER_UNKNOWN: "pick the owner with {0.owner}",
-    Code.OWNER_LEFT: "agree, or pick another owner with {0.some_owner}",
-    Code.OWNER_CHANGED: "agree, or pick another owner with {0.some_owner}",
+    Code.OWNER_LEFT: "pick another owner with {0.some_owner}",
+    Code.OWNER_CHANGED: "pick another owner with {0.some_owner}",
     Code.CHAT_ID_UNKNOWN: "pick a chat id with {0.chat_id}",
-    Code.CHAT_ID_INFERRED: "agree, or pick another id with {0.some_chat_id}",
+    Code.CHAT_ID_INFERRED: "pick another id with {0.some_chat_id}",
     Code.EVIDENCE_DISAGREES: "pick the right id with {0.chat_id}",
     Code.DUPLICATE_CHAT_ID: "pick who gets which id with {0.chat_id}",
     Code.MULTIPLE_SPACES: "pick the Space of the user's row with {0.space_id}",
@@ -201,16 +201,20 @@ def _open(finding: Finding, unit: Unit) -> bool:
 
 def _advise(finding: Finding, unit: Unit, speech: Speech) -> str:
     words = _say_no_chat(finding) if finding.code == Code.NOT_A_CHAT else _CHOOSE[finding.code]
-    if not unit.change and {f.code for f in unit.conflicts} <= PROPOSALS:  # agreeing writes nothing
-        instead = "let that user in, " if finding.code is Code.OWNER_LEFT else ""
-        words = (
-            words.replace("agree, ", instead, 1)
-            if unit.rows_agree
-            else words.removeprefix("agree, or ")
-        )
+    if finding.code in PROPOSALS:
+        words = _instead_of(finding, unit) + words
     if finding.code is Code.OWNER_AMBIGUOUS and any(c.startswith("!") for c in unit.candidates):
         words = _WHICH_SPACE
     return words.format(speech)
+
+
+def _instead_of(finding: Finding, unit: Unit) -> str:
+    """What else one may do about a proposal; agreeing is nothing where nothing comes of it."""
+    if unit.change or not {f.code for f in unit.conflicts} <= PROPOSALS:
+        return "agree, or "
+    if not unit.rows_agree:
+        return ""
+    return "let that user in, or " if finding.code is Code.OWNER_LEFT else "or "
 
 
 def _say_no_chat(finding: Finding) -> str:
