@@ -6,9 +6,12 @@ write. A cancelled run keeps the units that are finished, a crash keeps none.
 """
 
 import asyncio
+from collections.abc import Coroutine
+from typing import Any
 
 import msgspec
 
+from toolkit.aside import aside, finish
 from toolkit.database.chat_manager import ChatManagerLike
 from toolkit.database.connection import waiting_until
 from toolkit.database.store import Store, TransactionalStore, transactional
@@ -77,11 +80,11 @@ class _Writer:
             str(backup),
             job.undoes,
         )
-        self._begin(run)
+        await self._begin(run)
         await self._call_foreign_manager()
         cancelled = await self._transact(run)
         run = self.tally.with_outcomes(run)
-        warning = self._finish(run)
+        warning = await self._finish(run)
         if cancelled:
             raise cancelled
         return Result(self.tally.outcomes, run, warning)
@@ -104,7 +107,7 @@ class _Writer:
         for key, unit_id in self.tally.made.items():
             if not points_at(key, now.get(key), unit_id):
                 self.tally.outcomes[unit_id] = Outcome(State.STALE, LEFT_WRONG)
-        return compare_rows(look.rows, now, own=self.tally.made)
+        return await aside(compare_rows, look.rows, now, own=self.tally.made)
 
     def _refuse(self, unit: Unit, moved: Moved) -> bool:
         if unit.id in self.tally.outcomes:
@@ -166,7 +169,10 @@ class _Writer:
                     rows = dict(await transaction.load_rows())
                     self.tally.take_stock(self.job.units, rows)
                 if self.tally.texts:
-                    self._begin(self.tally.with_texts(run))  # should we die before `finish`
+                    # Should we die before `finish`.
+                    cancelled = (
+                        await _to_its_end(self._begin(self.tally.with_texts(run))) or cancelled
+                    )
                 ended = True
         except GivenUp:
             self.tally = before
@@ -218,23 +224,32 @@ class _Writer:
 
     # -- what the journal is told -----------------------------------------------------------------
 
-    def _begin(self, run: Run) -> None:
-        self.journal.begin(run)
+    async def _begin(self, run: Run) -> None:
+        await finish(aside(self.journal.begin, run))
         self._tell(run)
 
     def _tell(self, run: Run) -> None:
         if self.job.told:
             self.job.told(run)
 
-    def _finish(self, run: Run) -> str:
+    async def _finish(self, run: Run) -> str:
         """Put the outcome on disk. If that fails the rows are written all the same, so it is a
         warning: comparing the rows with the intent still tells what happened."""
         self._tell(run)
         try:
-            self.journal.finish(run)
+            await finish(aside(self.journal.finish, run))
         except StoreError as error:
             return f"The rows are written, but: {error}"
         return ""
+
+
+async def _to_its_end(work: Coroutine[Any, Any, None]) -> asyncio.CancelledError | None:
+    """Do it whole; a cancellation that came meanwhile is for later."""
+    try:
+        await work
+    except asyncio.CancelledError as error:
+        return error
+    return None
 
 
 _NOTHING_MOVED = compare_rows({}, {})
