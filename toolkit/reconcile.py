@@ -198,7 +198,7 @@ async def _look(
     left = None if until is None else max(0.0, until - time.monotonic())
     async with within(left, "reading the rooms and rows"):
         look = await load_look(store)
-        local = load_records(look.rows.items())
+        local = load_records(look.rows)
 
         def plan_of(remote: RemoteState) -> Plan:
             return _plan(remote, local, options)

@@ -208,30 +208,55 @@ def is_placeholder(chat_id: str) -> bool:
     return chat_id.startswith(UNREGISTERED)
 
 
-def load_records(rows: Iterable[tuple[str, Raw]]) -> LocalState:
-    """Read every row by itself, so that a poisoned one is a finding and the others go on."""
-    state = LocalState({}, {}, {}, {}, {}, {})
-    kept, users, rooms, chats = state.rows, state.users, state.rooms, state.chats
+def load_records(rows: Mapping[str, Raw] | Iterable[tuple[str, Raw]]) -> LocalState:
+    """Read every row by itself, so that a poisoned one is a finding and the others go on.
+
+    What many rows name is held once, and so are the rows: a dict of them is kept as it is.
+    """
+    state = LocalState(rows if isinstance(rows, dict) else dict(rows), {}, {}, {}, {}, {})
+    users, rooms, chats = state.users, state.rooms, state.chats
+    known: dict[str, str] = {}
     blobs: set[str] = set()
-    for key, raw in rows:
-        kept[key] = raw
+
+    def once(value: Any) -> Any:
+        return known.setdefault(value, value) if type(value) is str else value
+
+    for key, raw in state.rows.items():
         try:
             if type(raw) is bytes:
                 blobs.add(parse_key(key).family)
                 raw.decode()  # msgspec looks only at the fields that it is asked for
             if len(raw) > _LONG:  # type: ignore[arg-type]  # a number raises, and so does NULL
                 _read_slowly(state, key, raw)
-            elif key.startswith(CHAT):
-                chats[split_chat_key(key)] = _decode_chat(raw)  # type: ignore[arg-type]
+                continue
+            # msgspec would leave a second copy of a text in it, as bytes.
+            text = raw if type(raw) is bytes or raw.isascii() else raw.encode()  # type: ignore[union-attr]
+            if key.startswith(CHAT):
+                chat = _decode_chat(text)  # type: ignore[arg-type]
+                user_id, chat_id = split_chat_key(key)
+                chats[once(user_id), once(chat_id)] = ChatRow(
+                    once(chat.surface_ref),
+                    once(chat.user_id),
+                    once(chat.chat_id),
+                    once(chat.platform),
+                )
             elif key.startswith(ROOM):
-                rooms[key[len(ROOM) :]] = _decode_room(raw)  # type: ignore[arg-type]
+                room = _decode_room(text)  # type: ignore[arg-type]
+                rooms[once(key[len(ROOM) :])] = RoomRow(
+                    once(room.chat_id),
+                    once(room.matrix_user_id),
+                    once(room.space_id),
+                    once(room.room_type),
+                    once(room.display_name),
+                )
             else:
-                users[key[len(USER) :]] = _decode_user(raw)  # type: ignore[arg-type]
+                user = _decode_user(text)  # type: ignore[arg-type]
+                users[once(key[len(USER) :])] = UserRow(once(user.space_id), user.next_chat_index)
         except _UNREADABLE:
             _read_slowly(state, key, raw)
     if not blobs:
         return state
-    texts = {parse_key(key).family for key, raw in kept.items() if isinstance(raw, str)}
+    texts = {parse_key(key).family for key, raw in state.rows.items() if isinstance(raw, str)}
     alone = frozenset(blobs - texts) if texts else frozenset(FAMILIES)
     return msgspec.structs.replace(state, blobs=alone)
 

@@ -83,7 +83,7 @@ class Repairs:
     async def look_and_plan(self, picked: Picked, progress: Progress | None) -> Plan:
         """The plan as of now; writes nothing."""
         remote, rows = await self.look(progress)
-        return self.plan(remote, load_records(rows.items()), picked)
+        return self.plan(remote, load_records(rows), picked)
 
     def why_not(self, unit: Unit) -> str:
         return ""

@@ -17,7 +17,7 @@ from typing import Any
 import pandas as pd
 from rich.console import Console
 
-from toolkit.benchmark.stages import Line, _compare, _cpu, render_lines
+from toolkit.benchmark.lines import Line, compare, cpu, lines_table
 from toolkit.benchmark.worlds import BOT, scale_rooms, scale_rows
 from toolkit.frames import (
     COLUMNS,
@@ -44,7 +44,7 @@ def measure_frames(chats: int, rounds: int) -> Iterator[Line]:
     rooms = {room_id: decode_room(room_id, body) for room_id, body in scale_rooms(chats)}
     remote = RemoteState(BOT, dict(sorted(rooms.items())))  # both in order, as a look gives them
     rows = dict(sorted(scale_rows(chats)))
-    local = load_records(rows.items())
+    local = load_records(rows)
     plan = plan_repairs(remote, local)
     runs = _runs(plan)
     frames: dict[str, Build] = {
@@ -68,8 +68,8 @@ def _first_looks(
         base = _literal(name, _of_plan(plan_repairs(remote, local))[name]())
         times: tuple[list[float], list[float]] = ([], [])
         for _ in range(rounds):
-            times[0].append(_cpu(_of_plan(plan_repairs(remote, local))[name]))
-            times[1].append(_cpu(base))
+            times[0].append(cpu(_of_plan(plan_repairs(remote, local))[name]))
+            times[1].append(cpu(base))
         ours, theirs = map(statistics.median, times)
         yield Line(chats, f"{name} ({drift}), first look: pd.DataFrame", ours, theirs, None)
 
@@ -92,9 +92,9 @@ def _lines(chats: int, frames: dict[str, Build], rounds: int, drift: str) -> Ite
     for words, base_of in (("pd.DataFrame", _literal), ("pd.array", _strict)):
         bases = {name: base_of(name, build()) for name, build in frames.items()}
         for name, build in frames.items():
-            yield _compare(chats, f"{name} ({drift}): {words}", build, bases[name], rounds, _BOUND)
+            yield compare(chats, f"{name} ({drift}): {words}", build, bases[name], rounds, _BOUND)
         shelf = Shelf()
-        yield _compare(
+        yield compare(
             chats,
             f"these together ({drift}), asked again: {words}",
             lambda shelf=shelf: [shelf.take(build) for build in frames.values()],  # type: ignore[misc]
@@ -102,7 +102,7 @@ def _lines(chats: int, frames: dict[str, Build], rounds: int, drift: str) -> Ite
             rounds,
             _BOUND,
         )
-        yield _compare(
+        yield compare(
             chats,
             f"these together ({drift}): {words}",
             lambda: [build() for build in frames.values()],
@@ -162,7 +162,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=5)
     options = parser.parse_args()
     lines = list(measure_frames(options.chats, options.rounds))
-    Console(width=110).print(render_lines(lines))
+    Console(width=110).print(lines_table(lines))
 
 
 if __name__ == "__main__":

@@ -105,7 +105,7 @@ def _check_chat_id(where: Where, chat_id: str | None) -> None:
     """Raise `ToolkitError` if that can't be one, with one that no row has as an example."""
     if chat_id is None or chat_number(chat_id):
         return
-    local = load_records(asyncio.run(where.sides().load_rows()).items())
+    local = load_records(asyncio.run(where.sides().load_rows()))
     free = next(free_ids(max(find_highest(local).values(), default=0)), None)
     example = f", such as {free}, which is free" if free else ""
     raise ToolkitError(

@@ -48,6 +48,7 @@ class Source:
         self._client, self._event_type = guarded, convention.state_event_type
         self._seen = seen or (lambda room_id, body: None)
         self._progress = progress or (lambda done, rooms, word: None)
+        self._known: dict[str, str] = {}
         self._server = None
         if is_transport(guarded):
             self._server = Homeserver(guarded, progress, convention.former_accounts)
@@ -113,7 +114,7 @@ class Source:
             raise RoomRefused(f"the client's {method} raised {type(error).__name__}") from error
 
     def _decode(self, room_id: str, body: bytes) -> RoomState:
-        room = decode_room(room_id, body, self._event_type)
+        room = decode_room(room_id, body, self._event_type, self._known)
         if room.creator is None:  # every room has one: this is not all of its state
             raise UnreadableState("state without the room's create event")
         if self._server:

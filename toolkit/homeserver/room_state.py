@@ -44,8 +44,15 @@ _REFUSED = (msgspec.DecodeError, RecursionError, UnicodeError)
 _UNSTORABLE = (UnicodeError, RecursionError, OverflowError)
 
 
-def decode_room(room_id: str, body: bytes, state_event_type: str | None = None) -> RoomState:
+def decode_room(
+    room_id: str,
+    body: bytes,
+    state_event_type: str | None = None,
+    known: dict[str, str] | None = None,
+) -> RoomState:
     """Read the state of one room. Raises `UnreadableState` if the body isn't a JSON list.
+
+    `known` goes from room to room: ids and names that many of them hold are kept once.
 
     >>> decode_room("!r", b'[{"type":"m.room.name","state_key":"","sender":"@b","content":{"name":"C1"}}]').name
     'C1'
@@ -54,7 +61,7 @@ def decode_room(room_id: str, body: bytes, state_event_type: str | None = None) 
         events: Iterable[_Event] = _decode_events(body)
     except _REFUSED:
         events = _decode_leniently(body)
-    return _project(room_id, events, state_event_type)
+    return _project(room_id, events, state_event_type, {} if known is None else known)
 
 
 def _decode_leniently(body: bytes) -> list[_Event]:
@@ -90,31 +97,36 @@ def _clean(value: Any) -> Any:
     return value
 
 
-def _project(room_id: str, events: Iterable[_Event], custom: str | None) -> RoomState:
+def _project(
+    room_id: str, events: Iterable[_Event], custom: str | None, known: dict[str, str]
+) -> RoomState:
     found: dict[str, Any] = {}
     members: list[Member] = []
     children: list[Link] = []
     parents: list[Link] = []
     # What is the same in many rooms is kept once: over a hundred thousand of them that is time, too.
+    once = known.setdefault
     for event in events:
         kind, key = event.type, event.state_key
         if kind == "m.room.member":
             membership = event.content.membership
             if key and isinstance(membership, str):
-                members.append(Member(key, intern(membership), event.event_id))
+                members.append(Member(once(key, key), intern(membership), event.event_id))
         elif kind == "m.space.child" or kind == "m.space.parent":
             if key and event.sender and _live(event.content.via):
                 links = children if kind == "m.space.child" else parents
-                links.append(Link(key, intern(event.sender), event.event_id))
+                links.append(Link(once(key, key), intern(event.sender), event.event_id))
         elif key == "":
             if reader := _READERS.get(kind):
                 reader(found, event)
             if kind == custom:
                 _read_custom(found, event)
+    if name := found.get("name"):
+        found["name"] = once(name, name)
     if found.get("replacement") == room_id:
         del found["replacement"]  # a room that replaces itself goes on
     return RoomState(
-        room_id=room_id,
+        room_id=once(room_id, room_id),
         members=tuple(sorted(members, key=_by_user)) if len(members) > 1 else tuple(members),
         children=tuple(sorted(children, key=_by_target)) if len(children) > 1 else tuple(children),
         parents=tuple(sorted(parents, key=_by_target)) if len(parents) > 1 else tuple(parents),

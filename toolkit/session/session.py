@@ -165,7 +165,7 @@ class Session:
         """Plan anew from these rows, by default with the rooms as they were last seen, and with the
         decisions and the history that are on disk by now."""
         runs, self._shelf = self._load_runs(rows), Shelf()
-        self._deciding.look(remote or self.state.remote, load_records(rows.items()), runs)
+        self._deciding.look(remote or self.state.remote, load_records(rows), runs)
 
     def why_not(self, unit: Unit) -> str:
         """Why a unit is only shown and can't be approved; nothing if it can."""

@@ -40,7 +40,7 @@ def plan_writes(
     `rows` are those of the three families as they are, `function` is named as the cause.
     """
     ours = {write.key: write.after for write in writes if parse_key(write.key).family}
-    after = load_records({**rows, **ours}.items())
+    after = load_records({**rows, **ours})
     grouped: dict[str, list[RowWrite]] = {}
     for write in sorted(writes, key=_rank):
         grouped.setdefault(_unit_id(write.key, after), []).append(write)

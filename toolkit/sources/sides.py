@@ -99,7 +99,7 @@ class Sides:
                     seen=seen,
                 )
         if not self.allow_empty:
-            check_belonging(load_records(rows.items()), remote)
+            check_belonging(load_records(rows), remote)
         return remote, rows
 
     async def load_rows(self) -> dict[str, Raw]:

@@ -44,18 +44,19 @@ class Snapshot(msgspec.Struct, frozen=True):
 
     def remote(self, convention: Convention) -> RemoteState:
         """The homeserver's side, through the same decoder as a live one."""
+        known: dict[str, str] = {}
         rooms: dict[str, RoomState] = {}
         refused = dict(self.unreadable)
         for room_id, body in sorted(self.rooms.items()):
             try:
-                rooms[room_id] = _read_room(room_id, body, convention.state_event_type)
+                rooms[room_id] = _read_room(room_id, body, convention.state_event_type, known)
             except UnreadableState as error:
                 refused[room_id] = f"its state can't be used: {error}"
         return RemoteState(self.account, rooms, refused)
 
     def local(self) -> LocalState:
         """The bot's side."""
-        return load_records(self.rows.items())
+        return load_records(self.rows)
 
 
 def save_snapshot(path: Path, snapshot: Snapshot, now: datetime) -> None:
@@ -97,8 +98,10 @@ def _open_snapshot(path: Path) -> Iterator[tuple[dict[str, Any], Iterator[bytes]
         ) from None
 
 
-def _read_room(room_id: str, body: bytes, event_type: str | None) -> RoomState:
-    room = decode_room(room_id, body, event_type)
+def _read_room(
+    room_id: str, body: bytes, event_type: str | None, known: dict[str, str]
+) -> RoomState:
+    room = decode_room(room_id, body, event_type, known)
     if room.creator is None:  # every room has one (spec, "m.room.create"): this is not all of it
         raise UnreadableState(_NO_CREATE)
     return room
