@@ -12,6 +12,7 @@ import secrets
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from enum import StrEnum
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Self
 
@@ -45,32 +46,67 @@ _SECTIONS = {
 _NO = Decision(agreed=False)
 
 
-class Ledger(msgspec.Struct, frozen=True):
+class Ledger(msgspec.Struct, frozen=True, dict=True):
     """Votes by unit; a value: deciding makes another one."""
 
     votes: dict[str, tuple[Vote, Decision]] = {}
 
     def decide(self, vote: Vote, decisions: Mapping[str, Decision]) -> Self:
         """The same with these units decided; `PENDING` takes decisions back."""
-        kept = {unit: value for unit, value in self.votes.items() if unit not in decisions}
+        kept = self.votes.copy()
+        choices = self.choices.copy()
+        for unit in decisions:
+            kept.pop(unit, None)
+            choices.pop(unit, None)
         if vote is not Vote.PENDING:
             kept |= {unit: (vote, decision) for unit, decision in decisions.items()}
-        return type(self)(kept)
+        if vote is Vote.APPROVED:
+            choices |= _picks(decisions)
+        made = type(self)(kept)
+        first, decided = self._since
+        made.__dict__["choices"] = choices
+        made.__dict__["_since"] = first, decided.union(decisions)
+        return made
+
+    @cached_property
+    def _since(self) -> tuple[dict[str, tuple[Vote, Decision]], frozenset[str]]:
+        """The votes of the ledger that this one was made from by deciding, and what was decided since."""
+        return self.votes, frozenset()
+
+    def settled(self) -> Self:
+        """The same ledger, from which what is decided next is told."""
+        made = type(self)(self.votes)
+        made.__dict__["choices"] = self.choices
+        return made
+
+    def decided_since(self, other: "Ledger") -> frozenset[str] | None:
+        """What was decided, and may stand otherwise than in the other ledger; None if that isn't known."""
+        first, decided = self._since
+        return decided if first is other.votes else None
 
     @property
     def approved(self) -> dict[str, Decision]:
         """What `reconcile_matrix_state` takes."""
         return {u: decision for u, (vote, decision) in self.votes.items() if vote is Vote.APPROVED}
 
-    @property
+    @cached_property
     def choices(self) -> dict[str, Choices]:
         """What was picked, for the planner; also for approvals that their change has outlived."""
-        picked = {u: decision.choices for u, decision in self.approved.items()}
-        return {u: choices for u, choices in picked.items() if choices != NO_CHOICES}
+        return _picks(self.approved)
 
     def moved(self, plan: Plan) -> set[str]:
         """Units whose vote was about another change than the plan holds now."""
-        return {unit.id for unit in plan.units if unit.id in self.votes and not self._fits(unit)}
+        return {unit.id for unit in plan.units if self.outlived(unit)}
+
+    def outlived(self, unit: Unit) -> bool:
+        """Whether the vote on a unit was about another change than it has now."""
+        return unit.id in self.votes and not self._fits(unit)
+
+    def vote_on(self, unit: Unit) -> Vote:
+        """The vote on a unit by itself, whatever goes along with what."""
+        if unit.id in self.votes and self._fits(unit):
+            return self.votes[unit.id][0]
+        return Vote.PENDING
 
     @property
     def decisions(self) -> dict[str, Decision]:
@@ -97,12 +133,7 @@ class Ledger(msgspec.Struct, frozen=True):
 
     def standing(self, plan: Plan) -> dict[str, Vote]:
         """The vote on each unit of the plan; a user row goes with an approved room."""
-        standing = {
-            unit.id: self.votes[unit.id][0]
-            if unit.id in self.votes and self._fits(unit)
-            else Vote.PENDING
-            for unit in plan.units
-        }
+        standing = {unit.id: self.vote_on(unit) for unit in plan.units}
         along = agreed_units(plan, self.binding(plan))
         return standing | {unit.id: Vote.APPROVED for unit in along}
 
@@ -111,6 +142,11 @@ class Ledger(msgspec.Struct, frozen=True):
         if decision.change is None and (vote is Vote.APPROVED or not decision.agreed):
             return True  # a yes to whatever it leads to, or a no to all
         return unit.change.agreed_in(decision.change) if unit.change else decision.change is None
+
+
+def _picks(decisions: Mapping[str, Decision]) -> dict[str, Choices]:
+    picked = {unit: decision.choices for unit, decision in decisions.items()}
+    return {unit: choices for unit, choices in picked.items() if choices != NO_CHOICES}
 
 
 def as_shown(units: Iterable[Unit]) -> dict[str, Decision]:
@@ -176,11 +212,10 @@ def save_ledger(path: Path, ledger: Ledger, plan: Plan, like: Path | None = None
 
 def dump_ledger(ledger: Ledger, plan: Plan) -> str:
     """The file's text: JSON, a line to a unit, in words what would be done."""
-    units = {unit.id: unit for unit in plan.units}
     sections = ""
     for section, vote in _SECTIONS.items():
         lines = [
-            f"{json.dumps(unit_id)}: {json.dumps(_line(decision, units.get(unit_id)))}"
+            f"{json.dumps(unit_id)}: {json.dumps(_line(decision, plan.unit(unit_id)))}"
             for unit_id, (given, decision) in sorted(ledger.votes.items())
             if given is vote
         ]

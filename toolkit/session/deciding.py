@@ -90,8 +90,9 @@ class Deciding:
         ledger = self.state.ledger.decide(Vote.APPROVED, {unit_id: choice})
         plan = self.replan(ledger)
         unit = find_unit(plan, unit_id)
-        why = why_no_unit(plan, unit_id, picked)
-        if unit:
+        if unit is None:
+            why = why_no_unit(plan, unit_id, picked)
+        else:
             why = why_idle(unit, given, NOTEBOOK) or self._why_refused(unit, shown)
         if unit is None or unit.change is None or why:
             return Decided(Vote.APPROVED, refused={unit_id: why})
@@ -149,23 +150,27 @@ class Deciding:
         )
 
     def _units(self, unit_ids: Iterable[str]) -> list[Unit]:
-        units = {unit.id: unit for unit in self.state.plan.units}
-        return [units[unit_id] for unit_id in unit_ids if unit_id in units]
+        plan = self.state.plan
+        return [unit for unit_id in unit_ids if (unit := plan.unit(unit_id))]
 
     def _record(self, vote: Vote, ledger: Ledger, units: Sequence[Unit]) -> Decided:
         """Keep decisions, plan with them, and see which approvals that leaves without their change."""
-        before = self.state.votes
+        standing = self.state.standing
         self._keep(ledger)
-        after = self.state.votes
+        state = self.state
+        before, after = standing.votes, state.votes
         decided = {name for unit in units for name in (unit.id, *unit.room_ids)}
+        touched = state.standing.touched_since(standing)
         reopened = [
             unit
-            for unit, old in before.items()
-            if old is Vote.APPROVED and after.get(unit) is Vote.PENDING and unit not in decided
+            for unit in (before if touched is None else touched)
+            if before[unit] is Vote.APPROVED
+            and after.get(unit) is Vote.PENDING
+            and unit not in decided
         ]
         along = [
             unit
-            for unit in self.state.plan.units
+            for unit in (state.plan.units if touched is None else state.units(touched))
             if after[unit.id] is Vote.APPROVED
             and before.get(unit.id) is not Vote.APPROVED
             and unit.id not in decided
@@ -200,7 +205,7 @@ class Deciding:
         plan = self._replan(ledger, state)
         if ledger is state.ledger and plan is state.plan:
             return state
-        return replace(state, ledger=ledger, plan=plan)
+        return state.decided(ledger, plan)
 
     def replan(self, ledger: Ledger) -> Plan:
         """The plan if these were the decisions; nothing is kept."""
