@@ -6,6 +6,7 @@ only sorted into choices; whether a choice will do says the planner once more.
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import cached_property
 
 import msgspec
 
@@ -57,17 +58,29 @@ class Option:
 
 
 class Offering:
-    """What may be picked for the units of one plan; passes over the rows once, not for each unit."""
+    """What may be picked for the units of one plan; passes over the rows once, not for each unit, and
+    not at all before there is a unit that wants it."""
 
     def __init__(self, plan: Plan, local: LocalState) -> None:
-        self._local = local
-        self._highest = find_highest(local, plan)
-        self._pointing: dict[tuple[str, str], list[str]] = {}
-        for (user, chat_id), row in sorted(local.chats.items()):
-            self._pointing.setdefault((row.surface_ref, user), []).append(chat_id)
-        right = (local.rooms.get(room_id) for room_id in plan.in_sync_rooms)
-        self._taken = {(row.matrix_user_id, row.chat_id) for row in right if row}
-        self._taken |= {
+        self._plan, self._local = plan, local
+
+    @cached_property
+    def _highest(self) -> dict[str, int]:
+        return find_highest(self._local, self._plan)
+
+    @cached_property
+    def _pointing(self) -> dict[tuple[str, str], list[str]]:
+        pointing: dict[tuple[str, str], list[str]] = {}
+        for (user, chat_id), row in sorted(self._local.chats.items()):
+            pointing.setdefault((row.surface_ref, user), []).append(chat_id)
+        return pointing
+
+    @cached_property
+    def _taken(self) -> set[tuple[str, str]]:
+        plan = self._plan
+        right = (self._local.rooms.get(room_id) for room_id in plan.in_sync_rooms)
+        taken = {(row.matrix_user_id, row.chat_id) for row in right if row}
+        return taken | {
             (unit.owner or "", unit.chat_id or "") for unit in plan.units if not unit.conflicts
         }
 
