@@ -1,7 +1,6 @@
 """The numbers above the list and what Apply would write, kept up to date unit by unit. Pure."""
 
 import hashlib
-import json
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -82,8 +81,8 @@ class Tally:
 
 
 def _number(one: Approved) -> int:
-    text = json.dumps([one.unit, one.change])
-    return int.from_bytes(hashlib.shake_256(text.encode()).digest(256))
+    text = f"{len(one.unit)} {one.unit} {one.change}"
+    return int.from_bytes(hashlib.blake2b(text.encode(errors="surrogatepass")).digest())
 
 
 def _noun(one: Approved) -> str:

@@ -9,6 +9,7 @@ import json
 import os
 import re
 import secrets
+from bisect import bisect_left
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from enum import StrEnum
@@ -25,6 +26,8 @@ from toolkit.model import NO_CHOICES, Choices, Plan, Unit
 from toolkit.text.advice import action
 
 VERSION = 1
+_FEW = 1000
+"""Decisions at once from which on the file's text is made anew."""
 
 
 class Vote(StrEnum):
@@ -194,6 +197,11 @@ def save_ledger(path: Path, ledger: Ledger, plan: Plan, like: Path | None = None
 
     Raises `SnapshotError`.
     """
+    write_text(path, dump_ledger(ledger, plan), like)
+
+
+def write_text(path: Path, text: str, like: Path | None = None) -> None:
+    """The same for the text of a file of decisions."""
     partial = path.with_name(f".{path.name}.{secrets.token_hex(4)}.partial")
     try:
         handle = os.open(partial, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600)
@@ -201,7 +209,7 @@ def save_ledger(path: Path, ledger: Ledger, plan: Plan, like: Path | None = None
             if like is not None:
                 share_like(handle, like)
             with open(handle, "w", encoding="ascii") as file:
-                file.write(dump_ledger(ledger, plan))
+                file.write(text)
             partial.replace(path)
         except BaseException:
             partial.unlink(missing_ok=True)
@@ -212,16 +220,49 @@ def save_ledger(path: Path, ledger: Ledger, plan: Plan, like: Path | None = None
 
 def dump_ledger(ledger: Ledger, plan: Plan) -> str:
     """The file's text: JSON, a line to a unit, in words what would be done."""
-    sections = ""
-    for section, vote in _SECTIONS.items():
-        lines = [
-            f"{json.dumps(unit_id)}: {json.dumps(_line(decision, plan.unit(unit_id)))}"
-            for unit_id, (given, decision) in sorted(ledger.votes.items())
-            if given is vote
-        ]
-        if lines or vote is Vote.APPROVED:
-            sections += f', "{section}": {{\n' + ",\n".join(lines) + "\n}"
-    return f'{{"version": {VERSION}{sections}}}\n'
+    return LedgerText(ledger, plan).text()
+
+
+class LedgerText:
+    """The file's text, of which a decision makes its own lines anew and no others."""
+
+    def __init__(self, ledger: Ledger, plan: Plan) -> None:
+        self._ledger, self._plan = ledger, plan
+        self._lines: dict[Vote, tuple[list[str], list[str]]] = {}
+        for vote in _SECTIONS.values():
+            units = sorted(unit for unit, (given, _) in ledger.votes.items() if given is vote)
+            self._lines[vote] = units, [self._line(unit) for unit in units]
+
+    def after(self, ledger: Ledger, plan: Plan) -> "LedgerText":
+        """The text of a ledger that was made by deciding; this one is of no use any more."""
+        decided = ledger.decided_since(self._ledger) if plan is self._plan else None
+        if decided is None or len(decided) > _FEW:
+            return LedgerText(ledger, plan)
+        self._ledger = ledger
+        for unit in decided:
+            for units, lines in self._lines.values():
+                place = bisect_left(units, unit)
+                if units[place : place + 1] == [unit]:
+                    del units[place], lines[place]
+            if unit in ledger.votes:
+                units, lines = self._lines[ledger.votes[unit][0]]
+                place = bisect_left(units, unit)
+                units.insert(place, unit)
+                lines.insert(place, self._line(unit))
+        return self
+
+    def text(self) -> str:
+        """All of it."""
+        sections = ""
+        for section, vote in _SECTIONS.items():
+            lines = self._lines[vote][1]
+            if lines or vote is Vote.APPROVED:
+                sections += f', "{section}": {{\n' + ",\n".join(lines) + "\n}"
+        return f'{{"version": {VERSION}{sections}}}\n'
+
+    def _line(self, unit: str) -> str:
+        decision = self._ledger.votes[unit][1]
+        return f"{json.dumps(unit)}: {json.dumps(_line(decision, self._plan.unit(unit)))}"
 
 
 def _line(decision: Decision, unit: Unit | None) -> dict[str, Any]:

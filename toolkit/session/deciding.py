@@ -11,7 +11,7 @@ from typing import Any
 import msgspec
 
 from toolkit.decisions.decision import Decision, user_name
-from toolkit.decisions.ledger import Ledger, Vote, as_shown, load_ledger, save_ledger
+from toolkit.decisions.ledger import Ledger, LedgerText, Vote, as_shown, load_ledger, write_text
 from toolkit.errors import SnapshotError, ToolkitError
 from toolkit.model import (
     NO_CHOICES,
@@ -49,6 +49,7 @@ class Deciding:
         self._road, self._like = road, like
         self._planned: list[tuple[Picked, Plan]] = []
         self._known: tuple[int, int, int] | None = None
+        self._text: LedgerText | None = None
         self._watchers: list[Callable[[], object]] = []
 
     def subscribe(self, watcher: Callable[[], object]) -> Callable[[], None]:
@@ -184,8 +185,11 @@ class Deciding:
     def _keep(self, ledger: Ledger) -> None:
         state = self._with(ledger, self.state)
         if self.file is not None:
-            save_ledger(self.file, ledger, state.plan, like=self._like)
+            text, self._text = self._text, None  # it is of no use if what follows fails
+            made = text.after(ledger, state.plan) if text else LedgerText(ledger, state.plan)
+            write_text(self.file, made.text(), like=self._like)
             self._known = _state_of(self.file)
+            self._text = made
         self.state = state
         self.tell()
 
