@@ -12,14 +12,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from toolkit.benchmark.board import open_session
-from toolkit.board import ReviewModel, items, to_browser
+from toolkit.board import ReviewModel, items, listing, to_browser
 from toolkit.board.collation import natural_key
 from toolkit.board.listing import ORDERS, Listing
 from toolkit.board.table import ReviewTable
-from toolkit.board.views import VIEWS, Views, Wanted
-from toolkit.board.windows import MOST, PAGE, Column, Line, Query
+from toolkit.board.tally import Approved, Counts, Tally
+from toolkit.board.views import KEPT, VIEWS, Views, Wanted
+from toolkit.board.windows import MOST, PAGE, Column, Line, Order, Query, Unranked
+from toolkit.decisions import standing
 from toolkit.decisions.ledger import Vote
-from toolkit.model import Plan, RemoteState
+from toolkit.model import Plan, RemoteState, Status, Unit, UnitKind
 from toolkit.records import CHAT, ROOM, USER
 from toolkit.session.session import Session
 
@@ -59,13 +61,13 @@ PLACES = st.integers(0, CHATS)
 VERBS = st.sampled_from(["approve", "reject", "defer", "withdraw", "pick", "drop", "all", "cell"])
 
 
-def expected(listing: Listing, query: Query) -> list[Line]:
+def expected(lines: Listing, query: Query) -> list[Line]:
     """As it was done with all lines at hand: filter, then sort."""
-    pool: list[Line] = [*listing.items()]
+    pool: list[Line] = [*lines.items()]
     if query.result:
-        pool += listing.finished()
+        pool += lines.finished()
     elif query.quiet:
-        pool += listing.quiet()
+        pool += lines.quiet()
     found = [line for line in pool if _matches(line, query)]
     if query.sort:
         found.sort(key=lambda line: natural_key(line.column(query.sort)), reverse=query.down)
@@ -183,6 +185,122 @@ def test_what_a_view_is_told_step_by_step_is_what_it_would_be_told_at_once(
             assert mirror.shown == other.shown
 
 
+@pytest.mark.parametrize(
+    ("texts", "column"),
+    [
+        (["", "_x", "-x", "@b9:hs", "@b10:hs", "@B011:hs", "0", "007", "8", "10", "a"], "signs"),
+        (["C2", "c10", "Élan 1", "elan 2", "Ёж", "елка", "и", "й", "к", "שם"], "letters"),
+    ],
+)
+def test_a_person_finds_texts_where_they_look_for_them(texts: list[str], column: str) -> None:
+    shuffled = texts[::-1]
+    assert sorted(shuffled, key=natural_key) == texts, column
+
+
+def test_only_case_and_accents_make_no_difference() -> None:
+    assert natural_key("ÉLAN 01") == natural_key("elan 1") != natural_key("elan 11")
+
+
+class Values:
+    """A pool of texts that change."""
+
+    def __init__(self, *texts: str) -> None:
+        self.texts = list(texts)
+
+    def places(self, query: Query) -> range:
+        return range(len(self.texts))
+
+    def matches(self, place: int, query: Query) -> bool:
+        return query.text in self.texts[place]
+
+    def is_ready(self, place: int) -> bool:
+        return True
+
+    def value(self, place: int, column: Column) -> str:
+        return self.texts[place] if column else ""
+
+
+def test_a_line_moves_to_where_it_belongs_and_a_value_that_was_never_there_is_told() -> None:
+    pool = Values("b", "a", "b", "c")
+    order, plain = Order(pool, Query(sort="name", down=True)), Order(pool, Query())
+    assert order.window(0, 9) == [3, 0, 2, 1] and plain.window(1, 2) == [1, 2]
+    pool.texts[3] = "a"
+    order.touch(3)
+    assert order.window(0, 9) == [0, 2, 1, 3] and order.find(3) == 3 and order.ready == 4
+    pool.texts[1] = "d"
+    plain.touch(1)
+    with pytest.raises(Unranked):
+        order.touch(1)
+
+
+def test_what_is_approved_without_a_change_counts_as_nothing_to_write() -> None:
+    tally = Tally(Plan(account="@bot:hs", joined=()), {})
+    none = tally.name()
+    tally.approve("!a", Approved("!a", UnitKind.ROOM, "", 0))
+    assert tally.counts() == Counts() and tally.name() != none
+    tally.approve("!a", Approved("!a", UnitKind.ROOM, "c", 2))
+    assert tally.counts().approved == {"room": 1} and tally.counts().approved_rows == 2
+    tally.approve("!a", None)
+    assert tally.name() == none and tally.counts().approved_units == 0
+
+
+def test_a_label_follows_others_of_the_same_name() -> None:
+    remote = RemoteState("@bot:hs", {})
+    one, other = (
+        Unit(
+            id=room,
+            kind=UnitKind.ROOM,
+            status=Status.MISSING,
+            findings=(),
+            owner="@a",
+            chat_id="C1",
+        )
+        for room in ("!one", "!other")
+    )
+    alone = items.Lines(Plan(account="@bot:hs", joined=(), units=(one,)), remote, None)
+    assert alone.line(one).label == "C1 of @a"
+    both = items.Lines(Plan(account="@bot:hs", joined=(), units=(one, other)), remote, None, alone)
+    assert both.line(one).label == "C1 of @a (!one)" != both.line(other).label
+
+
+def test_a_sorted_list_takes_a_picked_value_in(tmp_path: Path) -> None:
+    model = ReviewModel(mixed(tmp_path))
+    query = Query(sort="chat", down=True)
+    unit = next(item.unit for item in model.items(status="conflict") if item.options)
+    model.window(query, 0, PAGE)
+    assert model.pick(unit, {"chat_id": "C77"}).accepted
+    lines = model.window(query, 0, PAGE).lines
+    assert next(line.unit for line in lines if line.column("chat") != "user row") == unit
+
+
+def test_what_is_picked_for_an_approved_unit_is_counted_as_it_would_be_written(
+    tmp_path: Path,
+) -> None:
+    model = ReviewModel(mixed(tmp_path))
+    unit = next(item.unit for item in model.items(status="conflict") if item.options)
+    assert model.decide(unit, "approve", choices={"chat_id": "C77"}).accepted
+    before = model.approved()
+    assert model.pick(unit, {"chat_id": "C78"}).accepted
+    assert model.approved() != before
+    fresh = Listing(model.session, model._drafts, model._apply)
+    assert (model.counts(), model.approved()) == (fresh.counts(), fresh.approved())
+    model.pick(unit, None)
+    assert model.approved() == before
+
+
+@pytest.mark.parametrize("few", [0, 2000])
+def test_many_at_once_and_one_by_one_are_the_same(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, few: int
+) -> None:
+    for module in (listing, standing):
+        monkeypatch.setattr(module, "MANY", few)
+    model = ReviewModel(mixed(tmp_path))
+    assert model.approve_all().accepted
+    fresh = Listing(model.session, model._drafts, model._apply)
+    assert model.items() == fresh.items()
+    assert (model.counts(), model.approved()) == (fresh.counts(), fresh.approved())
+
+
 class TestWork:
     """What a click costs doesn't grow with the list."""
 
@@ -218,15 +336,14 @@ class TestWork:
         assert len(made) <= 13 and mirror.shown["total"] == chats - 3
 
     def test_the_largest_window_of_the_longest_lines_is_less_than_a_megabyte(self) -> None:
-        wide = items.Item(
-            unit="!" + "u" * 254,
-            kind=items.UnitKind.ROOM,
-            status=items.Status.CONFLICT,
-            vote=Vote.PENDING,
-            **dict.fromkeys(("label", "id", "owner", "name", "chat_id"), "w" * 200),
-            **dict.fromkeys(("cause", "action"), "w" * items.LONG),
-        )
-        assert PAGE < MOST and len(json.dumps(to_browser.line(wide))) * MOST < 1_000_000
+        texts: dict[str, Any] = {
+            **dict.fromkeys(("label", "id", "owner", "name", "chat_id"), "𐀀" * 200),
+            **dict.fromkeys(("cause", "action"), "𐀀" * items.LONG),
+        }
+        room, conflict, unit = UnitKind.ROOM, Status.CONFLICT, "!" + "u" * 254
+        wide = items.Item(unit=unit, kind=room, status=conflict, vote=Vote.PENDING, **texts)
+        told = json.dumps(to_browser.line(wide), ensure_ascii=False).encode()
+        assert len(told) * (MOST + KEPT) < 1_000_000
 
     def test_few_orders_and_views_are_kept(self, tmp_path: Path) -> None:
         model = ReviewModel(mixed(tmp_path))

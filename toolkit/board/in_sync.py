@@ -1,10 +1,9 @@
 """What nobody has to decide about: rooms and user rows in sync, and rooms that are skipped. Pure."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import chain
-from typing import overload
 
 from toolkit.model import Plan, Reason, RemoteState
 from toolkit.records import LocalState
@@ -52,7 +51,7 @@ class Quiet:
         return str(getattr(self, _COLUMNS[name])) if name in _COLUMNS else ""
 
 
-class QuietLines(Sequence[Quiet]):
+class QuietLines:
     """In sync first, users before rooms, then skipped; each line is made when somebody wants to see it."""
 
     def __init__(self, plan: Plan, local: LocalState, remote: RemoteState) -> None:
@@ -67,14 +66,8 @@ class QuietLines(Sequence[Quiet]):
     def __len__(self) -> int:
         return self._right + len(self._skipped)
 
-    @overload
-    def __getitem__(self, place: int) -> Quiet: ...
-    @overload
-    def __getitem__(self, place: slice) -> "list[Quiet]": ...
-    def __getitem__(self, place: int | slice) -> "Quiet | list[Quiet]":
-        if isinstance(place, slice):
-            return [self._line(at) for at in range(len(self))[place]]
-        return self._line(range(len(self))[place])
+    def __iter__(self) -> Iterator[Quiet]:
+        return map(self.line, range(len(self)))
 
     def status(self, place: int) -> str:
         """How a line stands, without making it."""
@@ -90,7 +83,8 @@ class QuietLines(Sequence[Quiet]):
         units = chain(self._users, self._rooms, skipped)
         return {unit: place for place, unit in enumerate(units)}
 
-    def _line(self, place: int) -> Quiet:
+    def line(self, place: int) -> Quiet:
+        """The line at a place."""
         users = len(self._users)
         if place < users:
             return _user(self._users[place])

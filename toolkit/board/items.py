@@ -180,9 +180,9 @@ class Lines:
         offering: Offering | None,
         before: "Lines | None" = None,
     ) -> None:
-        self._remote, self._offering = remote, offering
+        self.remote, self._offering = remote, offering
         self._made: dict[str, tuple[Unit, Item]] = {}
-        if before is not None and before._remote is remote:
+        if before is not None and before.remote is remote:
             self._made = {u: made for u, made in before._made.items() if u in plan.places}
         names = (_label(unit, _room_name(unit, remote)) for unit in plan.units)
         labels = [(visible(name), unit.id) for name, unit in zip(names, plan.units, strict=True)]
@@ -194,7 +194,7 @@ class Lines:
         known, item = self._made.get(unit.id, (None, None))
         offers = self._offering.offers(unit) if self._offering else NO_OFFERS
         if item is None or known != unit or item.offers != offers:
-            item = replace(make_item(unit, offers, self._remote), label=self._labels[unit.id])
+            item = replace(make_item(unit, offers, self.remote), label=self._labels[unit.id])
         elif item.label != self._labels[unit.id]:
             item = replace(item, label=self._labels[unit.id])
         self._made[unit.id] = unit, item

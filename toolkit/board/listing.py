@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
+from itertools import chain
 
 from toolkit.board.applying import Applying
 from toolkit.board.from_browser import Refused
@@ -19,6 +20,9 @@ from toolkit.text.visible import visible
 
 ORDERS = 8
 """Orders that are kept up to date: of each view its own, and of one that goes to and fro the last few."""
+
+MANY = 2000
+"""Units that have moved at once from which on it is quicker to begin anew."""
 
 
 class Listing:
@@ -45,7 +49,7 @@ class Listing:
         if state is self._state and picked is self._picked and about[3] is self._about[3]:
             return
         touched = state.standing.touched_since(self._state.standing)
-        if touched is None or not same(about, self._about):
+        if touched is None or len(touched) > MANY or not same(about, self._about):
             self._begin()
             return
         votes, tried = self._state.votes, _differing(self._picked, picked)
@@ -66,9 +70,9 @@ class Listing:
         self._items: dict[str, Item] = {}
         self._orders: dict[Query, Order] = {}
         self._tally = Tally(state.plan, state.votes)
-        for unit, vote in state.votes.items():
+        for unit, vote in zip(state.plan.units, state.votes.values(), strict=True):
             if vote is Vote.APPROVED:
-                self._tally.approve(unit, self._approved(state.plan.unit(unit)))
+                self._tally.approve(unit.id, self._approved(unit))
         seen, results = self._applying.seen, self._applying.results
         self._finished = [
             finished_item(seen[unit], result)
@@ -92,10 +96,8 @@ class Listing:
             except Unranked:
                 del self._orders[query]
 
-    def _approved(self, unit: Unit | None) -> Approved | None:
+    def _approved(self, unit: Unit) -> Approved:
         """Without making its line, which nobody may ever look at; save where something is picked for it."""
-        if unit is None:
-            return None
         if unit.id in self._picked:
             item = self._made(unit)
             return Approved(unit.id, unit.kind, item.change, item.rows)
@@ -209,43 +211,40 @@ class Listing:
         place -= len(units)
         if place < len(self._finished):
             return self._finished[place]
-        return self._quiet[place - len(self._finished)]
+        return self._quiet.line(place - len(self._finished))
 
     # As a pool for orders.
 
-    def places(self, query: Query) -> range:
+    def places(self, query: Query) -> Iterable[int]:
         """Finished lines are wanted for a result alone, and quiet ones have none."""
         units, finished = len(self._state.plan.units), len(self._finished)
         if query.quiet and not query.result and not query.vote:
-            return range(units + finished + len(self._quiet))
+            first_quiet = units + finished
+            return chain(range(units), range(first_quiet, first_quiet + len(self._quiet)))
         return range(units + finished if query.result else units)
 
     def matches(self, place: int, query: Query) -> bool:
         """Whether a line is looked for; it is made for its texts alone."""
-        units = self._state.plan.units
-        if place < len(units):
-            unit = units[place]
-            status: str = unit.status
-            vote: str = self._state.votes[unit.id]
-            result = self._applying.results.get(unit.id)
-            state = result.state if result else ""
-        elif place < len(units) + len(self._finished):
-            item = self._finished[place - len(units)]
-            status, vote, state = item.status, item.vote, item.result.state if item.result else ""
-            if not query.result:
-                return False
-        else:
-            status, vote, state = (
-                self._quiet.status(place - len(units) - len(self._finished)),
-                "",
-                "",
-            )
+        status, vote, result = self._stands(place)
         return (
             (not query.status or query.status == status)
             and (not query.vote or query.vote == vote)
-            and (not query.result or query.result == state)
+            and (not query.result or query.result == result)
             and (not query.text or self._line(place).has(query.text))
         )
+
+    def _stands(self, place: int) -> tuple[str, str, str]:
+        """Status, vote and result."""
+        units = self._state.plan.units
+        if place < len(units):
+            unit = units[place]
+            result = self._applying.results.get(unit.id)
+            return unit.status, self._state.votes[unit.id], result.state if result else ""
+        place -= len(units)
+        if place < len(self._finished):
+            item = self._finished[place]
+            return item.status, item.vote, item.result.state if item.result else ""
+        return self._quiet.status(place - len(self._finished)), "", ""
 
     def is_ready(self, place: int) -> bool:
         """Pending units with a change that needs nobody's eye, and for which nothing is picked."""

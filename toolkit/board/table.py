@@ -153,7 +153,7 @@ class ReviewTable:
                 self._send(to_browser.opened("undo", model.plan_undo(ask.run)), ask.view)
             case from_browser.Undo():
                 model.start_undo(ask.run, ask.plan)
-            case from_browser.Bye():
+            case _:  # it says goodbye
                 self._views.leave(ask.view)
         return None
 

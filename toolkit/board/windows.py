@@ -17,8 +17,8 @@ Line: TypeAlias = Item | Quiet
 
 PAGE = 100
 """Lines of a first window."""
-MOST = 400
-"""Lines of the largest window that a view may ask for."""
+MOST = 100
+"""Lines of the largest window that a view may ask for: less than a megabyte, whatever they say."""
 _PLACE = (1 << 32) - 1
 
 

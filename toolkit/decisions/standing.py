@@ -16,6 +16,8 @@ from toolkit.model import Plan, Unit, UnitKind
 
 REMEMBERED = 64
 """Steps after which somebody who looks again looks at everything."""
+MANY = 2000
+"""Decisions at once from which on it is quicker to look at everything."""
 
 Group: TypeAlias = tuple[str | None, str | None]
 """Owner and Space: what a room shares with the user row that it takes along."""
@@ -37,7 +39,7 @@ class Standing:
     def after(self, ledger: Ledger) -> "Standing":
         """The same by a ledger that was made by deciding from this one's; else looked at anew."""
         decided = ledger.decided_since(self.ledger)
-        if decided is None:
+        if decided is None or len(decided) > MANY:
             return Standing(self.plan, ledger)
         made = object.__new__(Standing)
         made.plan, made.ledger = self.plan, ledger.settled()

@@ -10,6 +10,8 @@ export class List {
   total = 0;
   ready = 0;
   number = 0; // of what was asked last
+  /** @type {string[]} */
+  asked = []; // units that were held on to then
   isAsking = true;
   isLate = false; // something else is wanted by now than what was asked for
   isStale = true; // nothing has come yet of what is looked for
@@ -57,14 +59,27 @@ export class List {
     return first > last || (first >= this.start && last < this.start + this.lines.length);
   }
 
-  /** @param {Window} told */
-  take({start, total, ready, lines, kept}) {
+  /**
+   * What has come to be held on to since it was asked for stays where it was, until the next answer: whether it
+   * did is returned.
+   *
+   * @param {Window} told
+   * @param {string[]} held
+   */
+  take({start, total, ready, lines, kept, anew}, held) {
+    const isTold = new Set([...this.asked, ...lines.map(line => line.unit), ...kept.map(({line}) => line.unit)]);
+    for (const unit of anew ? [] : held) {
+      const line = this.known.get(unit), at = this.places.get(unit) ?? -1;
+      if (line && !isTold.has(unit)) kept = [...kept, {at, line}];
+    }
+    const isLate = kept.some(({line}) => !isTold.has(line.unit));
     Object.assign(this, {start, total, ready, lines, isStale: false});
-    const held = kept.filter(({at}) => at >= 0);
-    this.kept = new Map(held.map(({at, line}) => [at, line]));
-    this.places = new Map([...held.map(({at, line}) => /** @type {const} */ ([line.unit, at])),
+    const placed = kept.filter(({at}) => at >= 0);
+    this.kept = new Map(placed.map(({at, line}) => [at, line]));
+    this.places = new Map([...placed.map(({at, line}) => /** @type {const} */ ([line.unit, at])),
       ...lines.map((line, at) => /** @type {const} */ ([line.unit, start + at]))]);
     this.known = new Map([...kept.map(({line}) => line), ...lines].map(line => [line.unit, line]));
+    return isLate;
   }
 
   /** @param {Lines} told */

@@ -198,14 +198,7 @@ export class Board {
     const {open, list} = this, {anew, changed} = told;
     if (anew) this.refusals.clear();
     for (const unit of changed) this.refusals.delete(unit);
-    if (told.number === list.number && !list.isLate) {
-      const known = open === null ? undefined : list.line(open);
-      list.take(told);
-      if (open !== null && !list.known.has(open) && known && !anew) {
-        list.known.set(open, known);
-        this.askLines(); // it was opened since then
-      }
-    }
+    if (told.number === list.number && !list.isLate && list.take(told, this.held())) this.askLines();
     if (open !== null) {
       const line = list.line(open);
       if (!line || line.finished || line.quiet) this.shut();
@@ -274,15 +267,20 @@ export class Board {
 
   /** Asks for the lines around those on display, one question after the other. */
   askLines() {
-    const {list, filter, sort, current, open} = this;
+    const {list, filter, sort} = this;
     list.isLate = list.isAsking;
     if (list.isAsking) return;
     list.isAsking = true;
     list.number += 1;
-    const [first, last] = this.inSight(), keep = [...new Set([current, open])].filter(unit => unit != null);
+    const [first, last] = this.inSight(), keep = list.asked = this.held();
     const start = list.isStale ? 0 : Math.max(0, Math.round((first + last - PAGE) / 2));
     this.send("window", {...filter, sort: sort.key, down: sort.down, quiet: this.switch.checked, start, count: PAGE,
       keep, number: list.number});
+  }
+
+  /** Units that are held on to wherever they stand: they may have the focus. */
+  held() {
+    return [...new Set([this.current, this.open])].filter(unit => unit != null);
   }
 
   /** @param {boolean} accepted */
@@ -581,7 +579,7 @@ export class Board {
   goTo() {
     const {list} = this, there = this.history.hidden;
     if (there && list.isStale) this.goal ??= HERE;
-    if (there && list.total) this.move(list.place(this.current) ?? 0);
+    if (there && list.total && !this.isWaiting()) this.move(list.place(this.current) ?? 0);
     else this.root.focus({preventScroll: true});
   }
 
