@@ -288,6 +288,16 @@ def test_what_is_picked_for_an_approved_unit_is_counted_as_it_would_be_written(
     assert model.approved() == before
 
 
+@pytest.mark.parametrize("sort", ["owner", "action"])
+def test_what_is_in_sync_or_skipped_is_sorted_and_searched_as_well(
+    tmp_path: Path, sort: Column
+) -> None:
+    model = ReviewModel(mixed(tmp_path))
+    query = Query(quiet=True, status="in sync", text="user", sort=sort, down=True)
+    whole = expected(model._listing, query)
+    assert list(model.window(query, 0, PAGE).lines) == whole and len(whole) > 1
+
+
 @pytest.mark.parametrize("few", [0, 2000])
 def test_many_at_once_and_one_by_one_are_the_same(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, few: int
