@@ -1,11 +1,14 @@
-"""Real nio clients for tests, and what must hold after every one of them."""
+"""Real clients for tests, nio's and plain ones, and what must hold after every one of them."""
 
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from typing import Any
 
 import nio
+
+from toolkit.homeserver.transport import PlainClient
 
 TOKEN = "syt_c2VjcmV0_never_shown"
 
@@ -21,6 +24,27 @@ async def nio_client(
         yield client
     finally:
         await client.close()
+
+
+@asynccontextmanager
+async def plain_client(
+    url: str, user_id: str = "", token: str = TOKEN, device: str = ""
+) -> AsyncIterator[PlainClient]:
+    """The toolkit's own client, which has no device and needs no user id."""
+    async with PlainClient(url, token) as client:
+        client.user_id = user_id
+        yield client
+
+
+TRANSPORTS: dict[str, Any] = {"nio": nio_client, "plain": plain_client}
+chosen: list[str] = []
+"""The transport that the test at hand is about: the fixture `transport` chooses each in turn."""
+
+
+def any_client(url: str, *args: str, **named: str) -> AbstractAsyncContextManager[Any]:
+    """A client of the transport that was chosen; nothing is assumed where none was."""
+    found: AbstractAsyncContextManager[Any] = TRANSPORTS[chosen[-1]](url, *args, **named)
+    return found
 
 
 def is_one_sentence(text: str) -> bool:

@@ -21,6 +21,7 @@ from toolkit.database.store import SQLiteStore
 from toolkit.reconcile import reconcile_matrix_state
 from toolkit.records import chat_key, new_chat_row, room_key, user_key
 from toolkit.testing import ApiUser, RecordingProxy, Synapse
+from toolkit.writing.report import Report
 
 API = "/_matrix/client/v3"
 WRITTEN = (
@@ -32,7 +33,6 @@ WRITTEN = (
     "repaired_chat_rows",
 )
 Rows = dict[str, dict[str, Any]]
-Report = dict[str, list[Any]]
 
 
 @dataclass
@@ -224,7 +224,7 @@ async def reconcile(
 
 
 def wrote_nothing(report: Report) -> bool:
-    return not any(report[key] for key in WRITTEN)
+    return not any(found for key, found in report.items() if key in WRITTEN)
 
 
 def conflicts(report: Report) -> set[tuple[str, str]]:

@@ -10,7 +10,6 @@ import importlib.util
 import json
 import os
 import secrets
-import subprocess
 import sys
 import time
 from collections.abc import Mapping, Sequence
@@ -26,8 +25,7 @@ from uuid import uuid4
 import psutil  # type: ignore[import-untyped]  # ipykernel brings it; it has no types
 import websocket  # jupyter_server brings it
 
-# Private, and one of each is enough for all servers that tests start.
-from toolkit.testing.synapse import _die_with_parent, _free_port
+from toolkit.testing.child_process import ChildProcess, free_port, last_lines
 
 _START_SECONDS = 60.0
 _STOP_SECONDS = 15.0
@@ -54,7 +52,7 @@ class Lab:
         self.token = secrets.token_hex(16)
         self.url = f"http://127.0.0.1:{port}"
         self._port = port
-        self._process: subprocess.Popen[bytes] | None = None
+        self._process: ChildProcess | None = None
 
     @staticmethod
     def available() -> bool:
@@ -69,7 +67,7 @@ class Lab:
         directory = directory.resolve()
         root = (root or directory / "notebooks").resolve()
         root.mkdir(parents=True, exist_ok=True)
-        lab = cls(directory, root, env or {}, _free_port())
+        lab = cls(directory, root, env or {}, free_port())
         lab._configure()
         lab._launch()
         return lab
@@ -141,12 +139,7 @@ class Lab:
             return
         # Kernels lead process groups of their own, so a signal to the server's would miss them.
         kernels = [] if process.poll() is not None else _descendants(process.pid)
-        process.terminate()
-        try:
-            process.wait(_STOP_SECONDS)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
+        process.end(_STOP_SECONDS)
         end = time.monotonic() + _ORPHAN_SECONDS
         while (alive := running(kernels)) and time.monotonic() < end:
             time.sleep(0.02)
@@ -196,39 +189,21 @@ class Lab:
         return kept | own | self.env | {"JUPYTER_TOKEN": self.token}
 
     def _launch(self) -> None:
-        with self.log.open("ab") as log:
-            self._process = subprocess.Popen(
-                [sys.executable, "-m", "jupyterlab"],
-                cwd=self.root,
-                env=self._environment(),
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=subprocess.STDOUT,
-                start_new_session=True,  # Ctrl-C is pytest's, which then stops us
-                preexec_fn=_die_with_parent(),
-            )
+        process = self._process = ChildProcess(
+            [sys.executable, "-m", "jupyterlab"],
+            self.log,
+            cwd=self.root,
+            env=self._environment(),
+            start_new_session=True,  # Ctrl-C is pytest's, which then stops us
+            ends_with_us=True,
+        )
         try:
-            self._await_status(self._process)
+            if why := process.why_not_up(lambda: self.call("GET", "/api/status"), _START_SECONDS):
+                lines = [f"JupyterLab {why}; its log ends with:", *last_lines(self.log, _LOG_LINES)]
+                raise LabError("\n".join(lines))
         except BaseException:
             self.stop()
             raise
-
-    def _await_status(self, process: subprocess.Popen[bytes]) -> None:
-        end = time.monotonic() + _START_SECONDS
-        while time.monotonic() < end:
-            if process.poll() is not None:
-                raise LabError(self._complaint(f"ended with {process.returncode}"))
-            try:
-                self.call("GET", "/api/status")
-            except OSError:
-                time.sleep(0.05)
-            else:
-                return
-        raise LabError(self._complaint(f"was not up after {_START_SECONDS:.0f} s"))
-
-    def _complaint(self, what: str) -> str:
-        lines = self.log.read_text("utf-8", "replace").splitlines()[-_LOG_LINES:]
-        return "\n".join([f"JupyterLab {what}; its log ends with:", *lines])
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,7 +14,8 @@ A file holds a list of scenarios, each a mapping (`scenarios/README.md` says it 
   that it names (`absent` removes one), and the word `absent` removes the row.
 - `convention`, `choices`, `lower_counters`: as the planner takes them.
 - `expect`: unit -> `{status, codes}` and whatever else of proposal, chat_id, owner, space_id, rung,
-  candidates and fields matters, with `writes` (nobody has to agree) or `if_approved` (a human must):
+  candidates, fields, `says` (field, key or code -> words of its cause) and `proof` ("!room type key" of
+  the events that prove it) matters, with `writes` (nobody has to agree) or `if_approved` (a human must):
   key -> fields afterwards. `skipped`, `orphans`, `notes`, `loose`, and `in_sync` where it matters.
 """
 
@@ -92,6 +93,13 @@ class Scenario:
         for key, value in self.data.get("rows", {}).items():
             rows[key] = _over(rows.get(key), value)
         return {key: _stored(value) for key, value in rows.items() if value != "absent"}
+
+    def event_id(self, event: str) -> str:
+        """The id of "!room type key"; the key may be empty."""
+        room_id, kind, key = (*event.split(), "")[:3]
+        state = build_world(self.data["remote"]).rooms[room_id]
+        [found] = [e for e in state if (e["type"], e["state_key"]) == (kind, key)]
+        return str(found["event_id"])
 
     def plan(
         self,

@@ -28,7 +28,7 @@ from toolkit.model import (
     UnitKind,
 )
 from toolkit.sources.settings import KNOWN, TOKEN, TOKEN_FILE
-from toolkit.writing.report import KEYS
+from toolkit.writing.report import Report
 
 ROOT = Path(__file__).parent.parent
 PAGES = sorted([*DOCS.glob("*.md"), *ROOT.glob("*.md"), ROOT / "tests/scenarios/README.md"])
@@ -58,7 +58,7 @@ def section(text: str, title: str) -> str:
 @pytest.mark.parametrize(
     ("group", "words"),
     [
-        ("Keys", set(KEYS)),
+        ("Keys", set(Report.__annotations__)),
         ("Statuses", {*Status}),
         ("Reasons", {*Reason}),
         ("Conflicts", CONFLICTS),

@@ -1,17 +1,21 @@
 """The bot's two functions: read, plan, and apply what needs no human, or what a human agreed to.
 
-Notebook, review and command line await the same two with `decisions`. What is decided is decided in
-`plan`, what is written in `apply`; here the two sides are read in the order that makes it safe.
+Both are one call of `reconcile`, which looks, chooses and writes; sessions and the command line make
+the same call with decisions, and learn from it what it wrote. What is decided is decided in `plan`,
+what is written in `apply`; here the two sides are read in the order that makes it safe.
 """
 
 import logging
 import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import Any
+from typing import NamedTuple
 
 from msgspec.structs import replace
 
 from toolkit.convention import Convention
+from toolkit.database.chat_manager import ChatManagerLike
 from toolkit.database.look import Look, load_look
 from toolkit.database.store import Store
 from toolkit.deadline import within
@@ -26,13 +30,13 @@ from toolkit.decisions.decision import (
 )
 from toolkit.errors import HomeserverError, ToolkitError
 from toolkit.homeserver.belonging import check_belonging
-from toolkit.homeserver.reading import load_unsettled
+from toolkit.homeserver.reading import ClientLike, load_unsettled
 from toolkit.model import Plan, RemoteState, Status, Unit, UnitKind
 from toolkit.planning.one_room import narrow_plan
 from toolkit.planning.plan import plan_repairs
-from toolkit.records import load_records
+from toolkit.records import LocalState, load_records
 from toolkit.writing.apply import apply_changes
-from toolkit.writing.job import APPLIED, Job, Result, check_size, new_job
+from toolkit.writing.job import APPLIED, Result, Told, check_size, new_job
 from toolkit.writing.report import Report, build_report
 from toolkit.writing.turns import one_at_a_time
 
@@ -40,9 +44,9 @@ _log = logging.getLogger(__name__)
 
 
 async def reconcile_matrix_state(
-    client: Any,
+    client: ClientLike | None,
     store: Store,
-    chat_mgr: Any,
+    chat_mgr: ChatManagerLike | None,
     *,
     convention: Convention | None = None,
     decisions: Decisions | None = None,
@@ -62,19 +66,22 @@ async def reconcile_matrix_state(
 
     Raises `HomeserverError`, `RemoteIncomplete` or `StoreError`, each before anything is written.
     """
-    call = _Call(client, store, chat_mgr, convention, decisions, dry_run, deadline)
-    call.allow_empty = allow_empty
-    call.lower = lower_counters and decisions is None
-    call.max_changes = max_changes
-    async with one_at_a_time(store, deadline):
-        action = "start-up" if decisions is None else "approved"
-        return await call.carry_out(await call.look(action))
+    options = Options(
+        convention=convention or Convention(),
+        decisions=None if decisions is None else read_decisions(decisions),
+        allow_empty=allow_empty,
+        lower_counters=lower_counters,
+        dry_run=dry_run,
+        deadline=deadline,
+        max_changes=max_changes,
+    )
+    return _report_of(await reconcile(client, store, chat_mgr, options))
 
 
 async def reconcile_single_room(
-    client: Any,
+    client: ClientLike | None,
     store: Store,
-    chat_mgr: Any,
+    chat_mgr: ChatManagerLike | None,
     room_id: str,
     matrix_user_id: str,
     *,
@@ -90,114 +97,156 @@ async def reconcile_single_room(
     to another user than `matrix_user_id` is the conflict `owner_mismatch`. Raises like
     `reconcile_matrix_state`.
     """
-    call = _Call(client, store, chat_mgr, convention, decisions, dry_run, deadline)
-    call.only = room_id
-    async with one_at_a_time(store, deadline):
-        plan = await call.look("single room")
-        return await call.carry_out(narrow_plan(plan, call.local, room_id, matrix_user_id))
+    options = Options(
+        met=Met(room_id, matrix_user_id),
+        convention=convention or Convention(),
+        decisions=None if decisions is None else read_decisions(decisions),
+        dry_run=dry_run,
+        deadline=deadline,
+    )
+    return _report_of(await reconcile(client, store, chat_mgr, options))
 
 
-class _Call:
-    """One call of either function."""
+def _report_of(done: "Reconciled") -> Report:
+    if done.result.warning:
+        _log.warning(done.result.warning)
+    return done.report
 
-    def __init__(
-        self,
-        client: Any,
-        store: Store,
-        chat_mgr: Any,
-        convention: Convention | None,
-        decisions: Decisions | None,
-        dry_run: bool,
-        deadline: float | None,
-    ) -> None:
-        if client is None:
-            raise HomeserverError("There is no client to ask: pass the bot's nio AsyncClient.")
-        if chat_mgr is not None and not callable(getattr(chat_mgr, "get_or_create", None)):
-            raise ToolkitError(
-                f"The chat manager ({type(chat_mgr).__name__}) has no get_or_create: pass the bot's "
-                "own, a toolkit.ChatManager, or None."
-            )
-        self.client, self.store, self.chat_mgr = client, store, chat_mgr
-        self.convention = convention or Convention()
-        self.decisions: dict[str, Decision] | None = None
-        if decisions is not None:
-            self.decisions = read_decisions(decisions)
-        self.dry_run = dry_run
-        self.until = None if deadline is None else time.monotonic() + deadline
-        self.allow_empty, self.lower = False, False
-        self.only: str | None = None
-        self.max_changes: int | None = None
-        self.action = ""
-        self.rows = Look({})
-        self.local = load_records([])
 
-    async def look(self, action: str) -> Plan:
-        """Read both sides, the local one first.
+# One call
 
-        A room that the bot makes while we read is then in neither; the other way round its new rows
-        would look as if they pointed at a room that nobody is in.
-        """
-        self.action = action
-        left = None if self.until is None else max(0.0, self.until - time.monotonic())
-        async with within(left, "reading the rooms and rows"):
-            self.rows = await load_look(self.store)
-            self.local = load_records(self.rows.rows.items())
-            remote = await load_unsettled(
-                self.client,
-                self.convention,
-                self._plan,
-                local_rows=bool(self.rows.rows),
-                allow_empty=self.allow_empty,
-                only=self.only,
-            )
-        if self.only is None and not self.allow_empty:
-            check_belonging(self.local, remote)
-        return self._plan(remote)
 
-    def _plan(self, remote: RemoteState) -> Plan:
-        choices = {unit: d.choices for unit, d in (self.decisions or {}).items()}
-        if self.only is not None:  # the live bot may just have taken a number (rules 3)
-            choices = {u: replace(choice, lower_counter=False) for u, choice in choices.items()}
-        return plan_repairs(remote, self.local, self.convention, choices, lower_counters=self.lower)
+class Met(NamedTuple):
+    """A room that the bot met, and the user through whom."""
 
-    async def carry_out(self, plan: Plan) -> Report:
-        """Write what may be written, or only say so; the report of what came of it."""
-        wanted = self._wanted(plan)
-        second = second_spaces(wanted)
-        wanted = [unit for unit in wanted if unit.id not in second]
-        result = Result(dict.fromkeys((unit.id for unit in wanted), APPLIED))
-        if not self.dry_run:
-            check_size(wanted, self.max_changes)
-            result = await apply_changes(self._job(plan, wanted), self.store, self.chat_mgr)
-        if result.warning:
-            _log.warning(result.warning)
-        stale = stale_decisions(plan, self._told(plan)) | second
-        outcomes = {
-            unit: None if outcome.applied else outcome.detail
-            for unit, outcome in result.outcomes.items()
-        }
-        held = {unit.id for unit in plan.units}
-        gone = tuple(_gone(unit_id) for unit_id in stale if unit_id not in held)
-        return build_report(replace(plan, units=(*plan.units, *gone)), stale | outcomes)
+    room_id: str
+    user_id: str
 
-    def _told(self, plan: Plan) -> dict[str, Decision]:
-        """The decisions that the report is about: one about a single room tells of no others."""
-        decisions = self.decisions or {}
-        if self.only is None:
-            return decisions
-        about = {self.only, *(unit.id for unit in plan.units)}
-        return {unit: decision for unit, decision in decisions.items() if unit in about}
 
-    def _wanted(self, plan: Plan) -> list[Unit]:
-        """Units to write: those that need no human, or those that one agreed to."""
-        if self.decisions is None:
-            return [unit for unit in plan.units if unit.change and not unit.needs_human]
-        return agreed_units(plan, self.decisions)
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Options:
+    """What a call is about, and what it may do: fields as the parameters of the two functions above.
 
-    def _job(self, plan: Plan, wanted: list[Unit]) -> Job:
-        by = approvers(wanted, self.decisions or {})
-        now = datetime.now(UTC)
-        return new_job(plan, wanted, self.rows, self.action, now, by=by, until=self.until)
+    With `met` it is about that room alone. `told` hears of the run as soon as there is one, so that
+    whoever cancels it knows which it was.
+    """
+
+    met: Met | None = None
+    convention: Convention = field(default_factory=Convention)
+    decisions: Mapping[str, Decision] | None = None
+    allow_empty: bool = False
+    lower_counters: bool = False
+    dry_run: bool = False
+    deadline: float | None = None
+    max_changes: int | None = None
+    told: Told | None = None
+
+    @property
+    def action(self) -> str:
+        """What the journal calls it."""
+        if self.met:
+            return "single room"
+        return "start-up" if self.decisions is None else "approved"
+
+
+class Reconciled(NamedTuple):
+    """What a call did: its report, and what the writer says of its own run."""
+
+    report: Report
+    result: Result
+
+
+async def reconcile(
+    client: ClientLike | None, store: Store, chat_mgr: ChatManagerLike | None, options: Options
+) -> Reconciled:
+    """Look, choose, write; calls on one database run one after the other (rules 5).
+
+    Raises as the two functions above do, before anything is written. A cancelled call keeps the units
+    that are finished.
+    """
+    if client is None:
+        raise HomeserverError("There is no client to ask: pass the bot's nio AsyncClient.")
+    if chat_mgr is not None and not callable(getattr(chat_mgr, "get_or_create", None)):
+        raise ToolkitError(
+            f"The chat manager ({type(chat_mgr).__name__}) has no get_or_create: pass the bot's "
+            "own, a toolkit.ChatManager, or None."
+        )
+    until = None if options.deadline is None else time.monotonic() + options.deadline
+    async with one_at_a_time(store, options.deadline):
+        look, plan = await _look(client, store, options, until)
+        units, refused = _choose(plan, options.decisions)
+        if options.dry_run:
+            result = Result(dict.fromkeys((unit.id for unit in units), APPLIED))
+        else:
+            check_size(units, options.max_changes)
+            by = approvers(units, options.decisions or {})
+            now, told = datetime.now(UTC), options.told
+            job = new_job(plan, units, look, options.action, now, by=by, until=until, told=told)
+            result = await apply_changes(job, store, chat_mgr)
+    return Reconciled(_tell(plan, result, refused, options), result)
+
+
+async def _look(
+    client: ClientLike, store: Store, options: Options, until: float | None
+) -> tuple[Look, Plan]:
+    """Read both sides, the local one first, and plan.
+
+    A room that the bot makes while we read is then in neither; the other way round its new rows
+    would look as if they pointed at a room that nobody is in.
+    """
+    met = options.met
+    left = None if until is None else max(0.0, until - time.monotonic())
+    async with within(left, "reading the rooms and rows"):
+        look = await load_look(store)
+        local = load_records(look.rows.items())
+
+        def plan_of(remote: RemoteState) -> Plan:
+            return _plan(remote, local, options)
+
+        remote = await load_unsettled(
+            client,
+            options.convention,
+            plan_of,
+            local_rows=bool(look.rows),
+            allow_empty=options.allow_empty,
+            only=met and met.room_id,
+        )
+    if met:
+        return look, narrow_plan(plan_of(remote), local, *met)
+    if not options.allow_empty:
+        check_belonging(local, remote)
+    return look, plan_of(remote)
+
+
+def _plan(remote: RemoteState, local: LocalState, options: Options) -> Plan:
+    """With decisions, no counter is lowered but those that were asked for one by one."""
+    choices = {unit: d.choices for unit, d in (options.decisions or {}).items()}
+    if options.met:  # the live bot may just have taken a number (rules 3)
+        choices = {u: replace(choice, lower_counter=False) for u, choice in choices.items()}
+    lower = options.lower_counters and options.decisions is None
+    return plan_repairs(remote, local, options.convention, choices, lower_counters=lower)
+
+
+def _choose(
+    plan: Plan, decisions: Mapping[str, Decision] | None
+) -> tuple[list[Unit], dict[str, str]]:
+    """Units that need no human, or those that one agreed to; and why some of them can't be written."""
+    certain = [unit for unit in plan.units if unit.certain]
+    wanted = certain if decisions is None else agreed_units(plan, decisions)
+    second = second_spaces(wanted)
+    return [unit for unit in wanted if unit.id not in second], second
+
+
+def _tell(plan: Plan, result: Result, refused: dict[str, str], options: Options) -> Report:
+    """The report, with decisions that nothing came of; a call about one room tells of no others."""
+    decisions = options.decisions or {}
+    if options.met:
+        about = {options.met.room_id, *(unit.id for unit in plan.units)}
+        decisions = {unit: decision for unit, decision in decisions.items() if unit in about}
+    stale = stale_decisions(plan, decisions) | refused
+    held = {unit.id for unit in plan.units}
+    gone = tuple(_gone(unit_id) for unit_id in stale if unit_id not in held)
+    return build_report(replace(plan, units=(*plan.units, *gone)), stale | result.reasons)
 
 
 def _gone(unit_id: str) -> Unit:

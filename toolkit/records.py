@@ -2,7 +2,7 @@
 
 Readable is what the bot can read, so what Python's `json.loads` makes an object of. msgspec reads nearly
 all rows, at a fraction of the cost; what it refuses (NaN, half an emoji) Python's own decoder reads again.
-A value is kept as it is stored (`Raw`); a repair changes the fields that it must and keeps all others to
+A value is kept as it is stored (`Raw`); a repair changes the values that it must and keeps all the rest to
 the byte.
 """
 
@@ -10,7 +10,6 @@ import json
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from enum import Enum
-from json.decoder import scanstring  # type: ignore[attr-defined]  # typeshed has it not
 from math import isfinite
 from typing import Any, Literal, NamedTuple, TypeAlias
 
@@ -121,7 +120,6 @@ class LocalState(msgspec.Struct, frozen=True):
 _decode_user = msgspec.json.Decoder(UserRow).decode
 _decode_room = msgspec.json.Decoder(RoomRow).decode
 _decode_chat = msgspec.json.Decoder(ChatRow).decode
-_decode_fields = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
 _UNREADABLE = (msgspec.DecodeError, UnicodeError, RecursionError, TypeError)
 _ROW_TYPES: dict[str, type[UserRow | RoomRow | ChatRow]] = {
     USER: UserRow,
@@ -250,6 +248,8 @@ def _read_slowly(state: LocalState, key: str, raw: Raw) -> None:
         state.unreadable[key] = f"a needed field is absent or of the wrong type ({_field(error)})"
         if isinstance(kind := fields.get(_KIND_FIELDS.get(name.family, "")), str):
             state.kinds[key] = kind
+    except UnicodeError:
+        state.unreadable[key] = "a needed field holds half a character, which is no text"
     except ValueError as error:
         state.unreadable[key] = str(error)
     else:
@@ -328,49 +328,67 @@ def _finite(value: Any) -> bool:
 
 
 def repair_row(raw: Raw, fields: Mapping[str, Any]) -> Raw:
-    """The same row with some fields set; every other field keeps its bytes, a BLOB stays one.
+    """A row that can be read, with some fields set; all the rest keeps its bytes, a BLOB stays one.
+
+    A field that stands there twice is set in both places, so that every reader gets the same.
 
     >>> repair_row('{"space_id":"!a", "vip":1e400,"n":"x"}', {"space_id": "!b"})
-    '{"space_id":"!b","vip":1e400,"n":"x"}'
-    >>> repair_row('{"space_id":"!a","score":NaN,"mood":"\\\\ud83d"}', {"space_id": "!b"})
-    '{"space_id":"!b","score":NaN,"mood":"\\\\ud83d"}'
+    '{"space_id":"!b", "vip":1e400,"n":"x"}'
+    >>> repair_row('{"mood": "\\\\ud83d"}', {"space_id": "!b"})
+    '{"mood": "\\\\ud83d", "space_id": "!b"}'
     """
-    try:
-        kept: dict[str, Any] = dict(_decode_fields(raw))  # type: ignore[arg-type]
-        text = encode_row(kept | dict(fields))
-    except _UNREADABLE:
-        decode_object(raw)  # whatever it says of the value is true of the repair, too
-        told = {name: (f'"{name}"', encode_row({"": fields[name]})[4:-1]) for name in fields}
-        text = _join(dict(_split(_text(raw))) | told)
-    return text.encode() if isinstance(raw, bytes) else text
+    text = raw.decode() if isinstance(raw, bytes) else str(raw)
+    told = {name: encode_row({"": value})[4:-1] for name, value in fields.items()}
+    absent, parts = dict(told), list[str]()
+    kept, end, before = 0, text.index("{") + 1, ""
+    for name, start, after in _values(text):
+        if name in told:
+            parts += text[kept:start], told[name]
+            kept = after
+            absent.pop(name, None)
+        before, end = text[end:start], after
+    parts += text[kept:end], _added(absent, before), text[end:]
+    repaired = "".join(parts)
+    return repaired.encode() if isinstance(raw, bytes) else repaired
 
 
-_WHITE = re.compile(r"[ \t\n\r]*")
-_scan = json.JSONDecoder().scan_once  # type: ignore[attr-defined]  # typeshed has it not
+_STRING = r'"(?:[^"\\]++|\\.)*+"'
+_FIELD = re.compile(rf'({_STRING})\s*:\s*({_STRING}|[^\s",\[\]{{}}]+)?')
+_BRACKET = re.compile(rf"{_STRING}|[\[\]{{}}]")
 
 
-def _split(text: str) -> Iterator[tuple[str, tuple[str, str]]]:
-    """Each field of an object that `json.loads` reads: its name, and name and value as they stand."""
-    at = _skip(text, _skip(text, 0) + 1)
-    while text[at] != "}":
-        begin = at
-        name, at = scanstring(text, at + 1)
-        start = _skip(text, _skip(text, at) + 1)
-        _, end = _scan(text, start)
-        yield name, (text[begin:at], text[start:end])
-        at = _skip(text, end)
-        if text[at] == ",":
-            at = _skip(text, at + 1)
+def _values(text: str) -> Iterator[tuple[str, int, int]]:
+    """Each field of an object: its name, and where its value begins and ends.
+
+    Whatever a JSON reader takes is found without one, so that neither depth nor a long number can
+    stop it.
+    """
+    at = 0
+    while field := _FIELD.search(text, at):
+        name, start, at = field[1], field.start(2), field.end()
+        if start < 0:
+            start, at = at, _close(text, at)
+        yield json.loads(name) if "\\" in name else name[1:-1], start, at
 
 
-def _skip(text: str, at: int) -> int:
-    """The next place that isn't white space."""
-    return _WHITE.match(text, at).end()  # type: ignore[union-attr]  # it matches nothing, too
+def _close(text: str, at: int) -> int:
+    """Where the array or object that begins here ends."""
+    depth = 0
+    for found in _BRACKET.finditer(text, at):
+        depth += {"[": 1, "{": 1, "]": -1, "}": -1}.get(found[0], 0)
+        if not depth:
+            return found.end()
+    raise AssertionError("no JSON object")
 
 
-def _join(fields: Mapping[str, tuple[str, str]]) -> str:
-    """Fields as they stand, as one object."""
-    return "{" + ",".join(f"{name}:{value}" for name, value in fields.values()) + "}"
+def _added(fields: Mapping[str, str], before: str) -> str:
+    """Fields to follow the last one, spaced as that is; `before` stands before its value."""
+    if not before:
+        return ",".join(f"{json.dumps(name)}:{value}" for name, value in fields.items())
+    comma, colon = before[: before.index('"')], before[before.rindex('"') + 1 :]
+    if "," not in comma:  # it is the only one
+        comma = "," + (comma or colon.partition(":")[2])
+    return "".join(f"{comma}{json.dumps(name)}{colon}{value}" for name, value in fields.items())
 
 
 def pack_raw(raw: Raw) -> Any:

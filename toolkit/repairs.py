@@ -1,23 +1,28 @@
-"""The road that a session takes: how it looks, what it plans from that, and who writes it.
+"""The road that a session or command takes: how it looks, what it plans from that, and who writes it.
 
 A session knows decisions and no repairs; here are those of `reconcile_matrix_state`. What a bot's own
 function would have written takes another road, with the same sessions and views (`toolkit.shadow`).
+Looking back and taking back are the same on both.
 """
 
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import ClassVar, Protocol
 
-from toolkit.decisions.decision import Decision
+from toolkit.database.store import transactional
+from toolkit.decisions.decision import Decision, user_name
 from toolkit.model import Choices, Plan, RemoteState, Unit
 from toolkit.planning.plan import plan_repairs
 from toolkit.progress import Progress, watched_by
-from toolkit.reconcile import reconcile_matrix_state
-from toolkit.records import LocalState, Raw
+from toolkit.reconcile import Options, Reconciled, reconcile
+from toolkit.records import LocalState, Raw, load_records
 from toolkit.sources.sides import Sides
-from toolkit.writing.report import Report
+from toolkit.writing.job import Result, Told
+from toolkit.writing.journal import Run
+from toolkit.writing.undo import history, plan_undo, undo
 
 Picked = Mapping[str, Choices]
+NOTHING_PICKED: Picked = {}
 
 
 class Road(Protocol):
@@ -49,15 +54,20 @@ class Road(Protocol):
         decisions: dict[str, Decision],
         progress: Progress | None,
         max_changes: int | None,
-    ) -> Report:
-        """Write what was agreed to, of this plan, as far as it still fits."""
+        told: Told | None = None,
+    ) -> Reconciled:
+        """Write what was agreed to, of this plan, as far as it still fits; `told` as in `Options`."""
 
 
 @dataclass(frozen=True)
 class Repairs:
-    """Rooms and rows compared, and `reconcile_matrix_state` to bring the rows back."""
+    """Rooms and rows compared, and `reconcile_matrix_state` to bring the rows back.
+
+    With `lower_counters` every counter that is too high is planned to be lowered.
+    """
 
     sides: Sides
+    lower_counters: bool = False
     settles: ClassVar[bool] = True
 
     async def look(self, progress: Progress | None) -> tuple[RemoteState, dict[str, Raw]]:
@@ -67,7 +77,13 @@ class Repairs:
         return await self.sides.load_rows()
 
     def plan(self, remote: RemoteState, local: LocalState, picked: Picked) -> Plan:
-        return plan_repairs(remote, local, self.sides.convention, picked)
+        convention, lower = self.sides.convention, self.lower_counters
+        return plan_repairs(remote, local, convention, picked, lower_counters=lower)
+
+    async def look_and_plan(self, picked: Picked, progress: Progress | None) -> Plan:
+        """The plan as of now; writes nothing."""
+        remote, rows = await self.look(progress)
+        return self.plan(remote, load_records(rows.items()), picked)
 
     def why_not(self, unit: Unit) -> str:
         return ""
@@ -81,18 +97,39 @@ class Repairs:
         decisions: dict[str, Decision],
         progress: Progress | None,
         max_changes: int | None,
-    ) -> Report:
-        """Whatever was shown: the bot's own function looks and plans again, and refuses what moved."""
+        told: Told | None = None,
+    ) -> Reconciled:
+        """Whatever was shown: as the bot's own function it looks and plans again, and refuses what moved."""
         sides = self.sides
+        options = Options(
+            convention=sides.convention,
+            decisions=decisions,
+            allow_empty=sides.allow_empty,
+            deadline=sides.deadline,
+            max_changes=max_changes,
+            told=told,
+        )
         async with sides.open_store(read_only=False) as store, sides.open_client() as client:
             with watched_by(progress):
-                return await reconcile_matrix_state(
-                    client,
-                    store,
-                    sides.manager(store),
-                    convention=sides.convention,
-                    decisions=decisions,
-                    allow_empty=sides.allow_empty,
-                    deadline=sides.deadline,
-                    max_changes=max_changes,
-                )
+                return await reconcile(client, store, sides.manager(store), options)
+
+
+async def load_history(sides: Sides) -> list[Run]:
+    """The runs that wrote to this database, oldest first."""
+    async with sides.open_store(read_only=True) as store:
+        assert transactional(store)  # only such a store has a journal
+        return await history(store)
+
+
+async def plan_taking_back(sides: Sides, run: str) -> Plan:
+    """What taking back a run would write; writes nothing."""
+    async with sides.open_store(read_only=True) as store:
+        assert transactional(store)
+        return await plan_undo(store, run)
+
+
+async def take_back(sides: Sides, run: str, progress: Progress | None) -> tuple[Plan, Result]:
+    """Take back a run, as far as nobody has written its rows since: what was planned, what came of it."""
+    async with sides.open_store(read_only=False) as store:
+        assert transactional(store)
+        return await undo(store, run, by=user_name(), progress=progress)

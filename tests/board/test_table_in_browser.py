@@ -2,37 +2,42 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 import os
 import re
 import signal
 import sqlite3
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tests.bench import TOKEN
-from tests.boards import HOSTILE, WORLDS
+from tests.board.opened import (
+    ALICE,
+    BOB,
+    BUSY,
+    CLICK,
+    OPEN,
+    REVIEW,
+    SHOWN,
+    Open,
+    Table,
+    content,
+    start_bot,
+)
+from tests.boards import HOSTILE
 from tests.lab import Lab
 from toolkit.records import chat_key, room_key, user_key
 
 if TYPE_CHECKING:
-    from playwright.sync_api import Browser, Locator
+    from playwright.sync_api import Browser
 
     from tests.browser import NotebookPage
 
+
 ROOT = Path(__file__).parent.parent.parent
-ALICE, BOB = "@alice:hs", "@bob:hs"
-OPEN = """from pathlib import Path
-from tests.boards import show
-server, session = await show({world!r}, Path({path!r}))"""
-REVIEW = """from toolkit import review
-view = review(session)
-view"""
 
 
 @pytest.fixture(scope="module")
@@ -40,67 +45,6 @@ def lab(chromium: Browser, tmp_path_factory: pytest.TempPathFactory) -> Iterator
     """JupyterLab whose kernels find these tests, for their worlds."""
     with Lab.start(tmp_path_factory.mktemp("lab"), env={"PYTHONPATH": str(ROOT)}) as lab:
         yield lab
-
-
-class Table:
-    """The table in a notebook of its own, and the database behind it."""
-
-    def __init__(self, page: NotebookPage, world: str, path: Path, *more: str) -> None:
-        self.page, self.path = page, path
-        name = f"{path.parent.name}-{world}.ipynb"
-        page.lab.write(name, [OPEN.format(world=world, path=str(path)), REVIEW, *more])
-        page.open(name).run_all()
-        self.board = page.page.locator(".md-board").first
-        self.board.wait_for()
-        self.said(re.compile("all [0-9]"), ".md-chip")
-
-    def button(self, name: str | re.Pattern[str]) -> Locator:
-        return self.board.get_by_role("button", name=name)
-
-    def row(self, text: str) -> Locator:
-        return self.board.locator(".md-row", has_text=text).first
-
-    def press(self, *keys: str) -> None:
-        for key in keys:
-            self.page.page.keyboard.press(key)
-
-    def said(self, words: str | re.Pattern[str], where: str = ".md-message") -> None:
-        from playwright.sync_api import TimeoutError
-
-        try:
-            self.board.locator(where, has_text=words).first.wait_for(timeout=_SECONDS * 1000)
-        except TimeoutError:
-            raise AssertionError(f"no {words!r} in {where}: {self.board.inner_text()}") from None
-
-    def approved(self, words: str) -> None:
-        """Wait until Apply says so."""
-        self.said(words, ".md-apply")
-
-    def focused(self) -> str:
-        """The focused element's name, None outside of the table."""
-        return str(
-            self.page.page.evaluate(
-                """() => { const node = document.activeElement;
-                return node.closest('.md-board') ? node.getAttribute('aria-label') || node.innerText : 'OUTSIDE'; }"""
-            )
-        )
-
-    def stored(self, key: str) -> Any:
-        with closing(sqlite3.connect(self.path)) as database:
-            found = database.execute("SELECT value FROM kv WHERE key = ?", (key,)).fetchone()
-        return found and json.loads(found[0])
-
-    def runs(self) -> list[Any]:
-        """The runs in the journal that have ended."""
-        journal = self.path.with_name(f"{self.path.name}.matrix-drift.jsonl")
-        lines = journal.read_text().splitlines() if journal.exists() else []
-        return [json.loads(line)["outcome"] for line in lines if '{"outcome"' in line[:12]]
-
-    def cells(self) -> int:
-        return self.page.page.locator(".jp-Notebook .jp-Cell").count()
-
-
-Open = Callable[..., Table]
 
 
 @pytest.fixture
@@ -111,34 +55,6 @@ def table(page: NotebookPage, tmp_path: Path) -> Open:
         return Table(page, world, tmp_path / "bot.db", *more)
 
     return opened
-
-
-def content(path: Path) -> list[Any]:
-    with closing(sqlite3.connect(path)) as database:
-        return database.execute("SELECT key, typeof(value), value FROM kv ORDER BY key").fetchall()
-
-
-def start_bot(world: str, path: Path) -> list[Any]:
-    """The rows after the bot's own call at start-up, in a database of its own."""
-
-    async def start() -> None:
-        from nio import AsyncClient
-
-        from toolkit import ChatManager, SQLiteStore, reconcile_matrix_state
-        from toolkit.testing import FakeHomeserver
-
-        bench = WORLDS[world](path)
-        async with FakeHomeserver(bench.world.rooms, "@bot:hs", TOKEN) as server:
-            client = AsyncClient(server.url, "@bot:hs")
-            client.access_token = TOKEN
-            async with SQLiteStore(path) as store:
-                await reconcile_matrix_state(client, store, ChatManager(store))
-            await client.close()
-
-    from tests.browser import beside
-
-    beside(lambda: asyncio.run(start()))
-    return content(path)
 
 
 class TestDeciding:
@@ -431,10 +347,10 @@ class TestMany:
         took: dict[str, float] = {}
         # From running the cell once more to rows on the screen; then from a click to the new words.
         page.evaluate("() => { window.jupyterapp.shell.currentWidget.content.activeCellIndex = 1 }")
-        took["shown"] = page.evaluate(_SHOWN)
-        took["click"] = page.evaluate(_CLICK)
+        took["shown"] = page.evaluate(SHOWN)
+        took["click"] = page.evaluate(CLICK)
         print(took)  # noqa: T201  # the figures, with -s
-        assert took["shown"] < 1000 * _BUSY and took["click"] < 200 * _BUSY
+        assert took["shown"] < 1000 * BUSY and took["click"] < 200 * BUSY
         assert page.locator(".md-row").count() < 60
         widgets = board.page.evaluate("len(ipywidgets.widgets.widget._instances)")
         assert widgets < 20
@@ -663,29 +579,3 @@ class TestForEveryone:
             for node in board.board.locator(".md-row button").all()
         ]
         assert len(names) > 20 and len(set(names)) == len(names)
-
-
-_SECONDS = 20.0
-_BUSY = 3
-"""How much slower than promised a busy machine may be before it is a failure."""
-
-_SHOWN = """() => new Promise(done => {
-  const old = new Set(document.querySelectorAll('.md-board')), begin = performance.now();
-  window.jupyterapp.commands.execute('notebook:run-cell');
-  const look = () => {
-    const board = [...document.querySelectorAll('.md-board')].find(node => !old.has(node));
-    if (board?.querySelector('.md-row')?.offsetHeight) done(performance.now() - begin);
-    else requestAnimationFrame(look);
-  };
-  look();
-})"""
-_CLICK = """() => new Promise(done => {
-  const begin = performance.now();
-  document.querySelectorAll('.md-board .md-approve')[3].click();
-  const look = () => {
-    const words = document.querySelector('.md-board .md-apply').textContent;
-    if (words.startsWith('Apply 1 ')) done(performance.now() - begin);
-    else requestAnimationFrame(look);
-  };
-  look();
-})"""

@@ -12,10 +12,9 @@ from typing import Any
 import nio
 import pytest
 
-from tests.clients import nio_client
+from tests.clients import any_client
 from tests.homes import (
     STARTS,
-    WRITTEN,
     Home,
     Rows,
     Start,
@@ -28,6 +27,7 @@ from tests.homes import (
     sync,
     synced,
     write_database,
+    wrote_nothing,
 )
 from toolkit.convention import Convention
 from toolkit.database.chat_manager import ChatManager
@@ -168,11 +168,12 @@ async def test_a_user_who_left_and_has_no_row_is_a_question(home: Home, tmp_path
     assert home.labels(asked) == {"cleo/space", "cleo/1", "anna/4"}
 
 
+@pytest.mark.usefixtures("transport")
 async def test_a_crowded_room_of_a_stranger_is_known_by_its_create_event_alone(
     home: Home, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(matrix, "BIG_ROOM_BYTES", 100)
-    async with nio_client(home.hs.url, home.bot.user_id, home.bot.account.access_token) as client:
+    async with any_client(home.hs.url, home.bot.user_id, home.bot.account.access_token) as client:
         remote = await load_remote(client, PLAIN, local_rows=True)
     group = remote.rooms[home.rooms["eve/group"]]
     assert (group.creator, group.name, group.members) == (home.user("eve"), "Чат 2", ())
@@ -199,7 +200,7 @@ async def test_lost_rows_come_back_and_the_homeserver_stays_as_it_is(
     assert read_database(path) == after
     assert home.labels(report["restored_user_meta"]) == {"anna", "ben", "dora"}
     assert len(report["restored_chat_rows"]) == 8 and not report["conflicts"]
-    assert not any(again[key] for key in WRITTEN) and not again["conflicts"]
+    assert wrote_nothing(again) and not again["conflicts"]
     assert home.labels(again["unchanged_rooms"]) == {u for u in MISSING if "/" in u}
     assert event_ids(home.bot, home.rooms) == before
 
@@ -252,7 +253,7 @@ async def test_a_bot_in_sync_pays_exactly_one_request(synapse: Synapse, tmp_path
         seen.proxy.requests.clear()
         again = await run(seen, path)
         assert seen.paths == ["/joined_rooms"]
-        assert len(again["unchanged_rooms"]) == 3 and not any(again[key] for key in WRITTEN)
+        assert len(again["unchanged_rooms"]) == 3 and wrote_nothing(again)
 
         seen.proxy.requests.clear()
         with closing(sqlite3.connect(path)) as database, database:
@@ -297,7 +298,7 @@ async def test_the_demo_is_repaired_once_and_for_all(demo: DemoWorld) -> None:
         again = await run(seen, demo.database)
         assert seen.paths
     assert report["repaired_chat_rows"] and report["restored_room_meta"]
-    assert not any(again[key] for key in WRITTEN)
+    assert wrote_nothing(again)
     assert again["conflicts"] == report["conflicts"] != []
     assert read_database(demo.database) == after
     assert event_ids(bot, demo.rooms) == state
@@ -322,7 +323,7 @@ async def test_an_unregistered_room_is_repaired_on_demand(demo: DemoWorld, start
         again = await reconcile_single_room(seen.client, store, manager, room, bob)
         assert seen.paths
     assert report["restored_room_meta"] == [room]
-    assert {*again["unchanged_rooms"]} == {room} and not any(again[key] for key in WRITTEN)
+    assert {*again["unchanged_rooms"]} == {room} and wrote_nothing(again)
     after = read_database(demo.database)
     changed = {key for key in after if after[key] != before.get(key)}
     assert changed == {room_key(room), chat_key(bob, "C1"), user_key(bob)}

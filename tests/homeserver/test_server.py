@@ -5,30 +5,40 @@ from __future__ import annotations
 import asyncio
 import email.utils
 import json
-import logging
-import ssl
 import time
-from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import asynccontextmanager
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 from typing import Any
 
 import pytest
-from aiohttp import web
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.clients import TOKEN, is_one_sentence, nio_client
-from toolkit.convention import Convention
+from tests.clients import TOKEN, any_client, is_one_sentence
+from tests.homeserver.illness import (
+    ALICE,
+    BOT,
+    BROKEN,
+    CHATS,
+    JOINED,
+    LIMITED,
+    ROOMS,
+    SPACE,
+    STATE,
+    STRANGER,
+    WHOAMI,
+    Words,
+    asked,
+    failure,
+    look,
+)
 from toolkit.deadline import within
-from toolkit.errors import HomeserverError, RemoteIncomplete, ToolkitError
+from toolkit.errors import HomeserverError, RemoteIncomplete
 from toolkit.homeserver import retries as patience
 from toolkit.homeserver import server as matrix
-from toolkit.homeserver.reading import load_remote
 from toolkit.homeserver.retries import asked_to_wait
-from toolkit.homeserver.server import Homeserver, open_client
-from toolkit.model import RemoteState, RoomState
+from toolkit.homeserver.server import Homeserver
+from toolkit.model import RoomState
 from toolkit.testing import (
     Cut,
     Drip,
@@ -42,93 +52,7 @@ from toolkit.testing import (
     World,
 )
 
-ALICE, BOT, STRANGER = "@alice:example.org", "@bot:example.org", "@mallory:example.org"
-SPACE = "!space"
-CHATS = [f"!chat{n}" for n in range(1, 6)]
-ROOMS = sorted([SPACE, *CHATS])
-
-JOINED, WHOAMI, STATE = "/joined_rooms$", "/whoami$", "/state$"
-LIMITED = {"errcode": "M_LIMIT_EXCEEDED", "error": "Too Many Requests"}
-BROKEN = {"errcode": "M_UNKNOWN", "error": f"Internal error near {TOKEN}"}
-DEAD = {"errcode": "M_UNKNOWN_TOKEN", "error": f"Unknown token {TOKEN}"}
-
-Words = list[tuple[int, int, str]]
-
-
-@pytest.fixture(autouse=True)
-def quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Waits are short, but a healthy answer has time also on a machine that stalls."""
-    monkeypatch.setattr(patience, "FIRST_WAIT", 0.002)
-    monkeypatch.setattr(patience, "LONGEST_WAIT", 0.02)
-    monkeypatch.setattr(patience, "PATIENCE_SECONDS", 20.0)
-    monkeypatch.setattr(matrix, "REQUEST_SECONDS", 10.0)
-
-
-@pytest.fixture(autouse=True)
-def impatient(quick: None, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Where a server keeps one waiting, only then, it isn't waited for long."""
-    waits = "throttles_for_ever", "falls_silent", "slow", "hang", "drip"
-    if any(wait in request.node.name for wait in waits):
-        monkeypatch.setattr(patience, "PATIENCE_SECONDS", 0.8)
-        monkeypatch.setattr(matrix, "REQUEST_SECONDS", 0.25)
-
-
-@pytest.fixture(autouse=True)
-def discreet(caplog: pytest.LogCaptureFixture) -> Iterator[None]:
-    """Whatever happens, the token is in no log record."""
-    caplog.set_level(logging.DEBUG)
-    yield
-    assert TOKEN not in caplog.text
-    assert all(TOKEN not in repr(vars(record)) for record in caplog.records)
-
-
-@pytest.fixture
-def world() -> World:
-    world = World()
-    world.space(SPACE, owner=ALICE)
-    for number, room_id in enumerate(CHATS, 1):
-        world.chat(room_id, SPACE, f"Чат {number}", owner=ALICE)
-    return world
-
-
-@pytest.fixture
-async def server(world: World) -> AsyncIterator[FakeHomeserver]:
-    async with FakeHomeserver(world.rooms, access_token=TOKEN) as server:
-        yield server
-
-
-async def look(
-    url: str, words: Words | None = None, *, allow_empty: bool = False, local: bool = True
-) -> RemoteState:
-    """The toolkit's own look through a fresh nio client; it leaves no task behind."""
-    heard = [] if words is None else words
-    before = asyncio.all_tasks()
-    async with nio_client(url) as client:
-        try:
-            return await load_remote(
-                client,
-                Convention(),
-                local_rows=local,
-                allow_empty=allow_empty,
-                progress=lambda *word: heard.append(word),
-            )
-        finally:
-            left = [t for t in asyncio.all_tasks() - before if "_read_room" in repr(t.get_coro())]
-            assert left == []
-
-
-async def failure(url: str, kind: type[ToolkitError], **options: Any) -> str:
-    """The sentence with which a look fails."""
-    with pytest.raises(ToolkitError) as caught:
-        await look(url, **options)
-    assert type(caught.value) is kind, repr(caught.value)
-    assert is_one_sentence(str(caught.value)), str(caught.value)
-    assert TOKEN not in repr(caught.value) and TOKEN not in repr(caught.getrepr(style="long"))
-    return str(caught.value)
-
-
-def asked(server: FakeHomeserver, ending: str) -> int:
-    return sum(request.path.endswith(ending) for request in server.requests)
+pytestmark = pytest.mark.usefixtures("transport", "quick", "impatient", "discreet")
 
 
 async def test_a_healthy_server_is_read_completely_and_only_with_get(
@@ -365,143 +289,6 @@ async def test_nobody_there_is_one_sentence(url: str) -> None:
     assert "could not be reached" in said and url in said
 
 
-# -- tokens ---------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize("body", [DEAD, {**DEAD, "soft_logout": True}, "<html>Login</html>", b""])
-@pytest.mark.parametrize("path", [JOINED, WHOAMI])
-async def test_a_dead_token_is_one_sentence_and_one_request(
-    server: FakeHomeserver, path: str, body: Any
-) -> None:
-    server.fault(Fault(path, Status(401, body)))
-    said = await failure(server.url, HomeserverError)
-    assert "access token" in said and "Log the bot in again" in said
-    assert asked(server, path[:-1]) == 1
-
-
-async def test_a_token_that_dies_in_the_middle_decides_nothing(server: FakeHomeserver) -> None:
-    server.fault(Fault(STATE, Status(401, {**DEAD, "soft_logout": True}), after=3))
-    said = await failure(server.url, RemoteIncomplete)
-    assert "stopped accepting the access token" in said
-
-
-async def test_a_deactivated_account_is_told_from_a_foreign_server(server: FakeHomeserver) -> None:
-    server.fault(Fault(WHOAMI, Status(403, {"errcode": "M_USER_DEACTIVATED"}), times=1))
-    assert "M_USER_DEACTIVATED" in await failure(server.url, HomeserverError)
-    server.fault(Fault(WHOAMI, Status(403, "<html>Forbidden</html>")))
-    assert "Matrix homeserver" in await failure(server.url, HomeserverError)
-
-
-@pytest.mark.parametrize("token", ["", "two\nlines", "tail\n", "токен"])
-async def test_what_is_no_token_is_said_before_anything_is_asked(
-    server: FakeHomeserver, token: str
-) -> None:
-    async with nio_client(server.url, token=token) as client:
-        with pytest.raises(HomeserverError, match="token") as caught:
-            await load_remote(client, Convention(), local_rows=True)
-    assert is_one_sentence(str(caught.value)) and (not token or token not in str(caught.value))
-    assert server.requests == []
-
-
-async def test_the_account_is_asked_for_and_never_assumed(server: FakeHomeserver) -> None:
-    async with nio_client(server.url, "@somebody:else.org") as client:
-        remote = await load_remote(client, Convention(), local_rows=True)
-    assert remote.account == BOT
-
-
-async def test_a_client_that_only_carries_the_token_is_enough(server: FakeHomeserver) -> None:
-    client = open_client(f"{server.url}/", TOKEN)
-    try:
-        remote = await load_remote(client, Convention(), local_rows=True)
-    finally:
-        await client.close()
-    assert sorted(remote.rooms) == ROOMS
-
-
-# -- addresses ------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize(
-    "url",
-    ["matrix.example.org", "localhost:8008", "not a url", "", "ftp://x", "http://", "https://[::1"],
-)
-async def test_what_is_no_address_is_said_so(url: str) -> None:
-    assert "https://matrix.example.org" in await failure(url, HomeserverError)
-
-
-async def test_a_password_in_the_address_is_refused_and_not_repeated() -> None:
-    said = await failure(f"http://bot:{TOKEN}@127.0.0.1:1", HomeserverError)
-    assert "'http://***@127.0.0.1:1' is no address" in said
-
-
-@pytest.mark.parametrize(
-    "answer",
-    [
-        Status(404, {"errcode": "M_UNRECOGNIZED"}),
-        Status(404, "<html>Not Found</html>"),
-        Garbage(b"{}"),
-        Garbage(b'{"joined_rooms": "!r", "user_id": 7}'),
-        Garbage(b'{"joined_rooms": ["!r", null], "user_id": null}'),
-        Status(200, "<html>Welcome</html>"),
-    ],
-    ids=["matrix 404", "html 404", "object", "text", "null", "html"],
-)
-@pytest.mark.parametrize("path", [JOINED, WHOAMI])
-async def test_a_server_that_is_no_homeserver_is_said_so(
-    server: FakeHomeserver, path: str, answer: Any
-) -> None:
-    server.fault(Fault(path, answer))
-    said = await failure(server.url, HomeserverError)
-    assert "address" in said and server.url in said
-
-
-async def test_tls_to_a_server_without_it_is_one_sentence(server: FakeHomeserver) -> None:
-    said = await failure(server.url.replace("http:", "https:"), HomeserverError)
-    assert "TLS" in said
-
-
-async def test_a_certificate_that_nobody_vouches_for_is_one_sentence(tmp_path: Path) -> None:
-    async with self_signed(tmp_path) as url:
-        said = await failure(url, HomeserverError)
-    assert "certificate" in said
-
-
-@asynccontextmanager
-async def self_signed(folder: Path) -> AsyncIterator[str]:
-    """A server on loopback that has made its own certificate."""
-    x509 = pytest.importorskip("cryptography.x509")
-    from cryptography.hazmat.primitives import hashes, serialization
-    from cryptography.hazmat.primitives.asymmetric import ec
-
-    key = ec.generate_private_key(ec.SECP256R1())
-    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "127.0.0.1")])
-    now = datetime.now(UTC)
-    builder = x509.CertificateBuilder(name, name, key.public_key(), 1, now, now + timedelta(1))
-    certificate = folder / "certificate.pem"
-    certificate.write_bytes(
-        builder.sign(key, hashes.SHA256()).public_bytes(serialization.Encoding.PEM)
-        + key.private_bytes(
-            serialization.Encoding.PEM,
-            serialization.PrivateFormat.PKCS8,
-            serialization.NoEncryption(),
-        )
-    )
-    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
-    context.load_cert_chain(certificate)
-
-    async def answer(request: web.BaseRequest) -> web.Response:
-        return web.json_response({})
-
-    runner = web.ServerRunner(web.Server(answer))
-    await runner.setup()
-    site = web.TCPSite(runner, "127.0.0.1", 0, ssl_context=context)
-    await site.start()
-    try:
-        yield f"https://127.0.0.1:{runner.addresses[0][1]}"
-    finally:
-        await runner.cleanup()
-
-
 # -- no rooms, and rooms that go ------------------------------------------------------------------
 
 
@@ -605,7 +392,7 @@ async def test_a_failure_in_decoding_is_not_swallowed(server: FakeHomeserver) ->
     def decode(room_id: str, body: bytes) -> RoomState:
         raise ZeroDivisionError
 
-    async with nio_client(server.url) as client:
+    async with any_client(server.url) as client:
         with pytest.raises(ZeroDivisionError):
             await Homeserver(client).read_rooms(ROOMS, decode)
 

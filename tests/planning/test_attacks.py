@@ -8,7 +8,8 @@ import json
 
 import pytest
 
-from tests.worlds import ATTACKS, BOT, CONVENTION, MALLORY, Attack, Sides, View
+from tests.attacks import ATTACKS, MALLORY, Attack, View
+from tests.worlds import BOT, CONVENTION, Sides
 from toolkit.model import Code, Plan, Reason, Skip
 from toolkit.planning.plan import plan_repairs
 from toolkit.records import chat_key, room_key, user_key

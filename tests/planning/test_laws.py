@@ -10,18 +10,8 @@ import msgspec
 from hypothesis import HealthCheck, assume, event, given, settings
 from hypothesis import strategies as st
 
-from tests.worlds import (
-    BOT,
-    CONVENTION,
-    USERS,
-    Attacked,
-    Sides,
-    View,
-    attacks,
-    certain,
-    readable_worlds,
-    worlds,
-)
+from tests.attacks import Attacked, View, attacks
+from tests.worlds import BOT, CONVENTION, USERS, Sides, certain, readable_worlds, worlds
 from toolkit.convention import HIGHEST_NUMBER, chat_number
 from toolkit.model import Choices, Code, Plan, Status, Unit, UnitKind
 from toolkit.planning.plan import plan_repairs

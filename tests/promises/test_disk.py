@@ -158,10 +158,11 @@ async def test_a_session_writes_to_no_other_database_than_it_showed(
     ]
 
 
-def test_the_command_line_writes_to_no_database_that_is_gone(tmp_path: Path) -> None:
-    where = Where(database=str(tmp_path / "gone.db"))
+async def test_the_command_line_writes_to_no_database_that_is_gone(tmp_path: Path) -> None:
+    sides = Where(database=str(tmp_path / "gone.db")).sides()
     with pytest.raises(StoreError, match="there is no such file"):
-        where.open_store(read_only=False)
+        async with sides.open_store(read_only=False):
+            pass
     assert list(tmp_path.iterdir()) == []
 
 

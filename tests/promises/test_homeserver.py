@@ -44,13 +44,13 @@ from toolkit.testing import (
     World,
 )
 from toolkit.testing.faults import Answer, Kind
+from toolkit.writing.report import Report
 
 USERS = [f"@user{n}:hs" for n in range(10)]
 LONG, SHORT = 20.0, 0.3  # deadlines: one that is never met, one for servers that keep one waiting
 JOINED, WHOAMI, STATE = "/joined_rooms$", "/whoami$", "/state$"
 ONE, TENTH = "!c03/state$", "!c.3/state$"  # one chat; one chat in ten
 LIMITED = {"errcode": "M_LIMIT_EXCEEDED", "error": "Too Many Requests"}
-Report = dict[str, Any]
 
 
 @pytest.fixture(autouse=True)

@@ -16,10 +16,10 @@ import pytest
 from hypothesis import HealthCheck, Phase, given, settings
 
 import toolkit.cli
+from tests.attacks import ATTACKS, MALLORY, Attack, Attacked, attacks
 from tests.bench import ALICE, BOT, Bench, small_rows
 from tests.clients import TOKEN, nio_client
 from tests.planning.test_attacks import victims
-from tests.worlds import ATTACKS, MALLORY, Attack, Attacked, attacks
 from tests.worlds import BOT as WORLDS_BOT
 from toolkit import ChatManager, Session, SQLiteStore, reconcile_matrix_state
 from toolkit.convention import Convention

@@ -28,6 +28,7 @@ from toolkit import (
 from toolkit.records import chat_key, room_key, user_key
 from toolkit.testing import FakeHomeserver
 from toolkit.writing.journal import Journal
+from toolkit.writing.report import Report
 
 A1, C1, UA = room_key("!a1"), chat_key(ALICE, "C1"), user_key(ALICE)
 MODES = pytest.mark.parametrize("mode", ["DELETE", "WAL"])
@@ -105,7 +106,7 @@ def start_up(database: str, url: str, others: int) -> None:
     while len(list(path.parent.glob("ready-*"))) < others:
         time.sleep(0.001)
 
-    async def run() -> dict[str, Any]:
+    async def run() -> Report:
         async with nio_client(url, BOT) as client, SQLiteStore(path) as store:
             return await reconcile_matrix_state(client, store, ChatManager(store))
 
@@ -119,7 +120,7 @@ def meet(database: str, url: str, others: int) -> None:
     while len(list(path.parent.glob("ready-*"))) < others:
         time.sleep(0.001)
 
-    async def run() -> dict[str, Any]:
+    async def run() -> Report:
         async with nio_client(url, BOT) as client, SQLiteStore(path) as store:
             return await reconcile_single_room(client, store, ChatManager(store), "!a1", ALICE)
 

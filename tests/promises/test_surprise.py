@@ -28,6 +28,7 @@ from toolkit.homeserver.belonging import FEW, MANY, check_belonging
 from toolkit.model import RemoteState, RoomState
 from toolkit.records import chat_key, encode_row, load_records, room_key, user_key
 from toolkit.testing import FakeHomeserver, Fault, Garbage
+from toolkit.writing.report import Report
 
 A1, A2, C2, UA = room_key("!a1"), room_key("!a2"), chat_key(ALICE, "C2"), user_key(ALICE)
 EVE = right_rows("@eve:hs", "!eve", {f"C{n}": f"!e{n}" for n in range(1, 9)})
@@ -53,7 +54,7 @@ async def client(server: FakeHomeserver) -> AsyncIterator[nio.AsyncClient]:
         yield found
 
 
-async def start_up(bench: Bench, client: nio.AsyncClient, **options: Any) -> dict[str, Any]:
+async def start_up(bench: Bench, client: nio.AsyncClient, **options: Any) -> Report:
     async with SQLiteStore(bench.path) as store:
         return await reconcile_matrix_state(client, store, ChatManager(store), **options)
 

@@ -7,7 +7,6 @@ import json
 import sys
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 from unittest.mock import Mock
@@ -16,10 +15,12 @@ import pytest
 
 import toolkit.cli
 from tests.bench import ALICE, BOT, Bench, small_rows
+from tests.cli.command import Done
 from tests.clients import TOKEN
 from toolkit.cli import shadow as shadowed
 from toolkit.errors import StoreError
 from toolkit.records import room_key, user_key
+from toolkit.shadow import ShadowRun
 from toolkit.testing import FakeHomeserver
 from toolkit.writing.journal import Journal
 from toolkit.writing.turns import hold_lock
@@ -57,15 +58,6 @@ async def fail(client, store, chat_mgr):
 """
 
 
-@dataclass
-class Done:
-    """How a command ended."""
-
-    code: int
-    out: str
-    err: str
-
-
 Md = Callable[..., Awaitable[Done]]
 
 
@@ -84,23 +76,8 @@ async def server(bench: Bench) -> AsyncIterator[FakeHomeserver]:
 
 
 @pytest.fixture
-async def md(
-    bench: Bench,
-    server: FakeHomeserver,
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
-) -> Md:
-    folder = tmp_path / "bot"
-    folder.mkdir()
+def md(folder: Path, capsys: pytest.CaptureFixture[str]) -> Md:
     (folder / "applied_bot.py").write_text(BOT_MODULE)
-    monkeypatch.setattr(sys, "path", [*sys.path])
-    monkeypatch.setattr(sys, "dont_write_bytecode", True)
-    monkeypatch.chdir(folder)
-    monkeypatch.setenv("MATRIX_HOMESERVER", server.url)
-    monkeypatch.setenv("MATRIX_ACCESS_TOKEN", TOKEN)
-    monkeypatch.setenv("BOT_DATABASE", str(bench.path))
-    monkeypatch.delenv("COLUMNS", raising=False)
 
     async def run(*arguments: str) -> Done:
         sys.modules.pop("applied_bot", None)
@@ -282,6 +259,6 @@ async def test_ctrl_c_while_writing_says_what_holds(
     def interrupt(*_: Any) -> Any:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(shadowed, "_carry_out", interrupt)
+    monkeypatch.setattr(ShadowRun, "write", interrupt)
     done = await md("apply", "--shadow", NAMED, "!a1")
     assert (done.code, "matrix-drift history" in done.err) == (1, True)

@@ -14,7 +14,9 @@ from toolkit.errors import SnapshotError
 from toolkit.model import Code
 from toolkit.planning.plan import plan_repairs
 from toolkit.records import Raw
-from toolkit.sources.snapshot import Snapshot, load_snapshot, save_snapshot
+from toolkit.session import Session
+from toolkit.sources import sides
+from toolkit.sources.snapshot import Snapshot, load_convention, load_snapshot, save_snapshot
 from toolkit.testing import World
 
 NOW = datetime(2026, 11, 22, 22, 3, 45, tzinfo=UTC)
@@ -163,3 +165,35 @@ def test_a_line_of_the_wrong_kind_is_damage(tmp_path: Path, counted: str, line: 
     path.write_bytes(json.dumps(header | {counted: 1}).encode() + b"\n" + line + b"\n")
     with pytest.raises(SnapshotError, match="damaged"):
         load_snapshot(path)
+
+
+def test_the_settings_are_read_from_the_head_alone(tmp_path: Path) -> None:
+    path = tmp_path / "s.jsonl"
+    save_snapshot(
+        path, Snapshot(BOT, {}, {}, {"k": "v"}, settings={"former_accounts": ["@a:hs"]}), NOW
+    )
+    head, _ = path.read_bytes().split(b"\n", 1)
+    path.write_bytes(head + b"\ncut short")
+    assert load_convention(path, {}).former_accounts == ("@a:hs",)
+    assert load_convention(path, {"former_accounts": ["@b:hs"]}).former_accounts == ("@b:hs",)
+    path.write_bytes(json.dumps(json.loads(head) | {"settings": []}).encode())
+    with pytest.raises(SnapshotError, match="damaged"):
+        load_convention(path, {})
+    with pytest.raises(SnapshotError, match="damaged"):
+        load_snapshot(path)
+
+
+async def test_a_session_reads_a_snapshot_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "s.jsonl"
+    save_snapshot(path, taken(), NOW)
+    read: list[Path] = []
+
+    def load(path: Path) -> Snapshot:
+        read.append(path)
+        return load_snapshot(path)
+
+    monkeypatch.setattr(sides, "load_snapshot", load)
+    await Session.open(snapshot=path)
+    assert read == [path]

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from tests.scenario import Scenario
-from toolkit.cli.agreement import agree_to_file, agree_to_units
+from toolkit.decisions.agreement import agree_to_file, agree_to_units
 from toolkit.decisions.decision import Decision
 from toolkit.errors import ToolkitError
 from toolkit.model import Choices, Code, Plan, Reason, Skip, why_no_unit
@@ -60,7 +60,9 @@ def test_nobody_is_asked_to_agree_to_what_the_rows_say() -> None:
         assert unit.rows_agree
         assert {finding.code for finding in unit.findings} == {Code.OWNER_LEFT}
         assert "agree, or" not in action(unit)
-        assert "nothing to write; it is settled once that user is let in; or pick" in action(unit)
+        assert "so there is nothing to write; let that user in, or pick another owner" in action(
+            unit
+        )
         assert "nothing to write" in why_no_change(unit)
 
 

@@ -7,7 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from toolkit.demo.world import HOSTILE_NAME
-from toolkit.text.visible import quote_odd, visible
+from toolkit.quotes import quote_odd
+from toolkit.text.visible import visible
 
 ANYTHING = st.text(st.characters() | st.sampled_from("  \\u{}202e\u0301\u202e\ud800\udcff\x1b…"))
 

@@ -18,10 +18,11 @@ from tests.bench import A1, BOB, BOT, TOKEN, Bench
 from tests.boards import look
 from toolkit import ChatManager, SQLiteStore, ToolkitError, reconcile_matrix_state
 from toolkit.board import find_model
-from toolkit.cli import write
 from toolkit.cli.options import Where
 from toolkit.decisions.ledger import Vote
-from toolkit.testing import FakeHomeserver
+from toolkit.model import Plan
+from toolkit.repairs import Repairs, take_back
+from toolkit.testing import FakeHomeserver, Fault, Hook
 from toolkit.writing.turns import BUSY, SUFFIX, hold_lock
 
 ROOT = Path(__file__).parent.parent.parent
@@ -117,15 +118,15 @@ class TestWhileAnotherProcessWrites:
         await model.start_apply()
         assert model.results["!a1"].state == "applied"
 
-    def test_the_command_line_is_refused(
+    async def test_the_command_line_is_refused(
         self, bench: Bench, other: "subprocess.Popen[str]"
     ) -> None:
         before = bench.path.read_bytes()
-        where = Where(database=str(bench.path))
+        sides = Where(database=str(bench.path)).sides()
         with pytest.raises(ToolkitError, match="Another notebook or command"):
-            write._write(where, {}, None)
+            await Repairs(sides).write(Plan(account=BOT, joined=()), {}, None, None)
         with pytest.raises(ToolkitError, match="Another notebook or command"):
-            write._carry_out(where, "run")
+            await take_back(sides, "run", None)
         assert bench.path.read_bytes() == before
 
     async def test_the_bot_is_not_refused(
@@ -185,8 +186,10 @@ class TestTheFile:
     ) -> None:
         session = await look(bench, server)
         session.approve("!a1")
+        begun = asyncio.Event()
+        server.fault(Fault("/joined_rooms$", Hook(begun.set), times=1))
         running = asyncio.create_task(session.apply())
-        await asyncio.sleep(0)
+        await begun.wait()
         assert lock.exists() and session.cancel()
         assert (await running).cancelled and not lock.exists()
         assert (await session.apply()).rows == 2

@@ -32,7 +32,7 @@ from toolkit.frames import (
 from toolkit.homeserver.room_state import decode_room
 from toolkit.model import Plan, RemoteState
 from toolkit.planning.plan import plan_repairs
-from toolkit.records import ROOM, LocalState, load_records
+from toolkit.records import ROOM, LocalState, load_records, parse_key
 from toolkit.writing.journal import Run, entries_of
 
 Build = Callable[[], pd.DataFrame]
@@ -55,7 +55,7 @@ def measure_frames(chats: int, rounds: int) -> Iterator[Line]:
     }
     yield from _lines(chats, frames, rounds, "at 5 %")
     yield from _first_looks(chats, remote, local, rounds, "at 5 %")
-    kept = load_records((key, row) for key, row in rows.items() if not key.startswith(ROOM))
+    kept = load_records((key, row) for key, row in rows.items() if parse_key(key).family != ROOM)
     yield from _lines(chats, _of_plan(plan_repairs(remote, kept)), rounds, "all")
     yield from _first_looks(chats, remote, kept, rounds, "all")
 

@@ -198,7 +198,7 @@ def _apply_lines(chats: int, database: Path, plan: Plan, rounds: int) -> Iterato
     a plan comes from; ended when it is closed, since closing moves the write-ahead log into the file.
     """
     units = [unit for unit in plan.units if unit.change][:UNITS]
-    rows = [RowChange(w.key, w.before, w.after) for u in units if u.change for w in u.change.writes]
+    rows = [RowChange(w.key, w.before, w.after) for u in units for w in u.writes]
     times: dict[str, list[float]] = {"ours": [], "aside": [], "base": []}
     for _ in range(rounds):
         ours, aside = asyncio.run(_apply_ours(database, plan, units))
@@ -247,7 +247,7 @@ async def _apply_ours(database: Path, plan: Plan, units: list[Unit]) -> tuple[fl
         with (
             patch("toolkit.writing.apply.entries_of", aside.counting(entries_of)),
             patch("toolkit.writing.apply.Journal.begin", aside.counting(Journal.begin)),
-            patch("toolkit.writing.apply._Writer._record", aside.counting(_Writer._record)),
+            patch("toolkit.writing.apply._Writer._finish", aside.counting(_Writer._finish)),
             _without_others(),
         ):
             begun = time.process_time()

@@ -32,6 +32,7 @@ from toolkit.model import (
     Unit,
     UnitKind,
 )
+from toolkit.quotes import quote_odd
 from toolkit.records import Raw, decode_object
 from toolkit.text.advice import changed_fields, unit_name, verb, what
 from toolkit.text.visible import visible
@@ -263,7 +264,7 @@ def say_causes(unit: Unit) -> str:
 
 def _label(unit: Unit, name: str) -> str:
     if unit.kind is UnitKind.USER:
-        return f"user row of {unit.owner or 'nobody yet'}"
+        return f"user row of {quote_odd(unit.owner) if unit.owner else 'nobody yet'}"
     return unit_name(unit) or name or unit.id
 
 

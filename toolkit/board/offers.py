@@ -13,6 +13,7 @@ import msgspec
 from toolkit.convention import chat_number
 from toolkit.decisions.free_chat_ids import find_highest, free_ids
 from toolkit.model import Choices, Code, Plan, RowWrite, Unit, UnitKind
+from toolkit.quotes import quote_odd
 from toolkit.records import LocalState
 from toolkit.text.advice import NOTEBOOK, action, changed_fields, deed, verb
 from toolkit.text.visible import visible
@@ -112,9 +113,11 @@ class Offering:
 
 def list_options(offers: Offers) -> tuple[Option, ...]:
     """The same as single choices with words, chat ids first, as a list to pick from shows them."""
-    found = [(f"chat id {chat_id}", Choices(chat_id=chat_id)) for chat_id in offers.chat_ids]
-    found += [(f"owner {owner}", Choices(owner=owner)) for owner in offers.owners]
-    found += [(f"Space {space}", Choices(space_id=space)) for space in offers.spaces]
+    found = [
+        (f"chat id {quote_odd(chat_id)}", Choices(chat_id=chat_id)) for chat_id in offers.chat_ids
+    ]
+    found += [(f"owner {quote_odd(owner)}", Choices(owner=owner)) for owner in offers.owners]
+    found += [(f"Space {quote_odd(space)}", Choices(space_id=space)) for space in offers.spaces]
     if offers.overwrite:
         found.append(("overwrite the unreadable row", Choices(overwrite=True)))
     if offers.lower_counter:
@@ -179,7 +182,7 @@ def say_action(unit: Unit, offers: Offers) -> str:
         return ", or ".join(told)
     codes = {finding.code for finding in unit.findings}
     if Code.MULTIPLE_SPACES in codes and unit.kind is UnitKind.ROOM:
-        return f"settle first which Space of {unit.owner or 'the user'} counts"
+        return f"settle first which Space of {quote_odd(unit.owner) if unit.owner else 'the user'} counts"
     if Code.OWNER_UNKNOWN in codes:
         return "nobody is known who could own it: nothing can be written"
     return action(unit, NOTEBOOK)

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import toolkit
 from toolkit.cli.output import show
 from toolkit.errors import ToolkitError
-from toolkit.text.visible import quote_odd
+from toolkit.quotes import quote_odd
 
 if TYPE_CHECKING:
     from rich.console import RenderableType

@@ -6,10 +6,7 @@ Whatever it and its kernels write lies in one folder, and it asks nobody on the 
 import json
 import os
 import secrets
-import socket
-import subprocess
 import sys
-import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -18,6 +15,7 @@ from urllib.parse import quote
 
 from toolkit.cli.output import say_lines
 from toolkit.errors import ToolkitError
+from toolkit.testing.child_process import ChildProcess, free_port, last_lines
 
 _START_SECONDS = 90.0
 _STOP_SECONDS = 10.0
@@ -54,7 +52,7 @@ class Lab:
     def __init__(self, folder: Path) -> None:
         self._folder = folder
         self._token = secrets.token_hex(24)
-        self._process: subprocess.Popen[bytes] | None = None
+        self._process: ChildProcess | None = None
         self._url = ""
 
     @classmethod
@@ -78,7 +76,8 @@ class Lab:
             lab._await_address()
             yield lab
         finally:
-            lab._stop()
+            if lab._process:
+                lab._process.end(_STOP_SECONDS)  # it ends its kernels itself
 
     @property
     def pid(self) -> int:
@@ -99,7 +98,7 @@ class Lab:
     def _configure(self, notebooks: Path) -> None:
         for name in ("config/labconfig", "tmp"):
             (self._folder / name).mkdir(parents=True)
-        server = {**_CONFIG["ServerApp"], "port": _free_port(), "root_dir": str(notebooks)}
+        server = {**_CONFIG["ServerApp"], "port": free_port(), "root_dir": str(notebooks)}
         config = {**_CONFIG, "ServerApp": server}
         for name, content in (
             ("jupyter_server_config.json", config),
@@ -127,53 +126,29 @@ class Lab:
         }
 
     def _launch(self, variables: Mapping[str, str]) -> None:
-        with self._log.open("wb") as log:
-            self._process = subprocess.Popen(  # noqa: S603  # nothing of it comes from outside
-                _COMMAND,
-                cwd=self._folder,
-                env=self._environment(variables),
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=subprocess.STDOUT,
-                start_new_session=True,  # Ctrl+C in the terminal is for us, who then end it in order
-            )
+        self._process = ChildProcess(
+            _COMMAND,
+            self._log,
+            cwd=self._folder,
+            env=self._environment(variables),
+            start_new_session=True,  # Ctrl+C in the terminal is for us, who then end it in order
+        )
 
     def _await_address(self) -> None:
-        """It listens before it writes down where."""
         assert self._process
+        if self._process.why_not_up(self._find_address, _START_SECONDS):
+            self._fail()
+
+    def _find_address(self) -> None:
+        """It listens before it writes down where; if our port was taken meanwhile, on another one."""
         found = self._folder / "runtime" / f"jpserver-{self.pid}.json"
-        end = time.monotonic() + _START_SECONDS
-        while time.monotonic() < end and self._process.poll() is None:
-            try:
-                self._url = json.loads(found.read_bytes())["url"]
-            except (OSError, ValueError):  # not there, not whole
-                time.sleep(0.1)
-            else:
-                return
-        self._fail()
+        self._url = json.loads(found.read_bytes())["url"]
 
     def _fail(self) -> None:
-        for line in self._log.read_text("utf-8", "replace").splitlines()[-_LOG_LINES:]:
-            say_lines(line.replace(self._token, "***"))
+        for line in last_lines(self._log, _LOG_LINES, self._token):
+            say_lines(line)
         raise ToolkitError("JupyterLab failed; the lines above are the last that it said.")
 
     @property
     def _log(self) -> Path:
         return self._folder / "jupyterlab.log"
-
-    def _stop(self) -> None:
-        if self._process is None:
-            return
-        self._process.terminate()  # it ends its kernels itself
-        try:
-            self._process.wait(_STOP_SECONDS)
-        except subprocess.TimeoutExpired:
-            self._process.kill()
-            self._process.wait()
-
-
-def _free_port() -> int:
-    """If somebody else takes it meanwhile, JupyterLab takes another one and says which."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])

@@ -1,25 +1,18 @@
 """The commands that look and write nothing: check, plan, snapshot."""
 
 import asyncio
-from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 
-from toolkit.cli.agreement import save_decisions
 from toolkit.cli.options import Where
 from toolkit.cli.output import progress, say, show, show_json, shown_units
 from toolkit.cli.render import plan_json, render_check, render_plan
-from toolkit.convention import Convention
-from toolkit.database.look import load_look
-from toolkit.deadline import within
-from toolkit.homeserver.belonging import check_belonging
-from toolkit.homeserver.reading import load_remote
-from toolkit.model import Choices, Plan, Reason, RemoteState
-from toolkit.planning.plan import plan_repairs
-from toolkit.records import Raw, load_records
+from toolkit.decisions.agreement import save_decisions
+from toolkit.model import Plan, Reason
+from toolkit.quotes import quote_odd
+from toolkit.repairs import NOTHING_PICKED, Picked, Repairs
 from toolkit.sources.anonymise import anonymise
-from toolkit.sources.snapshot import Snapshot, load_snapshot, save_snapshot
-from toolkit.text.visible import quote_odd
+from toolkit.sources.snapshot import Snapshot, save_snapshot
 
 IN_SYNC, DRIFT = 0, 2
 
@@ -66,47 +59,24 @@ def exit_code(plan: Plan, strict: bool) -> int:
     return DRIFT if not plan.in_sync or (strict and (plan.orphans or strange)) else IN_SYNC
 
 
-def look(where: Where, choices: Mapping[str, Choices] | None = None) -> Plan:
+def look(where: Where, picked: Picked = NOTHING_PICKED) -> Plan:
     """Read both sides, from a snapshot or themselves, and plan."""
-    if where.snapshot is not None:
-        taken = load_snapshot(Path(where.snapshot))
-        convention = where.convention(taken.settings)
-        remote, local = taken.remote(convention), taken.local()
-    else:
-        convention = where.convention()
-        remote, rows = asyncio.run(_read(where.with_token(), convention))
-        local = load_records(rows.items())
-    return plan_repairs(remote, local, convention, choices, lower_counters=where.lower_counters)
+    return asyncio.run(_look(road_of(where), picked))
 
 
-async def _read(
-    where: Where, convention: Convention, seen: Callable[[str, bytes], None] | None = None
-) -> tuple[RemoteState, Mapping[str, Raw]]:
-    """The rows first: a room that the bot makes while we read is then in neither side."""
-    async with within(where.deadline, "reading the rooms and rows"):
-        async with where.open_store(read_only=True) as store:
-            rows = (await load_look(store)).rows
-        async with where.open_homeserver() as client:
-            with progress("Reading rooms") as tell:
-                remote = await load_remote(
-                    client,
-                    convention,
-                    local_rows=bool(rows),
-                    allow_empty=where.allow_empty,
-                    progress=tell,
-                    seen=seen,
-                )
-    if not where.allow_empty:
-        check_belonging(load_records(rows.items()), remote)
-    return remote, rows
+def road_of(where: Where) -> Repairs:
+    """How it is looked at both sides, planned and written."""
+    return Repairs(where.with_token().sides(), where.lower_counters)
+
+
+async def _look(road: Repairs, picked: Picked) -> Plan:
+    with progress("Reading rooms") as tell:
+        return await road.look_and_plan(picked, tell)
 
 
 async def _take(where: Where) -> Snapshot:
-    bodies: dict[str, bytes] = {}
-    remote, rows = await _read(where, where.convention(), bodies.__setitem__)
-    read = {room_id: bodies[room_id] for room_id in remote.rooms}
-    settings = dict(where.settings)
-    return Snapshot(remote.account, read, remote.unreadable, dict(rows), settings=settings)
+    with progress("Reading rooms") as tell:
+        return await where.sides().take(where.settings, tell)
 
 
 _ANONYMOUS = (

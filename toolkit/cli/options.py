@@ -1,11 +1,10 @@
-"""Where to look: the settings of one call as one value, and the two sides opened as it says.
+"""Where to look: the settings of one call as one value, and the two sides that it names.
 
 Settings come from options, then the environment, then `matrix-drift.toml`; click's own order.
 """
 
 import os
-from collections.abc import AsyncIterator, Iterator, Mapping, MutableMapping
-from contextlib import asynccontextmanager
+from collections.abc import Iterator, Mapping, MutableMapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -18,6 +17,7 @@ from toolkit.sources.settings import (
     CONVENTION,
     FILE,
     KNOWN,
+    TABLE,
     TOKEN,
     TOKEN_FILE,
     load_settings,
@@ -25,8 +25,7 @@ from toolkit.sources.settings import (
 )
 
 if TYPE_CHECKING:
-    from toolkit.convention import Convention
-    from toolkit.database.store import SQLiteStore
+    from toolkit.sources.sides import Sides
 
 
 @dataclass(frozen=True)
@@ -39,7 +38,7 @@ class Where:
     key_column: str = "key"
     value_column: str = "value"
     backup_dir: str | None = None
-    snapshot: str | None = None
+    snapshot: Path | None = None
     allow_empty: bool = False
     lower_counters: bool = False
     deadline: float | None = None
@@ -57,38 +56,25 @@ class Where:
         """The same for a file of decisions, which says itself what is lowered."""
         return replace(self, lower_counters=False)
 
-    def convention(self, recorded: Mapping[str, Any] | None = None) -> "Convention":
-        """How the bot names its chats; what isn't given is as it was when a snapshot was taken."""
+    def sides(self) -> "Sides":
+        """The two sides as they are named, or the snapshot instead; each opened where it is used."""
         from toolkit.convention import Convention
+        from toolkit.sources.sides import Sides
+        from toolkit.sources.snapshot import load_convention
 
-        return Convention(**{**(recorded or {}), **self.settings})
-
-    def open_store(self, *, read_only: bool) -> "SQLiteStore":
-        """The bot's database, not opened yet."""
-        from toolkit.database.store import SQLiteStore, check_there
-
-        if not read_only:
-            check_there(self.named_database())
-        return SQLiteStore(
-            self.named_database(),
-            read_only=read_only,
-            table=self.table,
-            key_column=self.key_column,
-            value_column=self.value_column,
+        if self.snapshot is not None:
+            convention = load_convention(self.snapshot, self.settings)
+            return Sides(convention, snapshot=self.snapshot)
+        return Sides(
+            Convention(**self.settings),
+            homeserver=self.homeserver,
+            token=self.token,
+            database=Path(self.named_database()),
+            table={name: getattr(self, name) for name in TABLE},
             backup_dir=None if self.backup_dir is None else Path(self.backup_dir),
+            allow_empty=self.allow_empty,
+            deadline=self.deadline,
         )
-
-    @asynccontextmanager
-    async def open_homeserver(self) -> AsyncIterator[Any]:
-        """A client for the homeserver, closed at the end."""
-        from toolkit.homeserver.server import open_client
-
-        assert self.homeserver
-        client = open_client(self.homeserver, self.token)
-        try:
-            yield client
-        finally:
-            await client.close()
 
     def named_database(self) -> str:
         """Raises `ToolkitError` if nobody has named one."""
@@ -100,9 +86,9 @@ class Where:
 
     def with_token(self) -> "Where":
         """The same with the access token, from the environment or asked for; never an option."""
-        if self.token:
+        self.sides()  # what is wrong with it is said before anybody is asked
+        if self.token or self.snapshot:
             return self
-        self.named_database()  # before anybody is asked
         if not self.homeserver:
             raise ToolkitError(
                 "No homeserver is named: give --homeserver, MATRIX_HOMESERVER, or `homeserver` in "

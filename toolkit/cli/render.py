@@ -21,7 +21,9 @@ from toolkit.text.advice import (
     changed_fields,
     loose_action,
     row_name,
+    settled,
     unit_name,
+    unsettled,
     verb,
     what,
 )
@@ -135,7 +137,7 @@ def _verdict(plan: Plan, *, shown: bool = False) -> Text:
         return _line("In sync: every chat has its rows, and they are right.", "green")
     if not (plan.units or plan.loose):
         return _line(f"{UNCOMPARED}: see the notes above.")
-    ready = sum(1 for unit in plan.units if unit.change and not unit.needs_human)
+    ready = len(settled(plan))
     words = []
     if ready:
         look = "" if shown else "`matrix-drift plan` shows the rows, "
@@ -156,7 +158,7 @@ def _open_codes(plan: Plan) -> list[str]:
 
 def render_open(plan: Plan) -> Iterator[Text]:
     """How many units and rows wait for a person, and how to settle one."""
-    if count := sum(1 for unit in plan.units if unit.needs_human or not unit.change):
+    if count := len(unsettled(plan)):
         one = "needs" if count == 1 else "need"
         yield _line(
             f"{count_of(count, 'unit')} {one} a decision, one at a time: `matrix-drift apply 'UNIT'` "
@@ -175,8 +177,7 @@ def render_open(plan: Plan) -> Iterator[Text]:
 
 def render_plan(plan: Plan, limit: int | None = None) -> Iterator[RenderableType]:
     """What would be written, field by field, and which units wait for a decision."""
-    ready = [unit for unit in plan.units if unit.change and not unit.needs_human]
-    open_ = [unit for unit in plan.units if unit.needs_human or not unit.change]
+    ready, open_ = settled(plan), unsettled(plan)
     if ready:
         yield _line(f"Ready to be written: {count_of(len(ready), 'unit')}", "bold")
         yield from render_changes(ready[:limit])
@@ -209,8 +210,7 @@ def render_changes(units: Iterable[Unit]) -> Iterator[RenderableType]:
 
 
 def _writes(unit: Unit) -> RenderableType:
-    writes = unit.change.writes if unit.change else ()
-    return Padding(Group(*(part for write in writes for part in _write(write))), (0, 0, 0, 2))
+    return Padding(Group(*(part for write in unit.writes for part in _write(write))), (0, 0, 0, 2))
 
 
 def _write(write: RowWrite) -> Iterator[RenderableType]:
@@ -243,16 +243,15 @@ def render_refusals(refused: Mapping[str, str]) -> Iterator[RenderableType]:
 
 def render_report(report: Report, units: Iterable[str]) -> Iterator[RenderableType]:
     """What a run wrote, and which of these units it did not."""
-    yield _line(f"Written: {_written(report)}.", "green" if _written(report) != _NOTHING else "")
+    written = _written({**report})
+    yield _line(f"Written: {written}.", "green" if written != _NOTHING else "")
     yield from render_refusals(stale_units(report, units))
 
 
 def render_result(result: Result) -> Iterator[RenderableType]:
     """What an undo wrote back."""
-    done = [unit for unit, outcome in result.outcomes.items() if outcome.applied]
-    yield _line(f"Written back: {count_of(len(done), 'unit')}.")
-    refused = {u: outcome.detail for u, outcome in result.outcomes.items() if not outcome.applied}
-    yield from render_refusals(refused)
+    yield _line(f"Written back: {count_of(len(result.applied), 'unit')}.")
+    yield from render_refusals(result.left)
     if result.warning:
         yield _line(visible(result.warning, LONG), "red")
 
@@ -271,7 +270,7 @@ _NOTHING = "nothing"
 _ROWS = {"user_meta": "user row", "room_meta": "room row", "chat_rows": "chat row"}
 
 
-def _written(report: Report) -> str:
+def _written(report: Mapping[str, Any]) -> str:
     words = [
         f"{count_of(len(rows), name)} {did}"
         for did in ("restored", "repaired")
@@ -342,6 +341,11 @@ def history_json(runs: Sequence[Run]) -> list[dict[str, Any]]:
 
 
 # JSON
+
+
+def result_json(result: Result) -> dict[str, str | None]:
+    """What a run was called, and where its backup is."""
+    return {"run": result.run, "backup": None if result.backup is None else str(result.backup)}
 
 
 def plan_json(plan: Plan) -> dict[str, Any]:

@@ -10,7 +10,6 @@ import os
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
-from pathlib import Path
 from typing import Any, TextIO
 
 from rich.console import RenderableType
@@ -28,19 +27,18 @@ from toolkit.cli.output import (
     shown_units,
     someone_there,
 )
-from toolkit.cli.render import plan_json, render_aftermath, render_changes, render_report
-from toolkit.cli.write import HALFWAY
-from toolkit.database.chat_manager import ChatManager
+from toolkit.cli.render import plan_json, render_changes, render_report, result_json
+from toolkit.cli.write import run_to_write, show_aftermath
 from toolkit.deadline import within
 from toolkit.decisions.decision import user_name
 from toolkit.errors import ToolkitError
 from toolkit.homeserver.reading import Source
+from toolkit.homeserver.transport import open_nio
 from toolkit.model import Unit
 from toolkit.shadow import ShadowRun, shadow_run
 from toolkit.text.visible import visible
 from toolkit.writing.job import Result, check_size
 from toolkit.writing.report import Report
-from toolkit.writing.turns import hold_lock
 
 ERROR = 1
 Function = Callable[[Any, Any, Any], Any]
@@ -85,14 +83,13 @@ def apply_shadow(
     elif not as_json:
         show(_told(run))
         show(render_changes(units))
-    result = _write(where, run, units) if units else Result({})
+    result = run_to_write(_write(where, run, units)) if units else Result({})
     report = run.report(result)
     if as_json:
         show_json(_applied_json(run, units, result, report))
     elif units:
         show(render_report(report, [unit.id for unit in units]))
-        if result.run is not None:
-            show(render_aftermath(result.run, result.backup, bool(_written(result))))
+        show_aftermath(result)
     else:
         say("There is nothing to write.")
     if result.warning:
@@ -101,7 +98,7 @@ def apply_shadow(
     if run.raised is not None:
         say(f"{run.function} raised, and may have had more to write: {run.raised[:300]}")
         return DRIFT if wanted else ERROR
-    return IN_SYNC if len(_written(result)) == len(wanted) else DRIFT
+    return IN_SYNC if len(result.applied) == len(wanted) else DRIFT
 
 
 def _find_and_run(where: Where, named: str) -> ShadowRun:
@@ -125,24 +122,12 @@ def _ask(run: ShadowRun, where: Where, asides: TextIO | None) -> list[Unit]:
     return agreed
 
 
-def _write(where: Where, run: ShadowRun, units: Sequence[Unit]) -> Result:
-    try:
-        with hold_lock(Path(where.named_database())):
-            return asyncio.run(_carry_out(where, run, units))
-    except KeyboardInterrupt:
-        raise Cancelled(HALFWAY) from None
-
-
-async def _carry_out(where: Where, run: ShadowRun, units: Sequence[Unit]) -> Result:
+async def _write(where: Where, run: ShadowRun, units: Sequence[Unit]) -> Result:
     by = dict.fromkeys((unit.id for unit in units), user_name())
     until = None if where.deadline is None else time.monotonic() + where.deadline
-    async with where.open_store(read_only=False) as store:
+    async with where.sides().open_store(read_only=False) as store:
         with progress("Writing") as tell:
             return await run.write(units, store, by, tell, until)
-
-
-def _written(result: Result) -> list[str]:
-    return [unit for unit, outcome in result.outcomes.items() if outcome.applied]
 
 
 def find_function(named: str) -> Function:
@@ -169,14 +154,15 @@ def find_function(named: str) -> Function:
 
 
 async def _run(where: Where, function: Function) -> ShadowRun:
-    doing = "the function ran on the shadow"
+    sides, doing = where.sides(), "the function ran on the shadow"
+    assert sides.homeserver
     async with (
-        within(where.deadline, doing),
-        where.open_store(read_only=True) as store,
-        where.open_homeserver() as client,
+        within(sides.deadline, doing),
+        sides.open_store(read_only=True) as store,
+        open_nio(sides.homeserver, sides.token) as client,
     ):
-        client.user_id = await Source(client, where.convention()).account()
-        return await shadow_run(function, client, store, ChatManager(store))
+        client.user_id = await Source(client, sides.convention).account()
+        return await shadow_run(function, client, store, sides.manager(store))
 
 
 def _render(run: ShadowRun, limit: int | None) -> Iterator[RenderableType]:
@@ -215,10 +201,9 @@ def _applied_json(
 ) -> dict[str, Any]:
     """The keys of `apply --json`, and what there is to know of the function's run."""
     return {
-        "run": result.run,
-        "backup": None if result.backup is None else str(result.backup),
+        **result_json(result),
         "units": [unit.id for unit in units],
-        "not_written": {u: out.detail for u, out in result.outcomes.items() if not out.applied},
+        "not_written": result.left,
         "report": report,
         **_facts_json(run),
     }

@@ -5,18 +5,14 @@ meanwhile is refused by the writer.
 """
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Coroutine
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
-from toolkit.cli.agreement import (
-    Agreement,
-    agree_to_certain,
-    agree_to_file,
-    agree_to_units,
-)
-from toolkit.cli.look import DRIFT, IN_SYNC, look
+from msgspec.structs import replace
+
+from toolkit.cli.look import DRIFT, IN_SYNC, look, road_of
 from toolkit.cli.options import Where
 from toolkit.cli.output import Cancelled, agree, progress, say, show, show_json, someone_there
 from toolkit.cli.render import (
@@ -29,26 +25,28 @@ from toolkit.cli.render import (
     render_report,
     render_result,
     render_undo,
+    result_json,
 )
 from toolkit.convention import chat_number
-from toolkit.database.chat_manager import ChatManager
-from toolkit.database.look import load_look
-from toolkit.decisions.decision import Decision, user_name
+from toolkit.decisions.agreement import (
+    Agreement,
+    agree_to_certain,
+    agree_to_file,
+    agree_to_units,
+)
 from toolkit.decisions.free_chat_ids import find_highest, free_ids
 from toolkit.decisions.ledger import load_ledger
 from toolkit.errors import ToolkitError
 from toolkit.model import NO_CHOICES, Choices, Plan
-from toolkit.reconcile import reconcile_matrix_state
+from toolkit.quotes import quote_odd
+from toolkit.reconcile import Reconciled
 from toolkit.records import load_records
-from toolkit.text.visible import quote_odd
+from toolkit.repairs import load_history, plan_taking_back, take_back
+from toolkit.sources.sides import Sides
 from toolkit.writing.job import Result, check_size
-from toolkit.writing.journal import Journal, Run
-from toolkit.writing.report import Report, stale_units
-from toolkit.writing.turns import hold_lock
-from toolkit.writing.undo import history as load_history
-from toolkit.writing.undo import plan_undo
-from toolkit.writing.undo import undo as carry_out_undo
+from toolkit.writing.report import stale_units
 
+T = TypeVar("T")
 HALFWAY = "what was finished by then is written: see `matrix-drift history`."
 
 
@@ -81,7 +79,7 @@ def apply(where: Where, wanted: Wanted, *, as_json: bool) -> int:
             "Nobody is there to be asked: name units, or give --approve-certain or --decisions; "
             "nothing was written."
         )
-    asyncio.run(_check_chat_id(where, wanted.choices.chat_id))
+    _check_chat_id(where, wanted.choices.chat_id)
     where = where.with_token()
     plan, agreed = _agree(where, wanted)
     check_size(agreed.units, wanted.max_changes)
@@ -91,22 +89,23 @@ def apply(where: Where, wanted: Wanted, *, as_json: bool) -> int:
         many = f"these {len(agreed.units)} units" if len(agreed.units) > 1 else "this unit"
         if not agree(f"Write {many} to {where.database}?"):
             raise Cancelled("nothing was written.")
-    report, run = None, None
+    done = None
     if agreed.units:
-        report, run = _write(where, agreed.decisions, wanted.max_changes)
+        done = run_to_write(_write(where, plan, agreed, wanted.max_changes))
     if as_json:
-        show_json(_apply_json(agreed, report, run))
-    elif report is not None:
-        _show_outcome(report, agreed, run)
-    return _exit_code(plan, agreed, wanted, report)
+        show_json(_apply_json(agreed, done))
+    elif done is not None:
+        _show_outcome(done, agreed)
+    if done is not None and done.result.warning:
+        say(done.result.warning)
+    return _exit_code(plan, agreed, wanted, done)
 
 
-async def _check_chat_id(where: Where, chat_id: str | None) -> None:
+def _check_chat_id(where: Where, chat_id: str | None) -> None:
     """Raise `ToolkitError` if that can't be one, with one that no row has as an example."""
     if chat_id is None or chat_number(chat_id):
         return
-    async with where.open_store(read_only=True) as store:
-        local = load_records((await load_look(store)).rows.items())
+    local = load_records(asyncio.run(where.sides().load_rows()).items())
     free = next(free_ids(max(find_highest(local).values(), default=0)), None)
     example = f", such as {free}, which is free" if free else ""
     raise ToolkitError(
@@ -129,36 +128,19 @@ def _agree(where: Where, wanted: Wanted) -> tuple[Plan, Agreement]:
     return plan, agree_to_certain(plan, lower=lower)
 
 
-def _write(
-    where: Where, decisions: dict[str, Decision], max_changes: int | None
-) -> tuple[Report, Run | None]:
+def run_to_write(work: Coroutine[Any, Any, T]) -> T:
+    """Run what writes. Ctrl+C keeps the units that are finished, and says so."""
     try:
-        with hold_lock(Path(where.named_database())):
-            return asyncio.run(_reconcile(where, decisions, max_changes))
+        return asyncio.run(work)
     except KeyboardInterrupt:
         raise Cancelled(HALFWAY) from None
 
 
-async def _reconcile(
-    where: Where, decisions: dict[str, Decision], max_changes: int | None
-) -> tuple[Report, Run | None]:
-    """The bot's own function, with the decisions; and the run that it left in the journal."""
-    async with where.open_store(read_only=False) as store, where.open_homeserver() as client:
-        journal = Journal(store.path)
-        known = {run.id for run in journal.runs()}
-        with progress("Looking again, writing"):
-            report = await reconcile_matrix_state(
-                client,
-                store,
-                ChatManager(store),
-                convention=where.convention(),
-                decisions=decisions,
-                allow_empty=where.allow_empty,
-                deadline=where.deadline,
-                max_changes=max_changes,
-            )
-        runs = journal.runs()
-    return report, runs[-1] if runs and runs[-1].id not in known else None
+async def _write(
+    where: Where, plan: Plan, agreed: Agreement, max_changes: int | None
+) -> Reconciled:
+    with progress("Looking again, writing"):
+        return await road_of(where).write(plan, agreed.decisions, None, max_changes)
 
 
 def _show_agreement(plan: Plan, agreed: Agreement, wanted: Wanted) -> None:
@@ -172,33 +154,37 @@ def _show_agreement(plan: Plan, agreed: Agreement, wanted: Wanted) -> None:
         say("There is nothing to write.")
 
 
-def _show_outcome(report: Report, agreed: Agreement, run: Run | None) -> None:
-    show(render_report(report, [unit.id for unit in agreed.units]))
-    if run is not None:
-        show(render_aftermath(run.id, run.backup, bool(run.applied)))
+def _show_outcome(done: Reconciled, agreed: Agreement) -> None:
+    show(render_report(done.report, [unit.id for unit in agreed.units]))
+    show_aftermath(done.result)
 
 
-def _apply_json(agreed: Agreement, report: Report | None, run: Run | None) -> dict[str, Any]:
+def show_aftermath(result: Result) -> None:
+    """Where the backup is and how to go back, if there was anything to write."""
+    if result.run is not None:
+        show(render_aftermath(result.run, result.backup, bool(result.applied)))
+
+
+def _apply_json(agreed: Agreement, done: Reconciled | None) -> dict[str, Any]:
     return {
-        "run": run and run.id,
-        "backup": run and run.backup,
+        **result_json(done.result if done else Result({})),
         "units": [unit.id for unit in agreed.units],
-        "not_written": agreed.refused | _stale(report, agreed),
-        "report": report,
+        "not_written": agreed.refused | _stale(done, agreed),
+        "report": done and done.report,
     }
 
 
-def _exit_code(plan: Plan, agreed: Agreement, wanted: Wanted, report: Report | None) -> int:
+def _exit_code(plan: Plan, agreed: Agreement, wanted: Wanted, done: Reconciled | None) -> int:
     """Drift is what was asked for and not written, and without names what is left to decide."""
+    if agreed.refused or _stale(done, agreed):
+        return DRIFT
     written = {unit.id for unit in agreed.units}
-    left = [unit for unit in plan.units if unit.id not in written] if not wanted.named else []
-    odd = plan.loose or any(note.open for note in plan.notes)
-    rest = left or (odd if not wanted.named else ())
-    return DRIFT if agreed.refused or _stale(report, agreed) or rest else IN_SYNC
+    left = tuple(unit for unit in plan.units if unit.id not in written)
+    return IN_SYNC if wanted.named or replace(plan, units=left).in_sync else DRIFT
 
 
-def _stale(report: Report | None, agreed: Agreement) -> dict[str, str]:
-    return stale_units(report, [unit.id for unit in agreed.units]) if report else {}
+def _stale(done: Reconciled | None, agreed: Agreement) -> dict[str, str]:
+    return stale_units(done.report, [unit.id for unit in agreed.units]) if done else {}
 
 
 # Looking back, taking back
@@ -206,7 +192,7 @@ def _stale(report: Report | None, agreed: Agreement) -> dict[str, str]:
 
 def history(where: Where, *, as_json: bool) -> int:
     """Say what was written to this database."""
-    runs = asyncio.run(_load_history(where))
+    runs = asyncio.run(load_history(where.sides()))
     if as_json:
         show_json(history_json(runs))
     else:
@@ -214,64 +200,37 @@ def history(where: Where, *, as_json: bool) -> int:
     return IN_SYNC
 
 
-async def _load_history(where: Where) -> Sequence[Run]:
-    async with where.open_store(read_only=True) as store:
-        return await load_history(store)
-
-
 def undo(where: Where, run_id: str, *, yes: bool, as_json: bool) -> int:
     """Take back a run, as far as nobody has written its rows since."""
     if not yes and not someone_there():
         raise ToolkitError("Nobody is there to be asked: give --yes; nothing was written.")
-    plan = asyncio.run(_plan_undo(where, run_id))
+    sides = where.sides()
+    plan = asyncio.run(plan_taking_back(sides, run_id))
     if not as_json:
         show(render_undo(plan))
     back = [unit.id for unit in plan.units if unit.change]
     if back and not yes and not agree(f"Write this back to {where.database}?"):
         raise Cancelled("nothing was written.")
-    result = _carry_out(where, run_id) if back else Result({})
+    result = run_to_write(_take_back(sides, run_id)) if back else Result({})
     if as_json:
         show_json(_undo_json(run_id, plan, result))
     else:
-        _show_undo(result)
-    done = [unit for unit, outcome in result.outcomes.items() if outcome.applied]
-    return IN_SYNC if len(done) == len(plan.units) else DRIFT
+        show(render_result(result))
+        show_aftermath(result)
+    return IN_SYNC if len(result.applied) == len(plan.units) else DRIFT
 
 
-async def _plan_undo(where: Where, run_id: str) -> Plan:
-    async with where.open_store(read_only=True) as store:
-        return await plan_undo(store, run_id)
-
-
-def _carry_out(where: Where, run_id: str) -> Result:
-    try:
-        with hold_lock(Path(where.named_database())):
-            return asyncio.run(_undo(where, run_id))
-    except KeyboardInterrupt:
-        raise Cancelled(HALFWAY) from None
-
-
-async def _undo(where: Where, run_id: str) -> Result:
-    async with where.open_store(read_only=False) as store:
-        with progress("Writing back") as tell:
-            _, result = await carry_out_undo(store, run_id, by=user_name(), progress=tell)
+async def _take_back(sides: Sides, run_id: str) -> Result:
+    with progress("Writing back") as tell:
+        _, result = await take_back(sides, run_id, tell)
     return result
 
 
 def _undo_json(run_id: str, plan: Plan, result: Result) -> dict[str, Any]:
     stays = {f.unit: f.cause for unit in plan.units for f in unit.findings}
-    stays |= {unit: out.detail for unit, out in result.outcomes.items() if not out.applied}
     return {
         "undoes": run_id,
-        "run": result.run,
-        "backup": None if result.backup is None else str(result.backup),
-        "units": [unit for unit, outcome in result.outcomes.items() if outcome.applied],
-        "not_written": stays,
+        **result_json(result),
+        "units": result.applied,
+        "not_written": stays | result.left,
     }
-
-
-def _show_undo(result: Result) -> None:
-    show(render_result(result))
-    if result.run is not None:
-        wrote = any(outcome.applied for outcome in result.outcomes.values())
-        show(render_aftermath(result.run, result.backup, wrote))

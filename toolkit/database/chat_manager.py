@@ -5,10 +5,19 @@ A bot with a chat manager of its own needs none of this; `reconcile` only calls 
 
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
-from typing import Any
+from typing import Any, Protocol
 
 from toolkit.database.store import Store, transactional
 from toolkit.records import chat_key, room_key, user_key
+
+
+class ChatManagerLike(Protocol):
+    """What `reconcile` needs of a bot's own manager; its method may be async or not."""
+
+    def get_or_create(
+        self, user_id: str, chat_id: str, platform: str, surface_ref: str, /, *, name: str | None
+    ) -> object:
+        """Make the chat unless it is there, with a `chat:` row that points at `surface_ref`."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,7 +9,7 @@ from functools import partial
 from typing import NamedTuple
 
 from toolkit.errors import StoreError
-from toolkit.records import FAMILIES, NULL, Raw
+from toolkit.records import FAMILIES, NULL, Raw, parse_key
 
 
 class RowChange(NamedTuple):
@@ -137,8 +137,7 @@ def key_range(prefix: str) -> tuple[bytes, bytes | None]:
 
 def set_parameters(key: str, text: str) -> tuple[Raw, ...]:
     """What `update` and `insert` need to set a row."""
-    family = next((family for family in FAMILIES if key.startswith(family)), "")
-    return encode(key), encode(text), *key_range(family)
+    return encode(key), encode(text), *key_range(parse_key(key).family)
 
 
 def _kind(raw: Raw) -> str:

@@ -12,6 +12,7 @@ import msgspec
 
 from toolkit.errors import ToolkitError
 from toolkit.model import NO_CHOICES, Choices, Plan, Reason, Unit, UnitKind
+from toolkit.quotes import quote_odd
 
 
 class Decision(msgspec.Struct, frozen=True, omit_defaults=True, forbid_unknown_fields=True):
@@ -82,7 +83,8 @@ def second_spaces(units: Iterable[Unit]) -> dict[str, str]:
         space = first.setdefault(unit.owner, unit.space_id) if unit.owner else unit.space_id
         if space != unit.space_id:
             second[unit.id] = (
-                f"in the same run {unit.owner} was given the Space {space}; look again"
+                f"in the same run {quote_odd(unit.owner or '')} was given the Space "
+                f"{quote_odd(space or '')}; look again"
             )
     return second
 
@@ -109,7 +111,9 @@ def _why_unfit(plan: Plan, unit: Unit, decision: Decision) -> str | None:
     if change is not None and not (unit.change and unit.change.agreed_in(change)):
         return "the change is no longer the one that was agreed to; look again"
     if picked is not None and not _could_be(plan, unit, picked):
-        return f"the picked Space {picked} is not one that it could belong to; look again"
+        return (
+            f"the picked Space {quote_odd(picked)} is not one that it could belong to; look again"
+        )
     return None
 
 
@@ -137,7 +141,9 @@ def _why_gone(plan: Plan, decisions: Mapping[str, Decision]) -> dict[str, str]:
             # The unit of a Space is called by its owner once that one is known, also by a choice,
             # which stays behind under the Space's id. Without any unit the user row is in sync.
             if decision.change is not None and unit_id in unit_of:
-                found[unit_id] = f"it is the user row of {unit_of[unit_id]} by now; look again"
+                found[unit_id] = (
+                    f"it is the user row of {quote_odd(unit_of[unit_id])} by now; look again"
+                )
         elif reason is not None:
             found[unit_id] = f"it is skipped ({reason.value}): it is no chat; look again"
         else:

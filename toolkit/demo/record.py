@@ -15,8 +15,8 @@ from toolkit.convention import Convention
 from toolkit.demo.recorded import LABELS, SNAPSHOT
 from toolkit.demo.world import DemoWorld, open_demo
 from toolkit.homeserver.reading import load_remote
-from toolkit.homeserver.server import open_client
-from toolkit.records import FAMILIES, Raw
+from toolkit.homeserver.transport import PlainClient
+from toolkit.records import Raw, parse_key
 from toolkit.sources.snapshot import Snapshot, save_snapshot
 
 
@@ -24,7 +24,7 @@ async def record(world: DemoWorld, snapshot: Path, labels: Path) -> None:
     """Write both sides of a seeded world down."""
     rooms = await _read_rooms(world)
     rows = _read_rows(world.database)
-    families = {key: raw for key, raw in rows.items() if key.startswith(FAMILIES)}
+    families = {key: raw for key, raw in rows.items() if parse_key(key).family}
     found = Snapshot(world.account.user_id, rooms, {}, families)
     save_snapshot(snapshot, found, datetime.now(UTC))
     snapshot.chmod(0o644)  # nobody's secret, unlike a bot's own
@@ -39,11 +39,8 @@ async def record(world: DemoWorld, snapshot: Path, labels: Path) -> None:
 
 async def _read_rooms(world: DemoWorld) -> dict[str, bytes]:
     bodies: dict[str, bytes] = {}
-    client = open_client(world.url, world.account.access_token)
-    try:
+    async with PlainClient(world.url, world.account.access_token) as client:
         remote = await load_remote(client, Convention(), local_rows=True, seen=bodies.__setitem__)
-    finally:
-        await client.close()
     assert remote.rooms.keys() == bodies.keys(), remote.unreadable
     return bodies
 

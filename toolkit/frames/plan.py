@@ -169,7 +169,7 @@ def plan_frame(plan: Plan, decisions: Mapping[str, str] | None = None) -> Frame:
         "codes": [_told(", ", [finding.code for finding in unit.findings]) for unit in units],
         "cause": [_told("; ", [finding.cause for finding in unit.findings]) for unit in units],
         "action": _actions(units),
-        "rows": [len(change.writes) if change else 0 for change in changes],
+        "rows": [len(unit.writes) for unit in units],
         "needs_human": [unit.needs_human for unit in units],
         "approvable": [change is not None for change in changes],
         "evidence": [unit.evidence.rung for unit in units],
@@ -188,8 +188,8 @@ def _actions(units: Iterable[Unit]) -> list[str]:
 
 def changes_frame(plan: Plan) -> Frame:
     """A line per field that would be written: `COLUMNS["changes"]`."""
-    about = [unit for unit in plan.units if unit.change for _ in unit.change.writes]
-    writes = [write for unit in plan.units if unit.change for write in unit.change.writes]
+    about = [unit for unit in plan.units for _ in unit.writes]
+    writes = [write for unit in plan.units for write in unit.writes]
     lengths: list[int] = []
     fields: list[str | None] = []
     befores: list[str | None] = []

@@ -269,5 +269,5 @@ def _units_of_keys(plan: Plan) -> dict[str, str]:
     units = plan.units[::-1]  # of two that say the same of a row the first one stays
     own = {key: unit.id for unit in units for key in unit.keys}
     found = {finding.key: unit.id for unit in units for finding in unit.findings}
-    written = {w.key: unit.id for unit in units if unit.change for w in unit.change.writes}
+    written = {w.key: unit.id for unit in units for w in unit.writes}
     return own | found | written

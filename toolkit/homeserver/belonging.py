@@ -5,6 +5,7 @@ Pure. Both refuse as a whole, before anything is written, and say how to go on i
 
 from toolkit.errors import RemoteIncomplete
 from toolkit.model import RemoteState
+from toolkit.quotes import quote_odd
 from toolkit.records import LocalState
 
 FEW = 5
@@ -31,7 +32,7 @@ def check_belonging(local: LocalState, remote: RemoteState) -> None:
         return
     raise RemoteIncomplete(
         f"{f'Only {found}' if found else 'None'} of the {count} rooms and Spaces that the local rows "
-        f"name are among those that {remote.account} is in: this is another account's database, or "
+        f"name are among those that {quote_odd(remote.account)} is in: this is another account's database, or "
         "the homeserver's list is cut short. Nothing was decided; if it is true, allow it "
         "(`allow_empty=True`, or --allow-empty)."
     )

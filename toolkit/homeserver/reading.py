@@ -1,14 +1,14 @@
 """From a client to a `RemoteState`: completely, or as far as a bot's start-up needs it.
 
-Three kinds of client (rules 5): nio's, read through raw requests; any object with nio's methods
-`joined_rooms` and `room_get_state`; and light stand-ins that can't be asked for state, taken at their
-word.
+Three kinds of client (rules 5): nio's or a plain one, read through raw requests; any object with nio's
+methods `joined_rooms` and `room_get_state`; and light stand-ins that can't be asked for state, taken at
+their word.
 """
 
 import asyncio
 import inspect
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any
+from typing import Any, Protocol
 
 import msgspec
 
@@ -16,14 +16,21 @@ from toolkit.convention import Convention
 from toolkit.errors import HomeserverError, RemoteIncomplete, ToolkitError
 from toolkit.homeserver import server as matrix
 from toolkit.homeserver.client_memory import knows_create_event, remembered_rooms, user_id_of
-from toolkit.homeserver.readonly import is_nio, read_only
+from toolkit.homeserver.readonly import is_transport, read_only
 from toolkit.homeserver.room_state import UnreadableState, decode_room
 from toolkit.homeserver.server import Homeserver, RoomRefused, is_errcode, read_each
-from toolkit.model import Plan, Reason, RemoteState, RoomState
+from toolkit.model import Code, Plan, Reason, RemoteState, RoomState
 from toolkit.progress import Progress, watcher
 
 _STRANGE = Reason.NOT_CREATED_BY_BOT
 PlanOf = Callable[[RemoteState], Plan]
+
+
+class ClientLike(Protocol):
+    """What all three kinds have, nio's and stand-ins: an account. What else one offers is found out."""
+
+    @property
+    def user_id(self) -> str: ...
 
 
 class Source:
@@ -42,12 +49,12 @@ class Source:
         self._seen = seen or (lambda room_id, body: None)
         self._progress = progress or (lambda done, rooms, word: None)
         self._server = None
-        if is_nio(client):
+        if is_transport(client):
             self._server = Homeserver(client, progress, convention.former_accounts)
         self.light = not self._server and not hasattr(client, "room_get_state")
 
     async def account(self) -> str:
-        """Whose rooms these are. A stand-in is believed, nio is not."""
+        """Whose rooms these are. A stand-in is believed, a real client is not."""
         if self._server:
             return await self._server.whoami()
         if account := user_id_of(self._client):
@@ -285,6 +292,9 @@ def _rests_on(remote: RemoteState, plan: Plan, said: set[str]) -> set[str]:
         found |= {room_id for room_id, room in remote.rooms.items() if room.is_space}
     for room_id in reasons:  # it may be the upgrade of one of the account's rooms
         found.add(remote.rooms[room_id].predecessor or "")
+    for note in plan.notes:  # nio may have refused the link of the Space that doesn't list the chat
+        if note.code is Code.UNLISTED_ROOM and note.unit in said:
+            found |= {link.target for link in remote.rooms[note.unit].parents}
     units = {room_id for unit in plan.units for room_id in unit.room_ids}
     return found | _reach(remote, plan, units & said)
 

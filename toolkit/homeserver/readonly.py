@@ -1,6 +1,6 @@
 """A client that can only read: what isn't on the list of reads is refused, whatever it is called.
 
-It stands before the bot's own nio client, or a stand-in for one. Nothing of it is copied: what it lets
+It stands before the bot's own nio client, a plain one, or a stand-in. Nothing of it is copied: what it lets
 through is read by the bot's client, with its connection and its memory.
 """
 
@@ -9,7 +9,6 @@ import re
 from collections.abc import Callable, Mapping, Set
 from types import MappingProxyType
 from typing import Any, NoReturn
-from urllib.parse import unquote
 
 from toolkit.errors import RefusedCall
 from toolkit.homeserver.refused_calls import HiddenAttribute, hide, told_call
@@ -138,13 +137,13 @@ def read_only(client: Any) -> ReadOnlyClient:
     return client if isinstance(client, ReadOnlyClient) else ReadOnlyClient(client)
 
 
-def is_nio(client: Any) -> bool:
+def is_transport(client: Any) -> bool:
     """A mock has every attribute; only a real client's class has a coroutine function `send`.
 
     A real one whose reading methods a test has replaced is taken by those.
     """
     if isinstance(client, ReadOnlyClient):
-        return is_nio(client._inner)
+        return is_transport(client._inner)
     sends = inspect.iscoroutinefunction(getattr(type(client), "send", None))
     patched = {"joined_rooms", "room_get_state"} & getattr(client, "__dict__", {}).keys()
     texts = (getattr(client, name, None) for name in ("homeserver", "access_token", "user_id"))
@@ -158,10 +157,10 @@ def is_read(path: str) -> bool:
     (True, False)
     """
     plain = path.partition("?")[0]
-    climbs = any(unquote(part) in (".", "..") for part in plain.split("/"))
-    return not climbs and _READ_PATH.fullmatch(plain) is not None
+    return _CLIMB.search(plain) is None and _READ_PATH.fullmatch(plain) is not None
 
 
+_CLIMB = re.compile(r"(?:^|/) (?:\.|%2e){1,2} (?:/|$)", re.VERBOSE | re.IGNORECASE)
 _READ_PATH = re.compile(
     r"""
     /_matrix/client/ (?: versions | (?: r0 | v\d+ | unstable (?:/[\w.]+)? ) / (?:

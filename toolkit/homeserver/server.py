@@ -1,8 +1,9 @@
 """Reading the homeserver: the only module that speaks to one. It sends GET requests and nothing else.
 
-Raw JSON is fetched through the bot's own nio client (`AsyncClient.send`, the token in a header) and
-decoded here: nio's event objects cost forty times the parsing, drop fields, and refuse valid create
-events of room version 12. nio also returns some errors as successes; here every status is looked at.
+Raw JSON is fetched through a transport (the bot's own nio client, or a plain one) behind the guard that
+lets reads through alone, and decoded here: nio's event objects cost forty times the parsing, drop fields,
+and refuse valid create events of room version 12. nio also returns some errors as successes; here every
+status is looked at.
 """
 
 import asyncio
@@ -11,16 +12,18 @@ import logging
 import re
 import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
-from contextlib import asynccontextmanager
-from typing import Any, Protocol, TypeGuard, TypeVar
+from contextlib import asynccontextmanager, suppress
+from typing import Any, TypeGuard, TypeVar
 from urllib.parse import quote
 
 import aiohttp
 
 from toolkit.deadline import tell_trouble
 from toolkit.errors import HomeserverError, RemoteIncomplete
+from toolkit.homeserver.readonly import read_only
 from toolkit.homeserver.retries import Again, asked_to_wait, persist
 from toolkit.homeserver.room_state import UnreadableState
+from toolkit.homeserver.transport import Transport
 from toolkit.progress import Progress
 
 API = "/_matrix/client/v3"
@@ -34,16 +37,6 @@ ANSWER_BYTES = 64 * 1024 * 1024  # a list of a million rooms; one event has at m
 T = TypeVar("T")
 
 _log = logging.getLogger(__name__)
-
-
-class NioClient(Protocol):
-    """What of nio's `AsyncClient` is used here."""
-
-    homeserver: str
-    access_token: str
-    user_id: str
-
-    async def send(self, method: str, path: str, **options: Any) -> aiohttp.ClientResponse: ...
 
 
 class RoomRefused(Exception):
@@ -78,11 +71,11 @@ class Homeserver:
 
     def __init__(
         self,
-        client: NioClient,
+        client: Transport,
         progress: Progress | None = None,
         former_accounts: Sequence[str] = (),
     ) -> None:
-        self._client, self._progress = client, progress or _unseen
+        self._client, self._progress = read_only(client), progress or _unseen
         self._former = former_accounts
         self._done, self._rooms = 0, 0
         self._joined: frozenset[str] = frozenset()
@@ -229,27 +222,27 @@ class Homeserver:
 
     async def _fetch(self, path: str, limit: int) -> tuple[int, Any, bytes]:
         try:
-            response = await self._client.send(
-                "GET",
-                path,
-                headers={"Authorization": f"Bearer {self._client.access_token}"},
-                timeout=aiohttp.ClientTimeout(total=REQUEST_SECONDS),
-            )
-            async with response:
+            timeout = aiohttp.ClientTimeout(total=REQUEST_SECONDS)
+            async with await self._client.send("GET", path, timeout=timeout) as response:
                 return response.status, response.headers, await _body(response, limit)
-        except (ssl.SSLError, aiohttp.ClientSSLError):
-            raise HomeserverError(
+        except (aiohttp.ClientError, OSError) as error:
+            trouble = self._trouble(error)
+        raise trouble  # out here, without what aiohttp raised: that holds the request, and its token
+
+    def _trouble(self, error: Exception) -> Exception:
+        """What it means that no answer came, or not all of it."""
+        if isinstance(error, ssl.SSLError | aiohttp.ClientSSLError):
+            return HomeserverError(
                 f"The TLS connection to {self.address} failed; check the address and the "
                 "server's certificate. Nothing was read."
-            ) from None
-        except aiohttp.InvalidURL:
-            raise self._no_address() from None
-        except TimeoutError:
-            raise Again(f"gave no whole answer within {REQUEST_SECONDS:g} s") from None
-        except aiohttp.ClientConnectorError:
-            raise Again("could not be reached") from None
-        except (aiohttp.ClientError, OSError) as error:
-            raise Again(f"broke the connection ({type(error).__name__})") from None
+            )
+        if isinstance(error, aiohttp.InvalidURL):
+            return self._no_address()
+        if isinstance(error, TimeoutError):
+            return Again(f"gave no whole answer within {REQUEST_SECONDS:g} s")
+        if isinstance(error, aiohttp.ClientConnectorError):
+            return Again("could not be reached")
+        return Again(f"broke the connection ({type(error).__name__})")
 
     def _tell_done(self, done: int, rooms: int) -> None:
         self._done, self._rooms = done, rooms
@@ -304,15 +297,6 @@ async def _unwrapped() -> AsyncIterator[None]:
         raise group.exceptions[0] from None
 
 
-def open_client(homeserver: str, access_token: str) -> Any:
-    """A nio client that only carries the token; close it with `await client.close()`."""
-    import nio  # here, not above: the command line's --help and a bot's own tests don't need it
-
-    client = nio.AsyncClient(homeserver.rstrip("/"))
-    client.access_token = access_token
-    return client
-
-
 async def _body(response: aiohttp.ClientResponse, limit: int) -> bytes:
     parts: list[bytes] = []
     size = 0
@@ -326,10 +310,9 @@ async def _body(response: aiohttp.ClientResponse, limit: int) -> bytes:
 
 
 def _json_object(body: bytes) -> dict[str, Any]:
-    try:
+    value = None
+    with suppress(ValueError, RecursionError):  # not as a cause: that would keep the whole body
         value = json.loads(body)
-    except (ValueError, RecursionError):
-        raise UnreadableState("no JSON") from None
     if not isinstance(value, dict):
         raise UnreadableState("no JSON object")
     return value

@@ -6,7 +6,6 @@ another's.
 
 import itertools
 import math
-import operator
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from functools import lru_cache
@@ -17,6 +16,7 @@ import msgspec
 from toolkit.convention import Convention, chat_number
 from toolkit.model import NO_EVIDENCE, RANK, Choices, Code, Evidence, RoomState, Rung
 from toolkit.planning.row_index import Naming
+from toolkit.quotes import quote_odd
 
 
 class ChatId(msgspec.Struct, frozen=True, gc=False):
@@ -76,15 +76,13 @@ def find_chat_ids(
         for room_id in (chats if choices else ())
         if (choice := choices.get(room_id)) and choice.chat_id is not None
     }
-    standing = dict(found)
+    standing = dict(found) if picked else found
     _settle_duplicates(standing)
     _doubt_names(standing, chats)
     if picked:  # which says nothing of other rooms: their names are as doubtful as before
         found |= {room_id: answer for room_id, answer in standing.items() if _is_proposal(answer)}
         found |= _pick(picked, found, standing, chats, owner, context)
         _settle_duplicates(found)
-    else:
-        found = standing
     if any(answer.code for answer in found.values()):
         _propose_by_creation(found, chats)
         _mark_taken(found)
@@ -166,7 +164,7 @@ def _by_name(versions: tuple[RoomState, ...], context: Context) -> ChatId:
         chat_id = context.convention.chat_id_of(version.name) if version.name else None
         if chat_id is None:
             continue
-        proof = (version.name_event,) if version.name_event else ()
+        proof = (version.name_event,)
         if version.name_sender in context.accounts:
             return ChatId(
                 chat_id, Evidence(Rung.ROOM_NAME, proof), claims=((chat_id, Rung.ROOM_NAME),)
@@ -271,7 +269,7 @@ def _settle_duplicates(found: dict[str, ChatId]) -> None:
             cause = _duplicate(chat_id, len(rooms))
             if found[rival].evidence.rung is Rung.CHOICE:
                 words = _GIVEN if found[rival].chat_id == chat_id else _GIVEN_UP
-                cause = words.format(chat_id, rival)
+                cause = words.format(chat_id, quote_odd(rival))
             found[room_id] = msgspec.structs.replace(
                 answer, code=Code.DUPLICATE_CHAT_ID, cause=f"{answer.cause} {cause}".strip()
             )
@@ -302,15 +300,15 @@ def _doubt_names(found: dict[str, ChatId], chats: Mapping[str, Sequence[RoomStat
 def _out_of_order(aged: Sequence[tuple[int, int, str]]) -> set[str]:
     """The rooms beside which an older one has a higher number, or a younger one a lower.
 
-    `aged` holds (creation time, number, room id), sorted; rooms of one instant have no order.
+    `aged` holds (creation time, number, room id), sorted: rooms of one instant are in order by that.
     """
     found: set[str] = set()
     for rooms, sign in ((aged, 1), (aged[::-1], -1)):
         passed = -math.inf
-        for _, same in itertools.groupby(rooms, key=operator.itemgetter(0)):
-            instant = [(sign * number, room_id) for _, number, room_id in same]
-            found |= {room_id for number, room_id in instant if number < passed}
-            passed = max(passed, *(number for number, _ in instant))
+        for _, number, room_id in rooms:
+            if sign * number < passed:
+                found.add(room_id)
+            passed = max(passed, sign * number)
     return found
 
 
@@ -318,15 +316,13 @@ def _propose_by_creation(
     found: dict[str, ChatId], chats: Mapping[str, Sequence[RoomState]]
 ) -> None:
     """Fill a gap that fits exactly, if the certain ids rise with the age of their rooms."""
-    if all(answer.code is not Code.CHAT_ID_UNKNOWN for answer in found.values()):
-        return
     aged = [(_made(versions[-1]), room_id) for room_id, versions in chats.items()]
     ages = {age for age, _ in aged}
     if None in ages or len(ages) < len(aged):
         return  # two rooms of the same instant have no order
     numbers = [
         (room_id, chat_number(found[room_id].chat_id) if found[room_id].certain else None)
-        for _, room_id in sorted(aged, key=lambda pair: pair[0] or 0)
+        for _, room_id in sorted(aged)
     ]
     certain = [number for _, number in numbers if number is not None]
     if any(later <= earlier for earlier, later in itertools.pairwise(certain)):
@@ -379,7 +375,7 @@ def _disagree(claims: Sequence[tuple[str, Rung]]) -> str:
 
 def _taken(chat_id: str, room_id: str, rung: Rung) -> str:
     return (
-        f"the chosen chat id {chat_id} is taken: another room, {room_id}, claims it by its "
+        f"the chosen chat id {chat_id} is taken: another room, {quote_odd(room_id)}, claims it by its "
         f"{rung.value.replace('_', ' ')}; pick another, or first give that room another one and apply that"
     )
 

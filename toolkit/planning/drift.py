@@ -205,12 +205,11 @@ def compare_user(
 
 def _overwrite(before: Raw, key: str, right: Mapping[str, Any], local: LocalState) -> Raw:
     try:
-        repaired = repair_row(before, right)  # keeps the other fields where there are any
-        decode_object(repaired)
+        decode_object(before)
     except ValueError:
         after = local.encode(key, right)
         return after.encode() if isinstance(before, bytes) and isinstance(after, str) else after
-    return repaired
+    return repair_row(before, right)  # keeps the other fields
 
 
 def _lost(chat: Chat, local: LocalState) -> str:

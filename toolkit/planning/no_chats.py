@@ -6,6 +6,7 @@ nobody could compare must not pass for "in sync" (rules 2.5, 3).
 
 from toolkit.model import NO_CHATS, Reason, RemoteState, RoomState
 from toolkit.planning.identity import Identity
+from toolkit.quotes import quote_odd
 from toolkit.records import LocalState
 
 
@@ -25,7 +26,7 @@ def why_no_chat(
     if reason is Reason.NOT_CREATED_BY_BOT:
         return _made_by_another("the room", room)
     if reason is Reason.REPLACEMENT_NOT_JOINED:
-        return f"the room was upgraded to {room.replacement}, which the bot isn't in: {_JOIN}"
+        return _upgraded("the room", room)
     row = local.rooms.get(room.room_id)
     own = [
         link.target
@@ -46,27 +47,31 @@ def why_no_chat(
 def _why_no_home(space_id: str, remote: RemoteState, identity: Identity) -> str | None:
     """Why a Space that the room or its row names isn't one that makes it a chat."""
     space_id = identity.lineage.head(space_id)
+    told = f"its Space {quote_odd(space_id)}"
     space: RoomState | None = remote.rooms.get(space_id)
     if space is None:
         if space_id in remote.unreadable or not space_id.startswith("!"):
             return None
-        return (
-            f"its Space {space_id} is none that the bot is in: it left it, or was removed; {_JOIN}"
-        )
+        return f"{told} is none that the bot is in: it left it, or was removed; {_JOIN}"
     if not identity.lineage.trusts(space):
-        return _made_by_another(f"its Space {space_id}", space)
+        return _made_by_another(told, space)
     if space.replacement is not None:
-        return f"its Space {space_id} was upgraded to {space.replacement}, which the bot isn't in: {_JOIN}"
+        return _upgraded(told, space)
     if space_id in identity.nesting.containers:
         return (
-            f"its Space {space_id} holds other users' Spaces, so it is nobody's: the room must be linked "
+            f"{told} holds other users' Spaces, so it is nobody's: the room must be linked "
             "to a Space of its user, or the row is stale"
         )
     return None
 
 
+def _upgraded(what: str, room: RoomState) -> str:
+    new = quote_odd(room.replacement or "")
+    return f"{what} was upgraded to {new}, which the bot isn't in: {_JOIN}"
+
+
 def _made_by_another(what: str, room: RoomState) -> str:
-    who = room.creator or "an unknown account"
+    who = quote_odd(room.creator) if room.creator else "an unknown account"
     return (
         f"{what} was made by {who}, not by the bot: if that is an account that the bot had before, name "
         "it (`former_accounts`, or --former-account); else the row is wrong"

@@ -4,6 +4,7 @@ from collections.abc import Iterable, Iterator
 
 from toolkit.model import Code, Finding, RemoteState
 from toolkit.planning.owner_groups import Groups
+from toolkit.quotes import quote_odd
 from toolkit.records import is_placeholder, room_key, user_key
 
 
@@ -22,7 +23,9 @@ def _note_unlisted(groups: Groups) -> Iterator[Finding]:
     """Chats that name their Space, which doesn't list them."""
     chats = groups.group_of if groups.identity.unlisted else {}
     for room_id in chats.keys() & set(groups.identity.unlisted):
-        cause = _UNLISTED.format(" and ".join(groups.spaces_of(room_id, chats[room_id])))
+        cause = _UNLISTED.format(
+            " and ".join(map(quote_odd, groups.spaces_of(room_id, chats[room_id])))
+        )
         yield Finding(unit=room_id, code=Code.UNLISTED_ROOM, key=room_key(room_id), cause=cause)
 
 
@@ -35,7 +38,7 @@ def _note_elsewhere(remote: RemoteState, groups: Groups) -> Iterator[Finding]:
     rooms, trusts = remote.rooms.values(), groups.identity.lineage.trusts
     known = {room.predecessor for room in rooms if room.predecessor and trusts(room)}
     if named and not any(remote.joined(room) or room in known for room in named):
-        cause = _ELSEWHERE.format(remote.account, len(named))
+        cause = _ELSEWHERE.format(quote_odd(remote.account), len(named))
         yield Finding(unit="", code=Code.NO_ROOM_JOINED, key="", cause=cause)
 
 

@@ -3,6 +3,7 @@
 import msgspec
 
 from toolkit.model import Code, Finding, Plan, Reason, Skip, Status, Unit, UnitKind
+from toolkit.quotes import quote_odd
 from toolkit.records import UNREGISTERED, LocalState, parse_key, room_key, user_key
 
 
@@ -52,7 +53,9 @@ def _mismatch(unit: Unit | None, room_id: str, owner: str, user_id: str) -> Unit
         unit=room_id,
         code=Code.OWNER_MISMATCH,
         key=room_key(room_id),
-        cause=f"the room was met through {user_id}, but it is a chat of {owner}",
+        cause=(
+            f"the room was met through {quote_odd(user_id)}, but it is a chat of {quote_odd(owner)}"
+        ),
         local=user_id,
         remote=owner,
         proposal=owner,

@@ -19,6 +19,7 @@ from toolkit.planning.other_rows import Others, split_others
 from toolkit.planning.owners import Owner, find_owner
 from toolkit.planning.row_index import Naming, ids, index_rows
 from toolkit.planning.unread_rooms import Unread
+from toolkit.quotes import quote_odd
 from toolkit.records import LocalState, chat_key, room_key
 
 _LOCAL_RUNGS = (Rung.CHOICE, Rung.ROOM_ROW, Rung.CHAT_ROW)
@@ -254,9 +255,9 @@ class Groups:
         named = self.identity.lineage.head(row.space_id)
         if named not in self.identity.nesting.inside.get(group.space or "", ()):
             return None
-        return Block(
-            Code.MULTIPLE_SPACES, _OUTWARD.format(named, group.space), None, (group.space or "",)
-        )
+        inner = group.space or ""
+        cause = _OUTWARD.format(quote_odd(named), quote_odd(inner))
+        return Block(Code.MULTIPLE_SPACES, cause, None, (inner,))
 
     def _spare_others(self, group: Group, owner: str) -> None:
         """A row of another platform keeps the key that it stands under (rules 1)."""
@@ -266,14 +267,13 @@ class Groups:
                 group.found[chat] = msgspec.structs.replace(
                     answer,
                     code=Code.DUPLICATE_CHAT_ID,
-                    cause=_OTHERS_ROW.format(key, answer.chat_id),
+                    cause=_OTHERS_ROW.format(quote_odd(key), answer.chat_id),
                     free=False,
-                    recorded=False,
                 )
 
     def _open_claims(self, group: Group) -> dict[str, ChatId]:
         """What the chats of a Space hold that may be the same owner's, as rows say."""
-        open_ = self.open.get(group.owner or "", ()) if group.answer.certain else ()
+        open_ = self.open.get(group.owner or "", ())
         return {
             chat: find_chat_id(versions, group.owner or "", None, self.context)
             for other in open_
@@ -318,7 +318,7 @@ class Groups:
                     continue
                 if group.owner and group.answer.solid:
                     self.awaited.add(group.owner)
-                block = Block(Code.ROOM_UNREADABLE, _HELD.format(unread))
+                block = Block(Code.ROOM_UNREADABLE, _HELD.format(quote_odd(unread)))
                 self.block(group.unit, block)
                 for chat, answer in group.found.items():
                     if answer.evidence.rung not in _LOCAL_RUNGS:
@@ -339,7 +339,7 @@ class Groups:
             if (unread := self.unread.past(versions))
         }
         for unit, unread in stopped.items():
-            self.block(unit, Block(Code.ROOM_UNREADABLE, _PAST.format(unread)))
+            self.block(unit, Block(Code.ROOM_UNREADABLE, _PAST.format(quote_odd(unread))))
         if stopped and group.owner and group.answer.solid:
             self.awaited.add(group.owner)
 
@@ -353,7 +353,7 @@ class Groups:
             if answer.certain or not answer.code:
                 continue
             rooms = [v.room_id for c in self._below(space).values() for v in c]
-            block = Block(answer.code, _CONTESTED.format(space))
+            block = Block(answer.code, _CONTESTED.format(quote_odd(space)))
             for key, _ in self.naming.owner_keys(ids(self.identity.versions(space)), rooms):
                 found[key] = (space, block)
         return found
@@ -374,7 +374,7 @@ class Groups:
                 changed = True
                 for room, other in ((chat, target), (target, chat)):
                     if not self._is_picked(room):  # a person has settled that one
-                        cause = _MOVE.format(chat_id, other)
+                        cause = _MOVE.format(chat_id, quote_odd(other))
                         self.block(room, Block(Code.DUPLICATE_CHAT_ID, cause, chat_id))
         self.unsafe = {chat for chat, id_, target in moves if self._may_hold(target, id_, chat)}
 
@@ -401,15 +401,11 @@ class Groups:
         group = self.group_of.get(target)
         if group is None:
             return False
-        same = group is self.group_of[chat] and self._holds(group.found[target], chat_id)
+        # A room that another id is picked for claims its old one until that is written.
+        answer = group.found[target]
+        claimed = {answer.chat_id, *(id_ for id_, _ in answer.claims)}
+        same = group is self.group_of[chat] and chat_id in claimed
         return same or self._row_unreadable(group, target)
-
-    @staticmethod
-    def _holds(answer: ChatId, chat_id: str) -> bool:
-        """A room that another id is picked for holds its old one until that is written."""
-        if answer.evidence.rung is Rung.CHOICE:
-            return any(claimed == chat_id for claimed, _ in answer.claims)
-        return answer.chat_id == chat_id
 
     def _is_picked(self, chat: str) -> bool:
         group = self.group_of.get(chat)

@@ -11,6 +11,7 @@ import msgspec
 
 from toolkit.model import NO_EVIDENCE, Code, Evidence, RoomState, Rung
 from toolkit.planning.row_index import Naming, ids
+from toolkit.quotes import quote_odd
 
 _PRESENT = ("join", "invite")
 _BY_MEMBERS = (Rung.SPACE_MEMBERS, Rung.CHAT_MEMBERS)
@@ -122,7 +123,7 @@ def _climb(case: _Case) -> Owner:
         candidates = set(found) & pool if pool else set(found)
         if len(candidates) == 1:
             user = candidates.pop()
-            proof = (events[user],) if events.get(user) else ()
+            proof = (events[user],) if user in events else ()
             return Owner(user, evidence=Evidence(rung, proof), candidates=(user,))
         pool = candidates or pool
     if pool:
@@ -195,7 +196,9 @@ def _why_unknown(case: _Case) -> str:
     rows, banned = case.rows_naming(), _banned(case)
     said = []
     for user in sorted({*rows, *banned}):
-        whom = f"{user}, whom {_naming(rows[user])}," if rows[user] else user
+        whom = quote_odd(user)
+        if rows[user]:
+            whom = f"{whom}, whom {_naming(rows[user])},"
         said.append(f"{whom} is banned" if user in banned else f"{whom} never was a member")
     if not said:
         return _UNKNOWN
@@ -217,7 +220,7 @@ def _doubt(answer: Owner, case: _Case) -> Owner:
     if rivals:
         code, cause = Code.OWNER_CHANGED, _CHANGED_BY_ROW
     elif asks := _only_asks(user, case):
-        code, cause = Code.OWNER_LEFT, _ASKS.format(user, asks)
+        code, cause = Code.OWNER_LEFT, _ASKS.format(quote_odd(user), asks)
     elif rung is Rung.FORMER_MEMBER:
         code, cause = Code.OWNER_LEFT, _LEFT
     elif rung in _BY_MEMBERS and not case.named and (former := _others_before(rung, case) - {user}):
@@ -251,7 +254,7 @@ def _settle(answer: Owner, chosen: str, case: _Case) -> Owner:
             answer.evidence,
             answer.candidates,
         )
-    return Owner(chosen, evidence=Evidence(Rung.CHOICE), candidates=answer.candidates)
+    return Owner(chosen, evidence=Evidence(Rung.CHOICE))
 
 
 _AMBIGUOUS = (

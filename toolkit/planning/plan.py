@@ -33,6 +33,7 @@ from toolkit.planning.notes import find_notes
 from toolkit.planning.owner_groups import Block, Group, Groups
 from toolkit.planning.row_index import ids
 from toolkit.planning.units import Subject, build_unit
+from toolkit.quotes import quote_odd
 from toolkit.records import LocalState, chat_key, room_key, user_key
 
 
@@ -124,7 +125,9 @@ class _Planner:
                 self.in_sync_users.append(owner)
                 return
         evidence = _with_events(evidence, (space[0].create_event,))
-        drift.findings = [msgspec.structs.replace(f, evidence=evidence) for f in drift.findings]
+        drift.findings = [
+            msgspec.structs.replace(f, unit=unit_id, evidence=evidence) for f in drift.findings
+        ]
         subject = Subject(
             id=unit_id,
             kind=UnitKind.USER,
@@ -216,7 +219,7 @@ class _Planner:
         for room_id, why in self.remote.unreadable.items():
             self._stop(room_id, Block(Code.ROOM_UNREADABLE, _UNREADABLE.format(why)), (room_id,))
         for room_id, behind in self.identity.unproven.items():
-            block = Block(Code.ROOM_UNREADABLE, _UNPROVEN.format(behind))
+            block = Block(Code.ROOM_UNREADABLE, _UNPROVEN.format(quote_odd(behind)))
             self._stop(room_id, block, ids(self.identity.versions(room_id)))
         for room_id in self.groups.called:
             room, reason = self.remote.rooms[room_id], self.identity.reasons[room_id]

@@ -62,7 +62,7 @@ class Unread:
         named = [versions[-1].predecessor or ""]
         rows = (self.local.rooms.get(version.room_id) for version in versions)
         named += [self.identity.unproven.get(r.space_id, r.space_id) for r in rows if r]
-        for version in versions if versions[0].is_space else ():
+        for version in versions:
             own = (
                 link for link in version.parents if link.sender in self.identity.lineage.accounts
             )

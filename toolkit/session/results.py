@@ -20,7 +20,6 @@ from toolkit.text.html import plan_html, plan_text
 from toolkit.text.summary import count_of, summarise
 from toolkit.text.visible import visible
 from toolkit.writing.journal import Run
-from toolkit.writing.report import Report
 
 _SHOWN = 10
 _FAMILIES = ("user_meta", "room_meta", "chat_rows")
@@ -140,7 +139,7 @@ class Applied(dict[str, Any]):
 
     def __init__(
         self,
-        report: Report,
+        report: Mapping[str, object],
         run: Run | None = None,
         stale: Mapping[str, str] | None = None,
         *,
@@ -151,7 +150,7 @@ class Applied(dict[str, Any]):
         self._undo = bool(run and run.undoes)
         self.run = run.id if run else None
         self.backup = Path(run.backup) if run and run.backup else None
-        self.rows = sum(len(report.get(key, ())) for key in _WRITTEN)
+        self.rows = sum(len(self.get(key, ())) for key in _WRITTEN)
         if run:
             self.rows = sum(len(entry.writes) for entry in run.applied)
         self.stale = dict(stale or {})

@@ -7,7 +7,6 @@ usually that of the bot's own function; what a person decides is kept in `decidi
 import asyncio
 import os
 from collections.abc import Callable, Coroutine, Mapping
-from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
@@ -15,27 +14,24 @@ from typing import TYPE_CHECKING, Any, Self, TypeVar
 from weakref import WeakValueDictionary
 
 from toolkit.convention import Convention
-from toolkit.database.store import Store, transactional
-from toolkit.decisions.decision import Decision, user_name
+from toolkit.database.store import Store
+from toolkit.decisions.decision import Decision
 from toolkit.decisions.ledger import Vote
 from toolkit.errors import ToolkitError
 from toolkit.frames import Frame, Shelf, drift_frame, history_frame, rooms_frame, rows_frame
 from toolkit.model import Choices, Plan, RemoteState, Status, Unit
 from toolkit.progress import Progress
-from toolkit.records import LocalState, Raw, load_records
-from toolkit.repairs import Repairs, Road
+from toolkit.records import Raw, load_records
+from toolkit.repairs import Repairs, Road, take_back
 from toolkit.session.deciding import Deciding, choices_of
 from toolkit.session.results import Applied, Decided, ShownPlan, ShownUndo
 from toolkit.session.state import SessionState
 from toolkit.sources.sides import Sides, find_sides
 from toolkit.text.summary import count_causes
 from toolkit.text.visible import visible
-from toolkit.writing.job import Result
-from toolkit.writing.journal import Journal, Run
+from toolkit.writing.journal import Journal, Run, State, work_out
 from toolkit.writing.report import build_report, stale_units
-from toolkit.writing.turns import hold_lock
 from toolkit.writing.undo import plan_reversal
-from toolkit.writing.undo import undo as carry_out_undo
 
 if TYPE_CHECKING:
     from toolkit.plots import Picture
@@ -84,22 +80,6 @@ class Session:
     def subscribe(self, watcher: Callable[[], object]) -> Callable[[], None]:
         """Have `watcher` called whenever the session shows something else; returns how to end that."""
         return self._deciding.subscribe(watcher)
-
-    @property
-    def _plan(self) -> Plan:
-        return self.state.plan
-
-    @property
-    def _remote(self) -> RemoteState:
-        return self.state.remote
-
-    @property
-    def _local(self) -> LocalState:
-        return self.state.local
-
-    @property
-    def _runs(self) -> tuple[Run, ...]:
-        return self.state.runs
 
     @property
     def _sides(self) -> Sides:
@@ -168,19 +148,22 @@ class Session:
 
     async def reload(self, progress: Progress | None = None) -> None:
         """Look at both sides again; decisions about changes that are no longer planned are pending."""
-        self._take(*await self._road.look(progress))
+        remote, rows = await self._road.look(progress)
+        self.see(rows, remote)
 
-    async def _reload_rows(self) -> None:
-        self._take(self._remote, await self._road.load_rows())
+    async def _reload_rows(self) -> str:
+        """After an undo; what goes wrong then is told, not raised."""
+        try:
+            self.see(await self._road.load_rows())
+        except ToolkitError as error:
+            return _OUTDATED.format(error)
+        return ""
 
     def see(self, rows: Mapping[str, Raw], remote: RemoteState | None = None) -> None:
-        """Plan anew from these rows, by default with the rooms as they were last seen."""
-        self._take(remote or self._remote, rows)
-
-    def _take(self, remote: RemoteState, rows: Mapping[str, Raw]) -> None:
-        """Plan anew, with the decisions and the history that are on disk by now."""
+        """Plan anew from these rows, by default with the rooms as they were last seen, and with the
+        decisions and the history that are on disk by now."""
         runs, self._shelf = self._load_runs(rows), Shelf()
-        self._deciding.look(remote, load_records(rows.items()), runs)
+        self._deciding.look(remote or self.state.remote, load_records(rows.items()), runs)
 
     def why_not(self, unit: Unit) -> str:
         """Why a unit is only shown and can't be approved; nothing if it can."""
@@ -196,12 +179,12 @@ class Session:
     @property
     def account(self) -> str:
         """The account whose rooms these are."""
-        return self._plan.account
+        return self.state.plan.account
 
     @property
     def plan(self) -> ShownPlan:
         """What would be written, and how it has been decided."""
-        return replace(self._show(self._plan, self.state.votes), shelf=self._shelf)
+        return replace(self._show(self.state.plan, self.state.votes), shelf=self._shelf)
 
     def _show_plan(self, plan: Plan, votes: Mapping[str, Vote]) -> ShownPlan:
         return ShownPlan(plan, votes, self._sides.snapshot is not None)
@@ -209,17 +192,17 @@ class Session:
     @property
     def rooms(self) -> Frame:
         """Every joined room, index `room_id`."""
-        return self._shelf.take(rooms_frame, self._remote, self._plan, self._local)
+        return self._shelf.take(rooms_frame, self.state.remote, self.state.plan, self.state.local)
 
     @property
     def rows(self) -> Frame:
         """Every local row of the three families, index `key`."""
-        return self._shelf.take(rows_frame, self._local, self._plan)
+        return self._shelf.take(rows_frame, self.state.local, self.state.plan)
 
     @property
     def drift(self) -> Frame:
         """Every finding, index `finding_id`."""
-        return self._shelf.take(drift_frame, self._plan)
+        return self._shelf.take(drift_frame, self.state.plan)
 
     def pending(self) -> Frame:
         """The lines of `plan.to_frame()` that nobody has decided about, or not about this change."""
@@ -230,12 +213,12 @@ class Session:
         """Every user's Space with its chats by status, and in how many units each cause was found."""
         from toolkit.plots import draw_map, user_lines  # matplotlib takes its time to load
 
-        causes = {cause.words: cause.count for cause in count_causes(self._plan)}
-        return draw_map(user_lines(self._plan, self._local), causes)
+        causes = {cause.words: cause.count for cause in count_causes(self.state.plan)}
+        return draw_map(user_lines(self.state.plan, self.state.local), causes)
 
     def history(self) -> Frame:
         """The runs that wrote to this database, index `run`, oldest first."""
-        return history_frame(self._runs)
+        return history_frame(self.state.runs)
 
     def __repr__(self) -> str:
         return repr(self.plan)
@@ -288,34 +271,39 @@ class Session:
     async def apply(
         self, progress: Progress | None = None, *, max_changes: int | None = None
     ) -> Applied:
-        """Write what is approved, through `reconcile_matrix_state`; returns its report.
+        """Write what is approved, as `reconcile_matrix_state` does; returns its report.
 
         A shadow run's session writes what its function would have written. What moved since it was
         shown is left alone, and pending again. More rows than `max_changes` are refused as a whole.
         Raises `HomeserverError`, `RemoteIncomplete`, `StoreError` or another `ToolkitError`, each
         before anything is written.
         """
-        decisions = self._agreed()
-        plan, known = self._plan, {run.id for run in self._load_runs()}
-        report = await self._alone(self._road.write(plan, decisions, progress, max_changes))
-        rows, warning = await self._rows_left()
-        run = next((run for run in reversed(self._load_runs(rows)) if run.id not in known), None)
-        if cancelled := report is None:
-            report, decisions = build_report(plan, _outcomes(run)), {}
+        decisions, told = self._agreed(), list[Run]()
+        plan = self.state.plan
+        done = await self._alone(
+            self._road.write(plan, decisions, progress, max_changes, told.append)
+        )
+        rows, outdated = await self._rows_left()
+        if done is None:  # cancelled: what was finished by then is written
+            run = work_out(told[-1], rows) if told else None
+            report, decisions, warning = build_report(plan, _outcomes(run)), {}, ""
+        else:
+            report, run, warning = done.report, done.result.record, done.result.warning
         stale = stale_units(report, decisions)
         agreed = {unit for unit, decision in decisions.items() if decision.agreed}
         written = {entry.unit for entry in run.applied} if run else agreed - stale.keys()
-        warning = warning or await self._settle(rows, written, anew=bool(stale or cancelled))
-        return Applied(report, run, stale, cancelled=cancelled, warning=warning)
+        outdated = outdated or await self._settle(rows, written, anew=bool(stale or done is None))
+        warning = " ".join(filter(None, (warning, outdated)))
+        return Applied(report, run, stale, cancelled=done is None, warning=warning)
 
     def _agreed(self) -> dict[str, Decision]:
         """What is approved here and, by now, in the file; raises `ToolkitError` where those differ.
 
         What somebody else has approved besides is theirs to write, and what is a no here stays one.
         """
-        before = self.state.ledger.binding(self._plan)
+        before = self.state.ledger.binding(self.state.plan)
         self._deciding.read()
-        after = self.state.ledger.binding(self._plan)
+        after = self.state.ledger.binding(self.state.plan)
         for unit, decision in before.items():
             if decision.agreed and not decision.agrees_with(after.get(unit)):
                 self._deciding.tell()
@@ -332,12 +320,12 @@ class Session:
         try:
             return await self._road.load_rows(), ""
         except ToolkitError as error:
-            return self._local.rows, _OUTDATED.format(error)
+            return self.state.local.rows, _OUTDATED.format(error)
 
     async def _settle(self, rows: Mapping[str, Raw], written: set[str], *, anew: bool) -> str:
         """Show what a run has left, and forget what was decided about what it wrote; as above."""
         try:
-            self._take(self._remote, rows)
+            self.see(rows)
             self._deciding.forget(written)
             if anew:
                 await self.reload()
@@ -354,15 +342,7 @@ class Session:
             raise ToolkitError(
                 "A run is already writing to this database; wait for it, or session.cancel() it."
             )
-        held = ExitStack()
-        try:
-            if path and self._sides.snapshot is None:
-                held.enter_context(hold_lock(path))
-        except ToolkitError:
-            work.close()
-            raise
         self._task = _running[key] = task = asyncio.ensure_future(work)
-        task.add_done_callback(lambda _: held.close())
         try:
             return await task
         except asyncio.CancelledError:
@@ -382,7 +362,9 @@ class Session:
 
     def plan_undo(self, run: str | None = None) -> ShownUndo:
         """What taking back a run would write, by default the last that wasn't taken back."""
-        return ShownUndo(plan_reversal(self._find_run(run), self._local.rows), named=bool(run))
+        return ShownUndo(
+            plan_reversal(self.state.find_run(run), self.state.local.rows), named=bool(run)
+        )
 
     async def undo(self, run: str | None = None, progress: Progress | None = None) -> Applied:
         """Take back a run, by default the last, as far as nobody has written its rows since.
@@ -390,29 +372,21 @@ class Session:
         That is a run of its own, which may be taken back by its name. Raises `ToolkitError` if
         there is none.
         """
-        found = self._find_run(run)
-        done = await self._alone(self._take_back(found.id, progress))
-        await self._reload_rows()
+        found = self.state.find_run(run)
+        done = await self._alone(take_back(self._sides, found.id, progress))
+        outdated = await self._reload_rows()
         if done is None:
-            return Applied({}, cancelled=True)
+            return Applied({}, cancelled=True, warning=outdated)
         plan, result = done
-        left = {f.unit: f.cause for unit in plan.units for f in unit.findings}
-        left |= {unit: out.detail for unit, out in result.outcomes.items() if not out.applied}
-        return Applied({}, next((r for r in self._runs if r.id == result.run), None), left)
-
-    async def _take_back(self, run: str, progress: Progress | None) -> tuple[Plan, Result]:
-        async with self._sides.open_store(read_only=False) as store:
-            assert transactional(store)  # only such a store has a journal
-            return await carry_out_undo(store, run, by=user_name(), progress=progress)
-
-    def _find_run(self, name: str | None) -> Run:
-        return self.state.find_run(name)
+        left = {f.unit: f.cause for unit in plan.units for f in unit.findings} | result.left
+        warning = " ".join(filter(None, (result.warning, outdated)))
+        return Applied({}, result.record, left, warning=warning)
 
 
 def _outcomes(run: Run | None) -> dict[str, str | None]:
     """What became of the units of a run, as the report wants it."""
     entries = run.entries if run else ()
-    return {e.unit: None if e.outcome == "applied" else e.detail for e in entries}
+    return {e.unit: None if e.outcome == State.APPLIED else e.detail for e in entries}
 
 
 def _beside(path: Path | None) -> Path | None:

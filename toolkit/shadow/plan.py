@@ -178,6 +178,6 @@ def _done(unit: Unit, now: Rows) -> bool:
 
 
 def _moved(unit: Unit, why: str) -> Unit:
-    key = unit.change.writes[0].key if unit.change else ""
+    key = next((write.key for write in unit.writes), "")
     finding = Finding(unit=unit.id, code=Code.STALE_PLAN, key=key, cause=why)
     return msgspec.structs.replace(unit, status=Status.CONFLICT, findings=(finding,), change=None)

@@ -3,8 +3,7 @@
 A value, complete once the function has ended: what it left running writes nowhere any more.
 """
 
-from collections.abc import AsyncIterator, Iterable, Iterator, Mapping, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
@@ -16,17 +15,17 @@ from toolkit.decisions.decision import user_name
 from toolkit.errors import ToolkitError
 from toolkit.model import Plan, RowWrite, Unit
 from toolkit.progress import Progress
-from toolkit.records import FAMILIES, Raw, decode_object
+from toolkit.quotes import quote_odd
+from toolkit.records import Raw, decode_object, parse_key
 from toolkit.shadow.plan import rows_before
 from toolkit.sources.sides import Sides
 from toolkit.text.advice import row_name, verb
 from toolkit.text.summary import count_of
 from toolkit.text.visible import visible
 from toolkit.writing.apply import apply_changes
-from toolkit.writing.job import Result, new_job
-from toolkit.writing.journal import Journal
+from toolkit.writing.job import Result, Told, new_job
 from toolkit.writing.report import Report, build_report
-from toolkit.writing.turns import hold_lock, one_at_a_time
+from toolkit.writing.turns import one_at_a_time
 
 if TYPE_CHECKING:
     from toolkit.session.results import Applied
@@ -76,10 +75,10 @@ class ShadowResult:
     def why_not(self, unit: Unit) -> str | None:
         """Why a unit is shown and can't be applied, or None if it can."""
         for write in unit.writes:
-            if not write.key.startswith(FAMILIES):
-                return f"{write.key} is none of the rows that the toolkit writes and can take back"
+            if not parse_key(write.key).family:
+                return f"{quote_odd(write.key)} is none of the rows that the toolkit writes and can take back"
             if not _is_object(write):
-                return f"what {self.function} would write into {write.key} is no JSON object"
+                return f"what {self.function} would write into {quote_odd(write.key)} is no JSON object"
         return None
 
     async def apply(
@@ -98,15 +97,13 @@ class ShadowResult:
         if not units:
             raise ToolkitError("Name the units to write, such as run.plan.to_frame() shows them.")
         who = dict.fromkeys((unit.id for unit in units), user_name() if by is None else by)
-        async with self._opened(store) as target:
+        sides = self.sides if store is None else Sides(Convention(), store=store)
+        async with sides.open_store(read_only=False) as target:
             result = await self.write(units, target, who)
             rows = (await load_look(target)).rows
             if self._is_own(target):
                 self._see(rows)
-            runs = Journal(target.path).runs(rows) if result.run and transactional(target) else []
-        run = next((run for run in runs if run.id == result.run), None)
-        left = {unit: out.detail for unit, out in result.outcomes.items() if not out.applied}
-        return Applied(self.report(result), run, left, warning=result.warning)
+        return Applied(self.report(result), result.record, result.left, warning=result.warning)
 
     def named(self, unit_ids: Iterable[str]) -> list[Unit]:
         """The units of these names. Raises `ToolkitError` for one that isn't there or is only shown."""
@@ -119,10 +116,11 @@ class ShadowResult:
         by: Mapping[str, str],
         progress: Progress | None = None,
         until: float | None = None,
+        told: Told | None = None,
     ) -> Result:
         """Write units of its plan, each only while all that it rests on is as the function met it.
 
-        No unit is begun past `until`, by the monotonic clock.
+        No unit is begun past `until`, by the monotonic clock. `told` hears of the run.
         """
         wanted = {unit.id for unit in units}
         units = [unit for unit in self.value.units if unit.id in wanted]
@@ -139,6 +137,7 @@ class ShadowResult:
                 by=by,
                 until=until,
                 progress=progress,
+                told=told,
             )
             return await apply_changes(job, store, None)
 
@@ -146,18 +145,7 @@ class ShadowResult:
         """What came of writing, told as the bot's own functions tell it."""
         units = tuple(unit for unit in self.value.units if unit.id in result.outcomes)
         plan = Plan(account=self.value.account, joined=(), units=units)
-        outcomes = {u: None if out.applied else out.detail for u, out in result.outcomes.items()}
-        return build_report(plan, outcomes)
-
-    @asynccontextmanager
-    async def _opened(self, store: Store | None) -> AsyncIterator[Store]:
-        """Where to write, for one run at a time, as a session's are."""
-        async with AsyncExitStack() as stack:
-            if store is None:
-                store = await stack.enter_async_context(self.sides.open_store(read_only=False))
-            if transactional(store):
-                stack.enter_context(hold_lock(store.path))
-            yield store
+        return build_report(plan, result.reasons)
 
     def _is_own(self, store: Store) -> bool:
         """Whether it is the database of the shadow run, whoever has opened it."""
@@ -182,7 +170,7 @@ class ShadowResult:
         return unit
 
     def _others(self) -> str:
-        ids = [unit.id for unit in self.value.units]
+        ids = [quote_odd(unit.id) for unit in self.value.units]
         more = f" and {len(ids) - _SHOWN} more" if len(ids) > _SHOWN else ""
         return f", but for {', '.join(ids[:_SHOWN])}{more}" if ids else " and for no other unit"
 
@@ -190,7 +178,8 @@ class ShadowResult:
         """The run in words, without values of rows; of its plan what is `left`, by default all."""
         yield self.headline(left)
         units = (left or self.value).units
-        yield from _listed([f"{unit.id} ({_verbs(unit) or 'moved since'})" for unit in units])
+        named = [f"{quote_odd(unit.id)} ({_verbs(unit) or 'moved since'})" for unit in units]
+        yield from _listed(named)
         yield from self.asides()
 
     def headline(self, left: Plan | None = None) -> str:
@@ -231,7 +220,7 @@ def _is_object(write: RowWrite) -> bool:
 
 def _much(plan: Plan) -> str:
     units = [unit for unit in plan.units if unit.change]
-    rows = sum(len(unit.change.writes) for unit in units if unit.change)
+    rows = sum(len(unit.writes) for unit in units)
     return f"{count_of(rows, 'row')} in {count_of(len(units), 'unit')}" if rows else "nothing"
 
 

@@ -3,7 +3,6 @@
 The rows are looked at again, the function never runs again, and no room is asked for.
 """
 
-import logging
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import ClassVar
@@ -12,6 +11,7 @@ from toolkit.decisions.decision import Decision, agreed_units, approvers
 from toolkit.errors import ToolkitError
 from toolkit.model import Plan, RemoteState, Unit
 from toolkit.progress import Progress
+from toolkit.reconcile import Reconciled
 from toolkit.records import LocalState, Raw
 from toolkit.repairs import Picked
 from toolkit.session.session import Session
@@ -19,10 +19,7 @@ from toolkit.shadow.html import ShadowPlan
 from toolkit.shadow.plan import AGAIN, plan_left
 from toolkit.shadow.result import ShadowResult
 from toolkit.sources.sides import Sides
-from toolkit.writing.job import check_size
-from toolkit.writing.report import Report
-
-_log = logging.getLogger(__name__)
+from toolkit.writing.job import Told, check_size
 
 
 @dataclass(frozen=True)
@@ -66,15 +63,14 @@ class ShadowRoad:
         decisions: dict[str, Decision],
         progress: Progress | None,
         max_changes: int | None,
-    ) -> Report:
+        told: Told | None = None,
+    ) -> Reconciled:
         agreed = agreed_units(plan, decisions)
         check_size(agreed, max_changes)
         by = approvers(agreed, decisions)
         async with self.sides.open_store(read_only=False) as store:
-            result = await self.run.write(agreed, store, by, progress)
-        if result.warning:  # as reconcile_matrix_state does
-            _log.warning(result.warning)
-        return self.run.report(result)
+            result = await self.run.write(agreed, store, by, progress, told=told)
+        return Reconciled(self.run.report(result), result)
 
 
 def open_session(run: ShadowResult, rows: Mapping[str, Raw]) -> Session:

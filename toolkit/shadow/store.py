@@ -18,7 +18,7 @@ from toolkit.database.store import Store, transactional
 from toolkit.errors import RefusedCall, StoreError
 from toolkit.homeserver.refused_calls import HiddenAttribute, told_call
 from toolkit.model import RowWrite
-from toolkit.records import FAMILIES, Raw, decode_object, encode_row
+from toolkit.records import Raw, decode_object, encode_row, parse_key
 
 
 class ShadowStore:
@@ -40,7 +40,7 @@ class ShadowStore:
             if key in self._written:
                 raw = self._written[key]
                 return None if raw is None else _decoded(key, raw)
-            if not key.startswith(FAMILIES):
+            if not parse_key(key).family:
                 return deepcopy(await self._store.get(key))  # a store may hand out what it holds
             if key not in self._rows:
                 return None
@@ -66,9 +66,9 @@ class ShadowStore:
         """All keys that begin with exactly this text, sorted."""
         async with self._turn():
             found = {key for key in self._rows if key.startswith(prefix)}
-            if not prefix.startswith(FAMILIES):
+            if not parse_key(prefix).family:
                 others = await self._store.keys(prefix)
-                found |= {key for key in others if not key.startswith(FAMILIES)}
+                found |= {key for key in others if not parse_key(key).family}
             for key, raw in self._written.items():
                 if key.startswith(prefix):
                     (found.discard if raw is None else found.add)(key)
@@ -77,7 +77,7 @@ class ShadowStore:
     async def load_rows(self) -> list[tuple[str, Raw]]:
         """All rows of the three families, with what was written here."""
         async with self._turn():
-            written = {key: r for key, r in self._written.items() if key.startswith(FAMILIES)}
+            written = {key: r for key, r in self._written.items() if parse_key(key).family}
             gone = {key for key, raw in written.items() if raw is None}
             return [(key, raw) for key, raw in (self._rows | written).items() if key not in gone]
 
@@ -143,7 +143,7 @@ class ShadowStore:
             await self._keep(key, None)
 
     async def _keep(self, key: str, raw: Raw) -> None:
-        if not key.startswith(FAMILIES) and key not in self._others:
+        if not parse_key(key).family and key not in self._others:
             self._others[key] = await load_row(self._store, key)
         if raw is None:
             self._refused.append(f"store.delete({key!r})")
@@ -153,7 +153,7 @@ class ShadowStore:
     async def _now(self, key: str) -> Raw:
         if key in self._written:
             return self._written[key]
-        return self._rows.get(key) if key.startswith(FAMILIES) else await load_row(self._store, key)
+        return self._rows.get(key) if parse_key(key).family else await load_row(self._store, key)
 
     @asynccontextmanager
     async def _turn(self) -> AsyncIterator[None]:

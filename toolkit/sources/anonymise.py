@@ -13,7 +13,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, TypeAlias
 
 from toolkit.convention import Convention
-from toolkit.records import FAMILIES, NULL, Raw
+from toolkit.records import NULL, Raw, parse_key
 from toolkit.sources.pseudonyms import BROKEN, MATRIX, STATE_TYPES, Pseudonyms
 from toolkit.sources.settings import CONVENTION
 from toolkit.sources.snapshot import Snapshot
@@ -65,7 +65,7 @@ def translate(snapshot: Snapshot, names: Pseudonyms) -> Snapshot:
         rows={
             names.key(key): _row(raw, names)
             for key, raw in snapshot.rows.items()
-            if key.startswith(FAMILIES)
+            if parse_key(key).family
         },
         time=snapshot.time,
         settings=_settings(snapshot.settings, names.convention),

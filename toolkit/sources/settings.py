@@ -35,6 +35,9 @@ KNOWN: Mapping[str, type] = {
     "deadline": float,
     **CONVENTION,
 }
+TABLE = ("table", "key_column", "value_column")
+"""Settings that say where in the database the rows are."""
+
 PATHS = {"database", "backup_dir"}
 """Settings that are paths, seen from the file's folder."""
 

@@ -1,25 +1,25 @@
-"""Where a session's two sides are, and how each is opened for as long as it is needed.
+"""Where the two sides are, and how each is opened for as long as it is needed.
 
 A bot's own objects are used as they are and stay open; what is only named is opened for one look or
 one run, so that a session that nobody closes holds nothing.
 """
 
 import os
-from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import asynccontextmanager, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from toolkit.convention import Convention
-from toolkit.database.chat_manager import ChatManager
+from toolkit.database.chat_manager import ChatManager, ChatManagerLike
 from toolkit.database.look import load_look
 from toolkit.database.store import SQLiteStore, Store, check_there, transactional
 from toolkit.deadline import within
 from toolkit.errors import ToolkitError
 from toolkit.homeserver.belonging import check_belonging
-from toolkit.homeserver.reading import load_remote
-from toolkit.homeserver.server import open_client
+from toolkit.homeserver.reading import ClientLike, load_remote
+from toolkit.homeserver.transport import PlainClient
 from toolkit.model import RemoteState
 from toolkit.progress import Progress
 from toolkit.records import Raw, load_records
@@ -27,12 +27,14 @@ from toolkit.sources.settings import (
     CONVENTION,
     FILE,
     PATHS,
+    TABLE,
     TOKEN,
     TOKEN_FILE,
     load_settings,
     read_token,
 )
-from toolkit.sources.snapshot import load_snapshot
+from toolkit.sources.snapshot import Snapshot, load_convention, load_snapshot
+from toolkit.writing.turns import hold_lock
 
 OFFLINE = (
     "This session looks at a snapshot, and there is nothing to write to: where the database is, run "
@@ -50,9 +52,9 @@ class Sides:
     database: Path | None = None
     table: Mapping[str, Any] = field(default_factory=dict)
     backup_dir: Path | None = None
-    client: Any = None
+    client: ClientLike | None = None
     store: Store | None = None
-    chat_mgr: Any = None
+    chat_mgr: ChatManagerLike | None = None
     snapshot: Path | None = None
     allow_empty: bool = False
     deadline: float | None = None
@@ -72,6 +74,19 @@ class Sides:
         if self.snapshot is not None:
             taken = load_snapshot(self.snapshot)
             return taken.remote(self.convention), dict(taken.rows)
+        return await self._look(progress)
+
+    async def take(self, settings: Mapping[str, Any], progress: Progress | None = None) -> Snapshot:
+        """Both sides as a look finds them, for a file; `settings` are those of the convention."""
+        bodies: dict[str, bytes] = {}
+        remote, rows = await self._look(progress, bodies.__setitem__)
+        read = {room_id: bodies[room_id] for room_id in remote.rooms}
+        return Snapshot(remote.account, read, remote.unreadable, rows, settings=dict(settings))
+
+    async def _look(
+        self, progress: Progress | None, seen: Callable[[str, bytes], None] | None = None
+    ) -> tuple[RemoteState, dict[str, Raw]]:
+        """A room that the bot makes while we read is in neither side, as the rows come first."""
         async with within(self.deadline, "reading the rooms and rows"):
             rows = await self.load_rows()
             async with self.open_client() as client:
@@ -81,6 +96,7 @@ class Sides:
                     local_rows=bool(rows),
                     allow_empty=self.allow_empty,
                     progress=progress,
+                    seen=seen,
                 )
         if not self.allow_empty:
             check_belonging(load_records(rows.items()), remote)
@@ -95,21 +111,25 @@ class Sides:
 
     @asynccontextmanager
     async def open_store(self, *, read_only: bool) -> AsyncIterator[Store]:
-        """The bot's own store as it is, or its database for as long as this lasts."""
+        """The bot's own store as it is, or its database for as long as this lasts.
+
+        Who writes there is the only one who does so for a person; raises `ToolkitError` if another is.
+        """
         if self.snapshot is not None:
             raise ToolkitError(OFFLINE.format("FILE"))
-        if self.store is not None:
-            if isinstance(self.store, SQLiteStore):
-                await self.store.open()
-            yield self.store
-            return
-        assert self.database
-        if not read_only:
+        if self.database is not None and not read_only:
             check_there(self.database)
-        async with SQLiteStore(
-            self.database, read_only=read_only, backup_dir=self.backup_dir, **self.table
-        ) as store:
-            yield store
+        with nullcontext() if read_only or self.path is None else hold_lock(self.path):
+            if self.store is not None:
+                if isinstance(self.store, SQLiteStore):
+                    await self.store.open()
+                yield self.store
+                return
+            assert self.database
+            async with SQLiteStore(
+                self.database, read_only=read_only, backup_dir=self.backup_dir, **self.table
+            ) as store:
+                yield store
 
     @asynccontextmanager
     async def open_client(self) -> AsyncIterator[Any]:
@@ -118,13 +138,10 @@ class Sides:
             yield self.client
             return
         assert self.homeserver
-        client = open_client(self.homeserver, self.token)
-        try:
+        async with PlainClient(self.homeserver, self.token) as client:
             yield client
-        finally:
-            await client.close()
 
-    def manager(self, store: Store) -> Any:
+    def manager(self, store: Store) -> ChatManagerLike:
         """Who restores missing chat rows: the bot's own chat manager, or ours on this store."""
         return ChatManager(store) if self.chat_mgr is None else self.chat_mgr
 
@@ -154,8 +171,7 @@ def find_sides(
     kept = {name: value for name, value in known.items() if name in CONVENTION}
     if snapshot is not None:
         path = Path(snapshot)
-        kept = dict(load_snapshot(path).settings) | kept
-        return Sides(convention=convention or Convention(**kept), snapshot=path)
+        return Sides(convention=convention or load_convention(path, kept), snapshot=path)
     homeserver = homeserver or environment.get("MATRIX_HOMESERVER") or known.get("homeserver")
     # The same file also when somebody changes the folder in a notebook.
     paths = {name: Path(known[name]).absolute() for name in PATHS & known.keys()}
@@ -170,7 +186,7 @@ def find_sides(
         homeserver=homeserver,
         token="" if client is not None else _token(homeserver, access_token, environment),
         database=None if store is not None else Path(found or ""),
-        table={name: known[name] for name in _TABLE if name in known},
+        table={name: known[name] for name in TABLE if name in known},
         backup_dir=paths.get("backup_dir"),
         client=client,
         store=store,
@@ -178,9 +194,6 @@ def find_sides(
         allow_empty=known.get("allow_empty", False) if allow_empty is None else allow_empty,
         deadline=known.get("deadline") if deadline is None else deadline,
     )
-
-
-_TABLE = ("table", "key_column", "value_column")
 
 
 def _token(homeserver: str | None, given: str | None, environment: Mapping[str, str]) -> str:

@@ -73,10 +73,22 @@ def save_snapshot(path: Path, snapshot: Snapshot, now: datetime) -> None:
 
 def load_snapshot(path: Path) -> Snapshot:
     """Read such a file. Raises `SnapshotError` if it is missing, damaged, foreign or too new."""
+    with _open_snapshot(path) as (header, lines):
+        return _read_lines(header, lines)
+
+
+def load_convention(path: Path, settings: Mapping[str, Any]) -> Convention:
+    """How the bot was looked at; what is set now counts before that. Raises like `load_snapshot`."""
+    with _open_snapshot(path) as (header, _):
+        recorded = _settings(header)
+    return Convention(**{**recorded, **settings})
+
+
+@contextlib.contextmanager
+def _open_snapshot(path: Path) -> Iterator[tuple[dict[str, Any], Iterator[bytes]]]:
     try:
         with path.open("rb") as file:
-            header = _read_header(path, file.readline())
-            return _read_lines(header, file)
+            yield _read_header(path, file.readline()), file
     except OSError as error:
         raise SnapshotError(f"Can't read the snapshot {path}: {error.strerror}.") from None
     except (ValueError, TypeError, KeyError, AttributeError, RecursionError, msgspec.MsgspecError):
@@ -202,11 +214,17 @@ def _read_lines(header: Mapping[str, Any], lines: Iterator[bytes]) -> Snapshot:
             rows[value["row"]] = _unpack(value)
     if (len(rooms), len(unreadable), len(rows)) != tuple(map(header.get, _COUNTED)):
         raise ValueError("lines are missing")
-    account, time, settings = header["account"], header["time"], header["settings"]
+    account, time = header["account"], header["time"]
     texts = [account, time, *rooms, *unreadable, *unreadable.values(), *rows]
-    if not isinstance(settings, dict) or not all(isinstance(text, str) for text in texts):
+    if not all(isinstance(text, str) for text in texts):
         raise TypeError("a line holds something else than it should")
-    return Snapshot(account, rooms, unreadable, rows, time, settings)
+    return Snapshot(account, rooms, unreadable, rows, time, _settings(header))
+
+
+def _settings(header: Mapping[str, Any]) -> dict[str, Any]:
+    if isinstance(settings := header["settings"], dict):
+        return settings
+    raise TypeError("the settings are no object")
 
 
 _COUNTED = ("rooms", "unreadable", "rows")

@@ -6,17 +6,13 @@ package matrix-synapse in this Python's environment; nothing of it is imported h
 
 from __future__ import annotations
 
-import ctypes
 import hashlib
 import hmac
 import importlib.util
 import json
-import signal
-import socket
-import subprocess
 import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
@@ -25,13 +21,14 @@ from urllib.error import HTTPError
 from urllib.parse import quote
 from urllib.request import ProxyHandler, Request, build_opener
 
+from toolkit.testing.child_process import ChildProcess, free_port, last_lines
+
 _START_SECONDS = 60.0
 _STOP_SECONDS = 10.0
 _REQUEST_SECONDS = 60.0
 _ATTEMPTS = 8  # of one request, while the server asks for patience
 _LOG_LINES = 20
 _SECRET = "throw-away"
-_PR_SET_PDEATHSIG = 1
 _UNLIMITED = {"per_second": 1_000_000, "burst_count": 1_000_000}
 _LIMITS = (
     "rc_3pid_validation",
@@ -85,7 +82,7 @@ class Synapse:
         self.directory = directory
         self.server_name = server_name
         self.url = f"http://127.0.0.1:{port}"
-        self._process: subprocess.Popen[bytes] | None = None
+        self._process: ChildProcess | None = None
 
     @staticmethod
     def available() -> bool:
@@ -108,7 +105,7 @@ class Synapse:
             raise SynapseError("matrix-synapse is not installed: pip install matrix-synapse")
         directory = directory.resolve()
         directory.mkdir(parents=True, exist_ok=True)
-        port = _free_port()
+        port = free_port()
         settings = _config(directory, server_name, port) | dict(config or {})
         # JSON is YAML, so no YAML library is needed.
         (directory / "homeserver.json").write_text(json.dumps(settings, indent=2), "utf-8")
@@ -140,14 +137,8 @@ class Synapse:
     def stop(self) -> None:
         """End the process: politely, and by force only if it does not listen."""
         process, self._process = self._process, None
-        if process is None:
-            return
-        process.send_signal(signal.SIGTERM)
-        try:
-            process.wait(_STOP_SECONDS)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
+        if process is not None:
+            process.end(_STOP_SECONDS)
 
     def restart(self) -> None:
         """Stop and start again, on the same port and with the same rooms."""
@@ -171,34 +162,20 @@ class Synapse:
 
     def _launch(self) -> None:
         command = [sys.executable, "-m", "synapse.app.homeserver"]
-        with self.log.open("ab") as log:
-            self._process = subprocess.Popen(
-                [*command, "--config-path", str(self.directory / "homeserver.json")],
-                cwd=self.directory,
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=subprocess.STDOUT,
-                preexec_fn=_die_with_parent(),
-            )
+        command += ["--config-path", str(self.directory / "homeserver.json")]
+        process = ChildProcess(command, self.log, cwd=self.directory, ends_with_us=True)
+        self._process = process
         try:
-            self._await_health(self._process)
+            if why := process.why_not_up(self._ask_health, _START_SECONDS):
+                lines = [f"Synapse {why}; its log ends with:", *last_lines(self.log, _LOG_LINES)]
+                raise SynapseError("\n".join(lines))
         except BaseException:
             self.stop()
             raise
 
-    def _await_health(self, process: subprocess.Popen[bytes]) -> None:
-        end = time.monotonic() + _START_SECONDS
-        while time.monotonic() < end:
-            if process.poll() is not None:
-                raise SynapseError(self._complaint(f"ended with {process.returncode}"))
-            if _healthy(self.url):
-                return
-            time.sleep(0.05)
-        raise SynapseError(self._complaint(f"was not up after {_START_SECONDS:.0f} s"))
-
-    def _complaint(self, what: str) -> str:
-        lines = self.log.read_text("utf-8", "replace").splitlines()[-_LOG_LINES:]
-        return "\n".join([f"Synapse {what}; its log ends with:", *lines])
+    def _ask_health(self) -> None:
+        with _OPENER.open(f"{self.url}/health", timeout=5):
+            pass
 
 
 class ApiUser:
@@ -307,33 +284,6 @@ def _no_limits() -> dict[str, object]:
         **dict.fromkeys(_LIMITS, _UNLIMITED),
         **{name: dict.fromkeys(parts, _UNLIMITED) for name, parts in _SPLIT_LIMITS.items()},
     }
-
-
-def _die_with_parent() -> Callable[[], object] | None:
-    """Return what the child does before it becomes Synapse, None where it can't be done.
-
-    A test run that is killed cannot stop its Synapse, so the kernel does: Linux sends the
-    child this signal when the *thread* that started it ends. Start from one that stays.
-    """
-    if not sys.platform.startswith("linux"):
-        return None
-    # Looked up here: after a fork, only calls that take no locks are safe.
-    prctl = ctypes.CDLL(None).prctl
-    return lambda: prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
-
-
-def _healthy(url: str) -> bool:
-    try:
-        with _OPENER.open(f"{url}/health", timeout=5) as answer:
-            return bool(answer.status == 200)
-    except OSError:
-        return False
 
 
 def _call(

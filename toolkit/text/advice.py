@@ -9,8 +9,8 @@ from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 from toolkit.model import PROPOSALS, Choices, Code, Finding, Plan, RowWrite, Unit, UnitKind
+from toolkit.quotes import quote_odd
 from toolkit.records import CHAT, ROOM, USER, Raw, decode_object, parse_key
-from toolkit.text.visible import quote_odd
 
 
 class Speech(NamedTuple):
@@ -50,10 +50,10 @@ NOTEBOOK = Speech(
 _CHOOSE = {
     Code.OWNER_AMBIGUOUS: "pick the owner with {0.owner}",
     Code.OWNER_UNKNOWN: "pick the owner with {0.owner}",
-    Code.OWNER_LEFT: "agree, or pick another owner with {0.some_owner}",
-    Code.OWNER_CHANGED: "agree, or pick another owner with {0.some_owner}",
+    Code.OWNER_LEFT: "pick another owner with {0.some_owner}",
+    Code.OWNER_CHANGED: "pick another owner with {0.some_owner}",
     Code.CHAT_ID_UNKNOWN: "pick a chat id with {0.chat_id}",
-    Code.CHAT_ID_INFERRED: "agree, or pick another id with {0.some_chat_id}",
+    Code.CHAT_ID_INFERRED: "pick another id with {0.some_chat_id}",
     Code.EVIDENCE_DISAGREES: "pick the right id with {0.chat_id}",
     Code.DUPLICATE_CHAT_ID: "pick who gets which id with {0.chat_id}",
     Code.MULTIPLE_SPACES: "pick the Space of the user's row with {0.space_id}",
@@ -74,7 +74,7 @@ _NO_CHAT_FOR_SOME_REASON = (
     "join the Space, if that was left or upgraded; if another account made the room, name it with "
     "{0.former_account}"
 )
-_AGREED = "the rows say what is proposed, so there is nothing to write; it is settled once that user is let in"
+_AGREED = "its rows say already what is proposed, so there is nothing to write"
 _WHICH_SPACE = "pick the Space that the room belongs to with {0.space_id}"
 _encode = json.JSONEncoder(ensure_ascii=False).encode
 
@@ -93,10 +93,14 @@ def unit_name(unit: Unit) -> str:
     """Whose row or chat a unit is, as far as that is known; empty if it isn't."""
     if unit.kind is UnitKind.USER:
         own = unit.id == unit.owner or not unit.space_id
-        return "user row" if own else f"user row of {unit.owner or 'nobody yet'}"
+        return "user row" if own else f"user row of {_whom(unit)}"
     if unit.chat_id:
-        return f"{unit.chat_id} of {unit.owner or 'nobody yet'}"
-    return f"a chat of {unit.owner}" if unit.owner else ""
+        return f"{quote_odd(unit.chat_id)} of {_whom(unit)}"
+    return f"a chat of {_whom(unit)}" if unit.owner else ""
+
+
+def _whom(unit: Unit) -> str:
+    return quote_odd(unit.owner) if unit.owner else "nobody yet"
 
 
 def what(finding: Finding) -> str:
@@ -118,7 +122,7 @@ def what(finding: Finding) -> str:
             f"{row}: {finding.field} is {_value(finding.local)}, should be {_value(finding.remote)}"
         )
     words = finding.code.value.replace("_", " ")
-    return f"{words} (proposed: {finding.proposal})" if finding.proposal else words
+    return f"{words} (proposed: {quote_odd(finding.proposal)})" if finding.proposal else words
 
 
 def action(unit: Unit, speech: Speech = TERMINAL) -> str:
@@ -197,11 +201,20 @@ def _open(finding: Finding, unit: Unit) -> bool:
 
 def _advise(finding: Finding, unit: Unit, speech: Speech) -> str:
     words = _say_no_chat(finding) if finding.code == Code.NOT_A_CHAT else _CHOOSE[finding.code]
-    if not unit.change and {f.code for f in unit.conflicts} <= PROPOSALS:  # agreeing writes nothing
-        words = words.removeprefix("agree, " if unit.rows_agree else "agree, or ")
+    if finding.code in PROPOSALS:
+        words = _instead_of(finding, unit) + words
     if finding.code is Code.OWNER_AMBIGUOUS and any(c.startswith("!") for c in unit.candidates):
         words = _WHICH_SPACE
     return words.format(speech)
+
+
+def _instead_of(finding: Finding, unit: Unit) -> str:
+    """What else one may do about a proposal; agreeing is nothing where nothing comes of it."""
+    if unit.change or not {f.code for f in unit.conflicts} <= PROPOSALS:
+        return "agree, or "
+    if not unit.rows_agree:
+        return ""
+    return "let that user in, or " if finding.code is Code.OWNER_LEFT else "or "
 
 
 def _say_no_chat(finding: Finding) -> str:

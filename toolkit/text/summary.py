@@ -9,8 +9,8 @@ from collections.abc import Iterable, Mapping
 import msgspec
 
 from toolkit.model import Code, Finding, Plan, Reason, Status, Unit, UnitKind
+from toolkit.quotes import quote_odd
 from toolkit.text.advice import NOTEBOOK, action, settled, unsettled
-from toolkit.text.visible import quote_odd
 
 _DECIDED = ("approved", "rejected", "deferred")
 _STATUSES = (Status.IN_SYNC, Status.MISSING, Status.MISMATCHED, Status.CONFLICT)

@@ -7,14 +7,10 @@ a space at either end, or after another one: `chat:@a:hs:C1 ` is another row tha
 
 import unicodedata
 
+from toolkit.quotes import is_hidden
+
 MARKS = 3
 """Combining marks that may follow one letter; written languages need no more, floods of them do."""
-
-_CATEGORIES = frozenset({"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp", "Zs"})
-# Letters and marks that leave no ink (Unicode, Default_Ignorable_Code_Point), and the empty Braille.
-_INKLESS = frozenset("\u034f\u115f\u1160\u17b4\u17b5\u180b\u180c\u180d\u180f\u2800\u3164\uffa0") | {
-    chr(code) for code in (*range(0xFE00, 0xFE10), *range(0xE0100, 0xE01F0))
-}
 
 
 def visible(text: str, limit: int = 200, *, spaces: bool = True) -> str:
@@ -39,7 +35,7 @@ def visible(text: str, limit: int = 200, *, spaces: bool = True) -> str:
     for index, char in enumerate(text):
         # A mark needs a letter to stand on; at the start it would change what we print before it.
         marks = marks + 1 if unicodedata.category(char)[0] == "M" else 0
-        hidden = _hidden(char) or marks > (MARKS if index >= marks else 0)
+        hidden = is_hidden(char) or marks > (MARKS if index >= marks else 0)
         hidden = hidden or (spaces and char == " " and _is_odd(text, index))
         escaped = hidden or (char == "\\" and text.startswith("u{", index + 1))
         part = f"\\u{{{ord(char):x}}}" if escaped else char
@@ -50,24 +46,9 @@ def visible(text: str, limit: int = 200, *, spaces: bool = True) -> str:
     return "".join(parts)
 
 
-def quote_odd(text: str) -> str:
-    """An id as it can stand inside a sentence, where a space at its end would look like ours.
-
-    >>> quote_odd("@alice:hs"), quote_odd("@alice:hs ")
-    ('@alice:hs', '"@alice:hs "')
-    """
-    return text if text == text.strip(" ") else f'"{text}"'
-
-
 def _is_odd(text: str, index: int) -> bool:
     """Whether this space has no plain place between two words."""
     return index in (0, len(text) - 1) or text[index - 1] == " "
-
-
-def _hidden(char: str) -> bool:
-    if char == " ":
-        return False
-    return unicodedata.category(char) in _CATEGORIES or char in _INKLESS
 
 
 def _cut(parts: list[str], limit: int) -> str:

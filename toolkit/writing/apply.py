@@ -7,29 +7,29 @@ write. A cancelled run keeps the units that are finished, a crash keeps none.
 
 import asyncio
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 import msgspec
 
-from toolkit.database.chat_manager import standard_chat_manager
+from toolkit.database.chat_manager import ChatManagerLike
 from toolkit.database.connection import waiting_until
 from toolkit.database.sql import RowChange
 from toolkit.database.store import Store, TransactionalStore, transactional
 from toolkit.database.transaction import Transaction
 from toolkit.errors import StoreError
 from toolkit.model import RowWrite, Unit, UnitKind
-from toolkit.records import Raw
+from toolkit.records import Raw, decode_object, repair_row
 from toolkit.writing.chat_rows import (
     LEFT_WRONG,
+    ChatRows,
     ManagerFailed,
     chat_insert,
     left_out,
     make_chat,
     points_at,
-    works_on,
+    who_makes_chat_rows,
 )
 from toolkit.writing.job import APPLIED, LATE, Job, Outcome, Result
-from toolkit.writing.journal import Entry, Journal, Run, entries_of
+from toolkit.writing.journal import Entry, Journal, Run, State, entries_of
 from toolkit.writing.plain_store import write_plainly
 from toolkit.writing.read_back import NotTaken, concerns_all, holds, why_not_taken
 from toolkit.writing.staleness import Moved, compare_rows, why_stale
@@ -37,7 +37,7 @@ from toolkit.writing.staleness import Moved, compare_rows, why_stale
 TOGETHER = 256  # units in one savepoint: each crosses into SQLite's thread a few times
 
 
-async def apply_changes(job: Job, store: Store, chat_mgr: Any) -> Result:
+async def apply_changes(job: Job, store: Store, chat_mgr: ChatManagerLike | None) -> Result:
     """Write the units of a job, user rows first. Raises `StoreError` if nothing can be written.
 
     `chat_mgr` restores missing chat rows; without one they are written like the others.
@@ -64,23 +64,18 @@ class _Rehearsed(Exception):
 
 
 class _Writer:
-    """One run on a store with transactions.
+    """One run on a store with transactions."""
 
-    Chat rows are made in one of three ways. Our own `ChatManager` on this store would write just
-    the planned row: we write it ourselves, many units at once. Another manager on this store is
-    called within the unit's savepoint. One with a connection of its own would wait for our lock,
-    and we for it: it is called before the transaction.
-    """
-
-    def __init__(self, job: Job, store: TransactionalStore, chat_mgr: Any) -> None:
+    def __init__(
+        self, job: Job, store: TransactionalStore, chat_mgr: ChatManagerLike | None
+    ) -> None:
         self.job, self.store, self.chat_mgr = job, store, chat_mgr
+        self.chat_rows = who_makes_chat_rows(chat_mgr, store)
         self.journal = Journal(store.path)
         self.outcomes: dict[str, Outcome] = {}
         self.made: dict[str, str] = {}  # chat row that a manager made -> its unit
         self.texts: dict[str, Raw] = {}  # rows that are otherwise than we would have written them
         self.triggers = False
-        self.foreign = chat_mgr is not None and not works_on(chat_mgr, store)
-        self.alone = chat_mgr is None or (not self.foreign and standard_chat_manager(chat_mgr))
 
     async def write(self) -> Result:
         if not await self._ready(self.store):
@@ -95,13 +90,14 @@ class _Writer:
             str(backup),
             job.undoes,
         )
-        self.journal.begin(run)
+        self._begin(run)
         await self._call_foreign_manager()
         cancelled = await self._transact(run)
-        warning = self._record(run)
+        run = self._with_outcomes(run)
+        warning = self._finish(run)
         if cancelled:
             raise cancelled
-        return Result(self.outcomes, job.run, backup, warning)
+        return Result(self.outcomes, run, warning)
 
     # -- what may still be written ----------------------------------------------------------------
 
@@ -120,7 +116,7 @@ class _Writer:
         now = dict(await source.load_rows())
         for key, unit_id in self.made.items():
             if not points_at(key, now.get(key), unit_id):
-                self.outcomes[unit_id] = Outcome("stale", LEFT_WRONG)
+                self.outcomes[unit_id] = Outcome(State.STALE, LEFT_WRONG)
         return compare_rows(look.rows, now, own=self.made)
 
     def _refuse(self, unit: Unit, moved: Moved) -> bool:
@@ -129,18 +125,18 @@ class _Writer:
         if self.job.late:
             self.outcomes[unit.id] = LATE
         elif why := why_stale(unit, self.job.plan, moved):
-            self.outcomes[unit.id] = Outcome("stale", f"{why}; look again")
+            self.outcomes[unit.id] = Outcome(State.STALE, f"{why}; look again")
         return unit.id in self.outcomes
 
     # -- a manager with its own connection --------------------------------------------------------
 
     def _made_before(self) -> dict[str, str]:
         """Unit -> the chat row that is made before the transaction."""
-        units = self.job.units if self.foreign else ()
+        units = self.job.units if self.chat_rows is ChatRows.FOREIGN else ()
         return {unit.id: write.key for unit in units if (write := chat_insert(unit))}
 
     async def _call_foreign_manager(self) -> None:
-        if not self.foreign:
+        if self.chat_rows is not ChatRows.FOREIGN:
             return
         for unit in await self._ready(self.store):
             if not (write := chat_insert(unit)):
@@ -149,11 +145,15 @@ class _Writer:
                 self.outcomes[unit.id] = LATE
                 continue
             try:
-                await make_chat(self.chat_mgr, write, self.job.until)
+                await self._make_chat(write)
             except ManagerFailed as error:
-                self.outcomes[unit.id] = Outcome("failed", str(error))
+                self.outcomes[unit.id] = Outcome(State.FAILED, str(error))
             else:
                 self.made[write.key] = unit.id
+
+    async def _make_chat(self, write: RowWrite) -> None:
+        assert self.chat_mgr is not None
+        await make_chat(self.chat_mgr, write, self.job.until)
 
     # -- the transaction --------------------------------------------------------------------------
 
@@ -181,7 +181,7 @@ class _Writer:
                 if cancelled or self.made or self.triggers:
                     self._take_stock(dict(await transaction.load_rows()))
                 if self.texts:
-                    self.journal.begin(self._with_texts(run))  # should we die before `finish`
+                    self._begin(self._with_texts(run))  # should we die before `finish`
                 ended = True
         except _GivenUp:
             self.outcomes, self.made, self.texts = state
@@ -211,12 +211,12 @@ class _Writer:
                 failed = str(error)
             self.outcomes, self.made, self.texts = state
             if failed:
-                self.outcomes[unit.id] = Outcome("failed", failed)
+                self.outcomes[unit.id] = Outcome(State.FAILED, failed)
 
     async def _write_all(self, transaction: Transaction) -> asyncio.CancelledError | None:
         try:
             ready = await self._ready(transaction)
-            size = TOGETHER if self.alone else 1
+            size = TOGETHER if self.chat_rows is ChatRows.OURS else 1
             for start in range(0, len(ready), size):
                 units = ready[start : start + size]
                 if self.job.late:
@@ -233,8 +233,8 @@ class _Writer:
         try:
             async with transaction.savepoint():
                 await self._write_rows(units, transaction)
-                if not self.alone:
-                    await self._take_managers_rows(units)
+                if self.chat_rows is not ChatRows.OURS:
+                    await self._take_managers_rows(units, transaction)
                 if self.triggers:
                     await self._read_back(units, transaction)
         except (_LeftWrong, NotTaken, ManagerFailed, StoreError) as error:
@@ -278,23 +278,28 @@ class _Writer:
 
     def _rows(self, unit: Unit) -> Sequence[RowWrite]:
         """What we write ourselves: all rows, save those that a manager makes."""
-        writes = unit.change.writes if unit.change else ()
-        made = None if self.alone else chat_insert(unit)
-        return [write for write in writes if write is not made] if made else writes
+        made = self._made_elsewhere(unit)
+        return [write for write in unit.writes if write is not made] if made else unit.writes
 
-    async def _take_managers_rows(self, units: Sequence[Unit]) -> None:
+    def _made_elsewhere(self, unit: Unit) -> RowWrite | None:
+        """The chat row that a manager makes."""
+        return None if self.chat_rows is ChatRows.OURS else chat_insert(unit)
+
+    async def _take_managers_rows(self, units: Sequence[Unit], transaction: Transaction) -> None:
         """Let a joined manager make its rows; look at them, and complete what any manager left out."""
         for unit in units:
             write = chat_insert(unit)
             if write is None:
                 continue
-            if not self.foreign:
-                await make_chat(self.chat_mgr, write, self.job.until)
-            row = await self.store.get(write.key)
-            if not row or row.get("surface_ref") != unit.id:
+            if self.chat_rows is ChatRows.JOINED:
+                await self._make_chat(write)
+            made = (await transaction.rows_of([write.key])).get(write.key)
+            if not points_at(write.key, made, unit.id):
                 raise _LeftWrong(LEFT_WRONG)
-            if missing := left_out(row, write):
-                await self.store.set(write.key, row | missing)
+            if missing := left_out(decode_object(made), write):
+                row = RowChange(write.key, made, repair_row(made, missing))
+                if not await transaction.write([row]):
+                    raise NotTaken(row)
             self.made[write.key] = unit.id
 
     # -- what the journal is told -----------------------------------------------------------------
@@ -305,7 +310,7 @@ class _Writer:
         self.texts |= {key: rows[key] for key in self.made if key in rows}
         others: dict[str, Raw] = {}
         for unit in self.job.units:
-            writes = [*self._rows(unit), *(w for w in (chat_insert(unit),) if w and not self.alone)]
+            writes = unit.writes
             if all(rows.get(w.key) == self.texts.get(w.key, w.after) for w in writes):
                 self.outcomes.setdefault(unit.id, APPLIED)
             if self.outcomes.get(unit.id) == APPLIED:
@@ -322,13 +327,25 @@ class _Writer:
     def _as_written(self, write: RowWrite) -> RowWrite:
         return msgspec.structs.replace(write, after=self.texts.get(write.key, write.after))
 
-    def _record(self, run: Run) -> str:
-        """Put the outcome on disk. If that fails the rows are written all the same, so it is a
-        warning: comparing the rows with the intent still tells what happened."""
+    def _begin(self, run: Run) -> None:
+        self.journal.begin(run)
+        self._tell(run)
+
+    def _tell(self, run: Run) -> None:
+        if self.job.told:
+            self.job.told(run)
+
+    def _with_outcomes(self, run: Run) -> Run:
         run = self._with_texts(run)
         entries = tuple(map(self._with_outcome, run.entries))
+        return msgspec.structs.replace(run, entries=entries, finished=True)
+
+    def _finish(self, run: Run) -> str:
+        """Put the outcome on disk. If that fails the rows are written all the same, so it is a
+        warning: comparing the rows with the intent still tells what happened."""
+        self._tell(run)
         try:
-            self.journal.finish(msgspec.structs.replace(run, entries=entries))
+            self.journal.finish(run)
         except StoreError as error:
             return f"The rows are written, but: {error}"
         return ""
@@ -343,8 +360,9 @@ async def _outcome(error: Exception, transaction: Transaction) -> Outcome:
     if isinstance(error, NotTaken):
         keys = [error.row.key] if error.row else []
         return why_not_taken(error, await transaction.rows_of(keys))
-    return Outcome("stale" if isinstance(error, _LeftWrong) else "failed", str(error))
+    state = State.STALE if isinstance(error, _LeftWrong) else State.FAILED
+    return Outcome(state, str(error))
 
 
 _NOTHING_MOVED = compare_rows({}, {})
-_NOT_REACHED = Outcome("not reached", "the run was cancelled before")
+_NOT_REACHED = Outcome(State.NOT_REACHED, "the run was cancelled before")

@@ -7,12 +7,14 @@ import asyncio
 import inspect
 import time
 from collections.abc import Mapping
+from enum import Enum, auto
 from typing import Any
 
+from toolkit.database.chat_manager import ChatManagerLike, standard_chat_manager
 from toolkit.database.store import Store
 from toolkit.errors import StoreError
 from toolkit.model import RowWrite, Unit
-from toolkit.records import CHAT, Raw, decode_object, load_records
+from toolkit.records import CHAT, Raw, decode_object, load_records, parse_key
 
 LEFT_WRONG = "the bot's chat manager left a row that doesn't point at this room"
 
@@ -21,7 +23,31 @@ class ManagerFailed(Exception):
     """The bot's chat manager raised; what, but not its text, which may hold anything."""
 
 
-def works_on(chat_mgr: Any, store: Store) -> bool:
+class ChatRows(Enum):
+    """Who makes chat rows that are gone."""
+
+    OURS = auto()
+    """There is no manager, or our own on this store, which would write just the planned row: we write
+    it ourselves, many units at once."""
+
+    JOINED = auto()
+    """Another manager on this store: it is called within the unit's savepoint."""
+
+    FOREIGN = auto()
+    """A manager with a connection of its own would wait for our lock, and we for it: it is called
+    before the transaction."""
+
+
+def who_makes_chat_rows(chat_mgr: ChatManagerLike | None, store: Store) -> ChatRows:
+    """Which way it is with this manager on this store."""
+    if chat_mgr is None:
+        return ChatRows.OURS
+    if not works_on(chat_mgr, store):
+        return ChatRows.FOREIGN
+    return ChatRows.OURS if standard_chat_manager(chat_mgr) else ChatRows.JOINED
+
+
+def works_on(chat_mgr: object, store: Store) -> bool:
     """Whether a manager writes through this very store, under whatever name it keeps it."""
     held = getattr(chat_mgr, "__dict__", {}).values()
     return getattr(chat_mgr, "store", None) is store or any(value is store for value in held)
@@ -29,11 +55,11 @@ def works_on(chat_mgr: Any, store: Store) -> bool:
 
 def chat_insert(unit: Unit) -> RowWrite | None:
     """The chat row that has to be made anew, if the unit's is gone."""
-    writes = unit.change.writes if unit.change else ()
-    return next((w for w in writes if w.before is None and w.key.startswith(CHAT)), None)
+    inserts = (write for write in unit.writes if write.before is None)
+    return next((write for write in inserts if parse_key(write.key).family == CHAT), None)
 
 
-async def make_chat(chat_mgr: Any, write: RowWrite, until: float | None) -> None:
+async def make_chat(chat_mgr: ChatManagerLike, write: RowWrite, until: float | None) -> None:
     """Let the manager make the row. Raises `ManagerFailed`, also past the deadline."""
     row = decode_object(write.after)
     left = None if until is None else max(0.0, until - time.monotonic())

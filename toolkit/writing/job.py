@@ -5,7 +5,7 @@ Only values, and what every run begins with; the writing is in `apply`.
 
 import secrets
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
 
@@ -15,21 +15,25 @@ from toolkit.database.look import Look
 from toolkit.errors import ToolkitError
 from toolkit.model import Plan, Unit
 from toolkit.progress import Progress, watcher
+from toolkit.writing.journal import Run, State
+
+Told = Callable[[Run], object]
+"""Called with a run whenever the journal is told of it: also one that is cancelled has its result so."""
 
 
 class Outcome(msgspec.Struct, frozen=True):
-    """What became of one unit: `applied`, `stale`, or `failed`, and why."""
+    """What became of one unit: applied, stale, or failed, and why."""
 
-    state: str
+    state: State
     detail: str = ""
 
     @property
     def applied(self) -> bool:
-        return self.state == "applied"
+        return self.state is State.APPLIED
 
 
-APPLIED = Outcome("applied")
-LATE = Outcome("stale", "the deadline passed before it was written")
+APPLIED = Outcome(State.APPLIED)
+LATE = Outcome(State.STALE, "the deadline passed before it was written")
 
 
 class Job(msgspec.Struct, frozen=True, kw_only=True):
@@ -46,6 +50,7 @@ class Job(msgspec.Struct, frozen=True, kw_only=True):
     backup_dir: Path | None = None
     until: float | None = None  # time.monotonic() past which no further unit is begun
     progress: Progress | None = None
+    told: Told | None = None
 
     @property
     def late(self) -> bool:
@@ -58,15 +63,40 @@ class Job(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Result(msgspec.Struct, frozen=True):
-    """Outcome by unit id; where the backup is, and the run's name for `undo`.
+    """What became of each unit, by its id, and the run as the journal has it.
 
-    `warning` is set where the rows are written and the journal could not be told.
+    `record` is None where nothing had to be written, and for a store that has no journal. `warning`
+    is set where the rows are written and the journal could not be told.
     """
 
     outcomes: dict[str, Outcome]
-    run: str | None = None
-    backup: Path | None = None
+    record: Run | None = None
     warning: str = ""
+
+    @property
+    def run(self) -> str | None:
+        """The run's name, for `undo`."""
+        return self.record.id if self.record else None
+
+    @property
+    def backup(self) -> Path | None:
+        """Where the copy of the database is that was made before."""
+        return Path(self.record.backup) if self.record and self.record.backup else None
+
+    @property
+    def applied(self) -> list[str]:
+        """The units that are written."""
+        return [unit for unit, outcome in self.outcomes.items() if outcome.applied]
+
+    @property
+    def left(self) -> dict[str, str]:
+        """The units that aren't, and why."""
+        return {unit: out.detail for unit, out in self.outcomes.items() if not out.applied}
+
+    @property
+    def reasons(self) -> dict[str, str | None]:
+        """Unit -> why it isn't written, None if it is; as a report is told of them."""
+        return dict.fromkeys(self.outcomes) | self.left
 
 
 def new_job(
@@ -81,6 +111,7 @@ def new_job(
     undoes: str | None = None,
     backup_dir: Path | None = None,
     progress: Progress | None = None,
+    told: Told | None = None,
 ) -> Job:
     """A job with a name of its own: the time, and four digits against two in one second."""
     return Job(
@@ -95,6 +126,7 @@ def new_job(
         undoes=undoes,
         backup_dir=backup_dir,
         progress=progress or watcher(),
+        told=told,
     )
 
 
@@ -102,7 +134,7 @@ def check_size(units: Iterable[Unit], max_changes: int | None) -> None:
     """Raise `ToolkitError` if these units would write more rows than `max_changes`; None is no bound."""
     if max_changes is None:
         return
-    rows = {write.key for unit in units if unit.change for write in unit.change.writes}
+    rows = {write.key for unit in units for write in unit.writes}
     if len(rows) > max_changes:
         raise ToolkitError(
             f"This would write {len(rows)} rows, and no more than {max_changes} are allowed "

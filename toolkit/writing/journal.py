@@ -8,6 +8,7 @@ import contextlib
 import json
 import os
 from collections.abc import Iterator, Mapping, Sequence
+from enum import StrEnum
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -22,8 +23,20 @@ SUFFIX = ".matrix-drift.jsonl"
 S = TypeVar("S", bound=msgspec.Struct)
 
 
+class State(StrEnum):
+    """What became of a unit. The writer says the first four; the others are worked out by the rows."""
+
+    APPLIED = "applied"
+    STALE = "stale"
+    FAILED = "failed"
+    NOT_REACHED = "not reached"
+    NOT_APPLIED = "not applied"
+    UNFINISHED = "unfinished"
+    UNKNOWN = "unknown"
+
+
 class Entry(msgspec.Struct, frozen=True):
-    """One unit of a run: what it wrote, and what became of it (`applied`, `stale`, `failed`, …).
+    """One unit of a run: what it wrote, and what became of it: a `State`, or a later version's word.
 
     `made` is the chat row that the bot's own chat manager wrote before the others, if it did.
     """
@@ -33,7 +46,7 @@ class Entry(msgspec.Struct, frozen=True):
     writes: tuple[RowWrite, ...]
     by: str
     evidence: tuple[str, ...] = ()
-    outcome: str = "unknown"
+    outcome: str = State.UNKNOWN
     detail: str = ""
     made: str = ""
 
@@ -51,7 +64,7 @@ class Run(msgspec.Struct, frozen=True):
 
     @property
     def applied(self) -> tuple[Entry, ...]:
-        return tuple(entry for entry in self.entries if entry.outcome == "applied")
+        return tuple(entry for entry in self.entries if entry.outcome == State.APPLIED)
 
 
 class Journal:
@@ -141,7 +154,7 @@ def entries_of(
         Entry(
             unit.id,
             unit.kind,
-            unit.change.writes if unit.change else (),
+            unit.writes,
             by.get(unit.id, ""),
             (unit.evidence.rung.value, *unit.evidence.events),
             made=made.get(unit.id, ""),
@@ -155,13 +168,16 @@ def _resolve_all(runs: Sequence[Run], rows: Mapping[str, Raw]) -> list[Run]:
     then = dict(rows)
     resolved = []
     for run in reversed(runs):
-        run = run if run.finished else _resolve(run, then)
+        run = work_out(run, then)
         resolved.append(run)
         then |= {write.key: write.before for entry in run.applied for write in entry.writes}
     return resolved[::-1]
 
 
-def _resolve(run: Run, rows: Mapping[str, Raw]) -> Run:
+def work_out(run: Run, rows: Mapping[str, Raw]) -> Run:
+    """The run with what became of it, by the rows as it left them; as it is if it was finished."""
+    if run.finished:
+        return run
     entries = []
     for entry in run.entries:
         outcome, detail = _outcome(entry, rows)
@@ -169,16 +185,17 @@ def _resolve(run: Run, rows: Mapping[str, Raw]) -> Run:
     return msgspec.structs.replace(run, entries=tuple(entries))
 
 
-def _outcome(entry: Entry, rows: Mapping[str, Raw]) -> tuple[str, str]:
+def _outcome(entry: Entry, rows: Mapping[str, Raw]) -> tuple[State, str]:
     """What an interrupted run did: a unit is written whole or not at all, save a manager's row."""
     if all(rows.get(write.key) == write.after for write in entry.writes):
-        return "applied", ""
+        return State.APPLIED, ""
     if all(rows.get(write.key) == write.before for write in entry.writes):
-        return "not applied", ""
+        return State.NOT_APPLIED, ""
     others = [write for write in entry.writes if write.key != entry.made]
     if entry.made and all(rows.get(write.key) == write.before for write in others):
-        return "unfinished", "only the bot's chat manager wrote its row; the next run does the rest"
-    return "unknown", "the rows were written again since"
+        why = "only the bot's chat manager wrote its row; the next run does the rest"
+        return State.UNFINISHED, why
+    return State.UNKNOWN, "the rows were written again since"
 
 
 def _run_json(run: Run) -> dict[str, Any]:

@@ -10,8 +10,10 @@ from collections.abc import Mapping
 
 from toolkit.database.sql import RowChange
 from toolkit.errors import StoreError
+from toolkit.quotes import quote_odd
 from toolkit.records import NULL, Raw, decode_object
 from toolkit.writing.job import Outcome
+from toolkit.writing.journal import State
 
 
 class NotTaken(Exception):
@@ -63,16 +65,17 @@ def why_not_taken(error: NotTaken, now: Mapping[str, Raw]) -> Outcome:
     """What to say of a unit, from the rows as they are once its own writes are taken back."""
     row = error.row
     if row is None:
-        return Outcome("stale", "a row was written meanwhile; look again")
+        return Outcome(State.STALE, "a row was written meanwhile; look again")
     if now.get(row.key) != row.before:
-        return Outcome("stale", f"row {row.key} was written meanwhile; look again")
-    start = f"the database did not take the row {row.key}"
+        return Outcome(State.STALE, f"row {quote_odd(row.key)} was written meanwhile; look again")
+    start = f"the database did not take the row {quote_odd(row.key)}"
     if error.changed:
-        return Outcome("failed", f"{start}: a trigger changed it, or took it away")
+        return Outcome(State.FAILED, f"{start}: a trigger changed it, or took it away")
     if other := next((key for key in now if key != row.key), None):
         return Outcome(
-            "failed", f"{start}: it has the row {other}, and takes both keys for the same"
+            State.FAILED,
+            f"{start}: it has the row {quote_odd(other)}, and takes both keys for the same",
         )
     return Outcome(
-        "failed", f"{start}: a trigger, constraint or conflicting column ignored the write"
+        State.FAILED, f"{start}: a trigger, constraint or conflicting column ignored the write"
     )

@@ -1,27 +1,67 @@
 """The report of the bot's two functions: a plain dict, equal for equal runs (rules 5). Pure."""
 
 from collections.abc import Iterable, Mapping
-from typing import Any
+from typing import Any, NotRequired, TypedDict
 
 from toolkit.model import Code, Finding, Plan, RowWrite, Status, Unit, UnitKind
-from toolkit.records import CHAT, ROOM, USER, decode_object, room_key, split_chat_key, user_key
+from toolkit.quotes import quote_odd
+from toolkit.records import CHAT, ROOM, decode_object, parse_key, room_key, user_key
 
-Report = dict[str, list[Any]]
 
-KEYS = (
-    "joined_rooms",
-    "restored_user_meta",
-    "repaired_user_meta",
-    "restored_room_meta",
-    "repaired_room_meta",
-    "restored_chat_rows",
-    "repaired_chat_rows",
-    "skipped_rooms",
-    "conflicts",
-    "orphaned_rows",
-    "unchanged_rooms",
-    "notes",
-)
+class RestoredChat(TypedDict):
+    """A chat row that was inserted, or repaired: then where it pointed before."""
+
+    user_id: str
+    chat_id: str
+    room_id: str
+    previous_surface_ref: NotRequired[Any]
+
+
+class SkippedRoom(TypedDict):
+    """A joined room that is no chat."""
+
+    room_id: str
+    reason: str
+
+
+class _Name(TypedDict, total=False):
+    room_id: str
+    key: str
+
+
+class Conflict(_Name):
+    """What was left as it is; the room, the row that it is about, or both are named."""
+
+    code: str
+    detail: str
+    proposal: NotRequired[str]
+
+
+class Note(TypedDict):
+    """What is odd, and nobody has to act on."""
+
+    code: str
+    key: str
+    detail: str
+
+
+class Report(TypedDict):
+    """Lists of room ids, user ids, keys of rows, and of what is said about them; each is sorted."""
+
+    joined_rooms: list[str]
+    restored_user_meta: list[str]
+    repaired_user_meta: list[str]
+    restored_room_meta: list[str]
+    repaired_room_meta: list[str]
+    restored_chat_rows: list[RestoredChat]
+    repaired_chat_rows: list[RestoredChat]
+    skipped_rooms: list[SkippedRoom]
+    conflicts: list[Conflict]
+    orphaned_rows: list[str]
+    unchanged_rooms: list[str]
+    notes: list[Note]
+
+
 _TOLD = (Code.COUNTER_TOO_HIGH, Code.WRONG_SURFACE_REF)
 """Findings of repaired units that the developer shall hear of all the same."""
 _OF_A_ROW = frozenset({Code.UNREADABLE_ROW, Code.NOT_A_CHAT})
@@ -34,13 +74,20 @@ def build_report(plan: Plan, outcomes: Mapping[str, str | None]) -> Report:
     `outcomes`: unit id -> None if it was (or, dry, would be) written, else why it went stale. Units
     that aren't named were not to be written.
     """
-    report: Report = {key: [] for key in KEYS}
-    report["joined_rooms"] = list(plan.joined)
-    report["unchanged_rooms"] = list(plan.in_sync_rooms)
-    report["orphaned_rows"] = list(plan.orphans)
-    report["skipped_rooms"] = [
-        {"room_id": skip.room_id, "reason": skip.reason.value} for skip in plan.skipped
-    ]
+    report = Report(
+        joined_rooms=list(plan.joined),
+        restored_user_meta=[],
+        repaired_user_meta=[],
+        restored_room_meta=[],
+        repaired_room_meta=[],
+        restored_chat_rows=[],
+        repaired_chat_rows=[],
+        skipped_rooms=[SkippedRoom(room_id=s.room_id, reason=s.reason.value) for s in plan.skipped],
+        conflicts=[],
+        orphaned_rows=list(plan.orphans),
+        unchanged_rooms=list(plan.in_sync_rooms),
+        notes=[],
+    )
     for unit in plan.units:
         _add_unit(report, unit, outcomes)
     report["conflicts"] += [_conflict(finding) for finding in plan.loose]
@@ -52,7 +99,7 @@ def stale_units(report: Report, units: Iterable[str]) -> dict[str, str]:
     """Units that the writer refused because something had moved, and what."""
     asked, found = set(units), {}
     for entry in report["conflicts"]:
-        unit_id = entry.get("room_id") or entry["key"].removeprefix(USER)
+        unit_id = entry.get("room_id") or parse_key(entry["key"]).user
         if entry["code"] == Code.STALE_PLAN.value and unit_id in asked:
             found[unit_id] = entry["detail"]
     return found
@@ -62,28 +109,25 @@ def _add_unit(report: Report, unit: Unit, outcomes: Mapping[str, str | None]) ->
     report["notes"] += [_note(f) for f in unit.findings if f.code in _TOLD]
     why_stale = outcomes.get(unit.id)
     if why_stale is not None:
-        stale = {"code": Code.STALE_PLAN.value, **_name(unit), "detail": why_stale}
-        report["conflicts"].append(stale)
+        report["conflicts"].append(_entry(Code.STALE_PLAN, _name(unit), why_stale))
     elif unit.id in outcomes:
-        for write in unit.change.writes if unit.change else ():
+        for write in unit.writes:
             _add_write(report, unit, write)
     elif unit.status is Status.CONFLICT:
         report["conflicts"] += [_conflict(finding, unit) for finding in unit.conflicts]
 
 
 def _add_write(report: Report, unit: Unit, write: RowWrite) -> None:
-    restored = write.before is None
-    if write.key.startswith(CHAT):
-        user_id, chat_id = split_chat_key(write.key)
-        row = {"user_id": user_id, "chat_id": chat_id, "room_id": unit.id}
+    key, restored = parse_key(write.key), write.before is None
+    if key.family == CHAT:
+        row = RestoredChat(user_id=key.user, chat_id=key.chat_id, room_id=unit.id)
         if not restored:
             row["previous_surface_ref"] = _surface_ref(write)
         report["restored_chat_rows" if restored else "repaired_chat_rows"].append(row)
-    elif write.key.startswith(ROOM):
+    elif key.family == ROOM:
         report["restored_room_meta" if restored else "repaired_room_meta"].append(unit.id)
     else:
-        user_id = write.key.removeprefix(USER)
-        report["restored_user_meta" if restored else "repaired_user_meta"].append(user_id)
+        report["restored_user_meta" if restored else "repaired_user_meta"].append(key.user)
 
 
 def _surface_ref(write: RowWrite) -> Any:
@@ -93,15 +137,21 @@ def _surface_ref(write: RowWrite) -> Any:
         return None
 
 
-def _conflict(finding: Finding, unit: Unit | None = None) -> dict[str, Any]:
+def _conflict(finding: Finding, unit: Unit | None = None) -> Conflict:
     name = _name_loose(finding) if unit is None else _name(unit, finding)
-    entry = {"code": finding.code.value, **name, "detail": finding.cause}
+    entry = _entry(finding.code, name, finding.cause)
     if finding.proposal is not None:
         entry["proposal"] = finding.proposal
     return entry
 
 
-def _name(unit: Unit, finding: Finding | None = None) -> dict[str, str]:
+def _entry(code: Code, name: _Name, detail: str) -> Conflict:
+    found: Any = {"code": code.value, **name, "detail": detail}
+    entry: Conflict = found
+    return entry
+
+
+def _name(unit: Unit, finding: Finding | None = None) -> _Name:
     """The user's row, or the room (for nobody's user row the Space) and the row if it is about one."""
     if unit.kind is UnitKind.USER and unit.id == unit.owner:
         return {"key": user_key(unit.id)}
@@ -116,23 +166,28 @@ def _is_of_a_row(finding: Finding, unit: Unit) -> bool:
     return finding.code.value in _OF_A_ROW or finding.key not in ("", own)
 
 
-def _name_loose(finding: Finding) -> dict[str, str]:
+def _name_loose(finding: Finding) -> _Name:
     """A row that belongs to no unit; a room row here is always that of a joined room."""
-    if finding.key.startswith(ROOM):
-        return {"room_id": finding.key.removeprefix(ROOM), "key": finding.key}
+    name = parse_key(finding.key)
+    if name.family == ROOM:
+        return {"room_id": name.room_id, "key": finding.key}
     return {"key": finding.key}
 
 
-def _note(finding: Finding) -> dict[str, Any]:
+def _note(finding: Finding) -> Note:
     detail = finding.cause
     if finding.code in _TOLD:
-        detail = f"{detail} (was {finding.local}, should be {finding.remote})"
+        detail = f"{detail} (was {_told(finding.local)}, should be {_told(finding.remote)})"
     return {"code": finding.code.value, "key": finding.key, "detail": detail}
 
 
+def _told(value: Any) -> str:
+    return quote_odd(value) if isinstance(value, str) else str(value)
+
+
 def _sorted(report: Report) -> Report:
-    for key in KEYS:
-        report[key].sort(key=_order)
+    for entries in report.values():
+        entries.sort(key=_order)  # type: ignore[attr-defined]  # each value is a list
     return report
 
 

@@ -11,6 +11,7 @@ from collections.abc import Iterable, Mapping
 import msgspec
 
 from toolkit.model import Change, Plan, Unit, UnitKind
+from toolkit.quotes import quote_odd
 from toolkit.records import (
     ROOM,
     ChatRow,
@@ -44,9 +45,9 @@ def why_stale(unit: Unit, plan: Plan, moved: Moved) -> str | None:
     """Why this unit's change no longer rests on what it was planned from, or None if it does."""
     if not moved.keys or unit.change is None:
         return None
-    own = {write.key for write in unit.change.writes} | set(unit.change.relies_on)
+    own = {write.key for write in unit.writes} | set(unit.change.relies_on)
     if touched := sorted(own & moved.keys):
-        return f"row {touched[0]} was written meanwhile"
+        return f"row {quote_odd(touched[0])} was written meanwhile"
     if plan.foreign:
         return _about_named(unit.change, moved)
     if unit.owner is None:
@@ -57,17 +58,19 @@ def why_stale(unit: Unit, plan: Plan, moved: Moved) -> str | None:
 
 def _about_user(unit: Unit, moved: Moved) -> str | None:
     touched = [key for key in sorted(moved.keys) if unit.owner in _users(key, moved)]
-    return f"row {touched[0]} of this user was written meanwhile" if touched else None
+    return f"row {quote_odd(touched[0])} of this user was written meanwhile" if touched else None
 
 
 def _about_room(unit: Unit, moved: Moved) -> str | None:
     versions = set(unit.room_ids)
     for key in sorted(moved.keys):
         if _rooms(key, moved) & versions:
-            return f"row {key} about this room was written meanwhile"
+            return f"row {quote_odd(key)} about this room was written meanwhile"
         row = moved.after.rooms.get(parse_key(key).room_id)
         if row and (row.matrix_user_id, row.chat_id) == (unit.owner, unit.chat_id):
-            return f"row {key} took the chat id {unit.chat_id} meanwhile"
+            return (
+                f"row {quote_odd(key)} took the chat id {quote_odd(unit.chat_id or '')} meanwhile"
+            )
     return None
 
 
@@ -79,7 +82,7 @@ def _about_owner(unit: Unit, plan: Plan, moved: Moved) -> str | None:
     reach = {*plan.spaces.get(unit.space_id or "", ()), *unit.room_ids}
     for key in sorted(moved.keys):
         if _rooms(key, moved) & reach and _owner(key, moved.after) != unit.owner:
-            return f"row {key}, which names the Space's owner, was written meanwhile"
+            return f"row {quote_odd(key)}, which names the Space's owner, was written meanwhile"
     return None
 
 
@@ -93,9 +96,9 @@ def _about_named(change: Change, moved: Moved) -> str | None:
     places = {place for key in mine.keys for place in _rooms(key, mine) | _spaces(key, mine)}
     for key in sorted(moved.keys):
         if not users:
-            return f"row {key} was written meanwhile, and this change names no user to tell it from"
+            return f"row {quote_odd(key)} was written meanwhile, and this change names no user to tell it from"
         if _users(key, moved) & users or (_rooms(key, moved) | _spaces(key, moved)) & places:
-            return f"row {key}, which this may rest on, was written meanwhile"
+            return f"row {quote_odd(key)}, which this may rest on, was written meanwhile"
     return None
 
 

@@ -13,6 +13,7 @@ from toolkit.database.store import TransactionalStore
 from toolkit.errors import StoreError
 from toolkit.model import Change, Code, Finding, Plan, RowWrite, Status, Unit
 from toolkit.progress import Progress
+from toolkit.quotes import quote_odd
 from toolkit.records import Raw
 from toolkit.writing.apply import apply_changes
 from toolkit.writing.job import Result, new_job
@@ -91,7 +92,9 @@ def _find(runs: Sequence[Run], run_id: str) -> Run:
         if run.id == run_id:
             return run
     known = ", ".join(run.id for run in runs[-5:]) or "none"
-    raise StoreError(f"There is no run {run_id} in the journal; the latest are: {known}.")
+    raise StoreError(
+        f"There is no run {quote_odd(run_id)} in the journal; the latest are: {known}."
+    )
 
 
 _UNDONE = "the row is already as it was before the run; there is nothing to take back"

@@ -1,7 +1,7 @@
-"""What a person agreed to on the command line: named units, choices, files of decisions.
+"""What a person agreed to at once: everything certain, units by name with their choices, or a file.
 
 The planner decides what a choice leads to; here it is only carried there, and bound to the change that
-was shown.
+was shown. A session takes decisions one by one instead.
 """
 
 import os
@@ -25,7 +25,8 @@ from toolkit.model import (
     why_no_unit,
     why_settled,
 )
-from toolkit.text.advice import why_idle, why_no_change
+from toolkit.quotes import quote_odd
+from toolkit.text.advice import settled, why_idle, why_no_change
 
 
 @dataclass
@@ -46,8 +47,7 @@ class Agreement:
 
 def agree_to_certain(plan: Plan, *, lower: bool) -> Agreement:
     """Everything that needs no human."""
-    units = [unit for unit in plan.units if unit.change and not unit.needs_human]
-    return _bind(plan, {unit.id: _decide(unit, lower) for unit in units}, lower)
+    return _bind(plan, {unit.id: _decide(unit, lower) for unit in settled(plan)}, lower)
 
 
 def agree_to_units(
@@ -56,13 +56,15 @@ def agree_to_units(
     """The named units, with what was picked for them. Raises `ToolkitError` for an unknown name."""
     decisions: dict[str, Decision] = {}
     refused: dict[str, str] = {}
-    settled: dict[str, str] = {}
+    nothing_to_do: dict[str, str] = {}
     for unit_id in unit_ids:
         unit = find_unit(plan, unit_id)
         if unit is None:
-            settled[unit_id] = _why_settled(plan, unit_id, choices)
+            nothing_to_do[unit_id] = _why_settled(plan, unit_id, choices)
         elif unit.id != unit_id and unit.kind is UnitKind.ROOM and choices != NO_CHOICES:
-            raise ToolkitError(f"{unit_id} is an older version of {unit.id}: choose for that one.")
+            raise ToolkitError(
+                f"{quote_odd(unit_id)} is an older version of {quote_odd(unit.id)}: choose for that one."
+            )
         elif why := why_idle(unit, choices):
             refused[unit.id] = why
         elif unit.change is None:
@@ -73,7 +75,7 @@ def agree_to_units(
                 decisions[unit_id] = Decision(choices=choices, by=user_name())
             decisions[unit.id] = _decide(unit, lower, choices if unit.id == unit_id else NO_CHOICES)
     found = _bind(plan, decisions, lower)
-    found.refused, found.settled = refused, settled
+    found.refused, found.settled = refused, nothing_to_do
     return found
 
 
@@ -101,7 +103,7 @@ def _bind(plan: Plan, decisions: Mapping[str, Decision], lower: bool) -> Agreeme
 
 def _decide(unit: Unit, lower: bool, choices: Choices = NO_CHOICES) -> Decision:
     if lower and unit.kind is UnitKind.USER and _too_high(unit):
-        # --lower-counters is for all users; the bot's function is asked for each.
+        # Who lowers all counters has decided so for each user; the bot's function is asked for each.
         choices = msgspec.structs.replace(choices, lower_counter=True)
     change = unit.change.fingerprint if unit.change else None
     return Decision(change=change, choices=choices, by=user_name())
@@ -115,9 +117,9 @@ def _why_settled(plan: Plan, unit_id: str, choices: Choices) -> str:
     if why := why_settled(plan, unit_id, choices):
         return why
     if why := why_no_unit(plan, unit_id):
-        raise ToolkitError(f"{unit_id}: {why}.")
+        raise ToolkitError(f"{quote_odd(unit_id)}: {why}.")
     raise ToolkitError(
-        f"The plan has no unit {unit_id}; `matrix-drift check` names them. Nothing was written."
+        f"The plan has no unit {quote_odd(unit_id)}; `matrix-drift check` names them. Nothing was written."
     )
 
 

@@ -1,0 +1,32 @@
+"""Strings from rooms and rows as they can stand inside a sentence. Pure.
+
+Ids and keys may hold anything, a space at the end too. Nothing is escaped here: that is for whoever
+shows the sentence (`text.visible`).
+"""
+
+import unicodedata
+
+_HIDDEN = frozenset({"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp", "Zs"})
+# Letters and marks that leave no ink (Unicode, Default_Ignorable_Code_Point), and the empty Braille.
+_INKLESS = frozenset("\u034f\u115f\u1160\u17b4\u17b5\u180b\u180c\u180d\u180f\u2800\u3164\uffa0") | {
+    chr(code) for code in (*range(0xFE00, 0xFE10), *range(0xE0100, 0xE01F0))
+}
+_QUOTED = str.maketrans({'"': '\\"', "\\": "\\\\"})
+
+
+def quote_odd(text: str) -> str:
+    """An id or key as it is, or in quotes where a reader couldn't tell where it ends, or what it is.
+
+    >>> quote_odd("@alice:hs"), quote_odd("@alice:hs "), quote_odd("@alice:hs, or @bob:hs")
+    ('@alice:hs', '"@alice:hs "', '"@alice:hs, or @bob:hs"')
+    """
+    if text and not any(char in ' "\\' or is_hidden(char) for char in text):
+        return text
+    return f'"{text.translate(_QUOTED)}"'
+
+
+def is_hidden(char: str) -> bool:
+    """Whether a character can't be seen. A space can, between two words."""
+    if char == " ":
+        return False
+    return unicodedata.category(char) in _HIDDEN or char in _INKLESS
