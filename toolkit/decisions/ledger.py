@@ -1,33 +1,17 @@
-"""What a person decided about each unit, and the file beside the database that keeps it.
+"""What a person decided about each unit.
 
-A vote is about the change that was shown: when another one is planned by now, the unit is pending
-again. The file is the one that `matrix-drift apply --decisions` takes: a line for each unit, sorted,
-without times, so that git shows what changed.
+A vote is about the change that was shown: when another one is planned by now, the unit is pending again.
 """
 
-import json
-import os
-import re
-import secrets
-from bisect import bisect_left
-from collections import Counter
 from collections.abc import Iterable, Mapping
 from enum import StrEnum
 from functools import cached_property
-from pathlib import Path
-from typing import Any, Self
+from typing import Self
 
 import msgspec
 
-from toolkit.database.files import share_like
-from toolkit.decisions.decision import Decision, agreed_units, read_decisions, user_name
-from toolkit.errors import SnapshotError, ToolkitError
+from toolkit.decisions.decision import Decision, agreed_units, user_name
 from toolkit.model import NO_CHOICES, Choices, Plan, Unit
-from toolkit.text.advice import action
-
-VERSION = 1
-_FEW = 1000
-"""Decisions at once from which on the file's text is made anew."""
 
 
 class Vote(StrEnum):
@@ -39,13 +23,6 @@ class Vote(StrEnum):
     DEFERRED = "deferred"
 
 
-_SECTIONS = {
-    "decisions": Vote.APPROVED,
-    "rejected": Vote.REJECTED,
-    "deferred": Vote.DEFERRED,
-}
-
-
 _NO = Decision(agreed=False)
 
 
@@ -54,22 +31,28 @@ class Ledger(msgspec.Struct, frozen=True, dict=True):
 
     votes: dict[str, tuple[Vote, Decision]] = {}
 
-    def decide(self, vote: Vote, decisions: Mapping[str, Decision]) -> Self:
-        """The same with these units decided; `PENDING` takes decisions back."""
-        kept = self.votes.copy()
-        choices = self.choices.copy()
-        for unit in decisions:
+    def decide(
+        self, vote: Vote, decisions: Mapping[str, Decision], instead: Iterable[str] = ()
+    ) -> Self:
+        """The same with these units decided; `PENDING` takes decisions back, and so does `instead`."""
+        kept, touched = self.votes.copy(), frozenset([*decisions, *instead])
+        for unit in touched:
             kept.pop(unit, None)
-            choices.pop(unit, None)
         if vote is not Vote.PENDING:
             kept |= {unit: (vote, decision) for unit, decision in decisions.items()}
-        if vote is Vote.APPROVED:
-            choices |= _picks(decisions)
         made = type(self)(kept)
         first, decided = self._since
-        made.__dict__["choices"] = choices
-        made.__dict__["_since"] = first, decided.union(decisions)
+        approved = decisions if vote is Vote.APPROVED else {}
+        made.__dict__["choices"] = self.choices_with(
+            dict.fromkeys(touched, NO_CHOICES) | {u: d.choices for u, d in approved.items()}
+        )
+        made.__dict__["_since"] = first, decided | touched
         return made
+
+    def choices_with(self, picked: Mapping[str, Choices]) -> dict[str, Choices]:
+        """What would be picked if this were for these units."""
+        kept = {unit: choices for unit, choices in self.choices.items() if unit not in picked}
+        return kept | _without_none(picked)
 
     @cached_property
     def _since(self) -> tuple[dict[str, tuple[Vote, Decision]], frozenset[str]]:
@@ -95,7 +78,7 @@ class Ledger(msgspec.Struct, frozen=True, dict=True):
     @cached_property
     def choices(self) -> dict[str, Choices]:
         """What was picked, for the planner; also for approvals that their change has outlived."""
-        return _picks(self.approved)
+        return _without_none({unit: decision.choices for unit, decision in self.approved.items()})
 
     def moved(self, plan: Plan) -> set[str]:
         """Units whose vote was about another change than the plan holds now."""
@@ -147,8 +130,7 @@ class Ledger(msgspec.Struct, frozen=True, dict=True):
         return unit.change.agreed_in(decision.change) if unit.change else decision.change is None
 
 
-def _picks(decisions: Mapping[str, Decision]) -> dict[str, Choices]:
-    picked = {unit: decision.choices for unit, decision in decisions.items()}
+def _without_none(picked: Mapping[str, Choices]) -> dict[str, Choices]:
     return {unit: choices for unit, choices in picked.items() if choices != NO_CHOICES}
 
 
@@ -159,149 +141,3 @@ def as_shown(units: Iterable[Unit]) -> dict[str, Decision]:
         unit.id: Decision(unit.change.fingerprint if unit.change else None, unit.choices, by)
         for unit in units
     }
-
-
-# The file
-
-
-def load_ledger(path: Path) -> Ledger:
-    """Read such a file, also one whose last line was deleted. Raises `SnapshotError`."""
-    try:
-        text = path.read_text(encoding="utf-8")
-    except OSError as error:
-        raise SnapshotError(f"Can't read the decisions {path}: {error.strerror}.") from None
-    except UnicodeError:
-        raise SnapshotError(f"Can't read the decisions {path}: it is not UTF-8.") from None
-    value = _parse(path, text)
-    if not isinstance(value, dict) or not isinstance(value.get("decisions"), dict):
-        raise SnapshotError(
-            f"{path} holds no decisions; `matrix-drift plan --out FILE` makes some."
-        )
-    if value.get("version") != VERSION:
-        raise SnapshotError(
-            f"The decisions {path} have version {value.get('version')!r}, and this matrix-drift "
-            f"reads {VERSION}."
-        )
-    ledger = Ledger()
-    for section, vote in _SECTIONS.items():
-        found = _read_section(path, value.get(section, {}))
-        ledger = ledger.decide(vote, found)
-        if vote is Vote.APPROVED:
-            no = {unit: decision for unit, decision in found.items() if not decision.agreed}
-            ledger = ledger.decide(Vote.REJECTED, no)
-    return ledger
-
-
-def save_ledger(path: Path, ledger: Ledger, plan: Plan, like: Path | None = None) -> None:
-    """Write the file whole or not at all, no wider open than the file `like`.
-
-    Raises `SnapshotError`.
-    """
-    write_text(path, dump_ledger(ledger, plan), like)
-
-
-def write_text(path: Path, text: str, like: Path | None = None) -> None:
-    """The same for the text of a file of decisions."""
-    partial = path.with_name(f".{path.name}.{secrets.token_hex(4)}.partial")
-    try:
-        handle = os.open(partial, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600)
-        try:
-            if like is not None:
-                share_like(handle, like)
-            with open(handle, "w", encoding="ascii") as file:
-                file.write(text)
-            partial.replace(path)
-        except BaseException:
-            partial.unlink(missing_ok=True)
-            raise
-    except OSError as error:
-        raise SnapshotError(f"Can't write the decisions {path}: {error.strerror}.") from None
-
-
-def dump_ledger(ledger: Ledger, plan: Plan) -> str:
-    """The file's text: JSON, a line to a unit, in words what would be done."""
-    return LedgerText(ledger, plan).text()
-
-
-class LedgerText:
-    """The file's text, of which a decision makes its own lines anew and no others."""
-
-    def __init__(self, ledger: Ledger, plan: Plan) -> None:
-        self._ledger, self._plan = ledger, plan
-        self._lines: dict[Vote, tuple[list[str], list[str]]] = {}
-        for vote in _SECTIONS.values():
-            units = sorted(unit for unit, (given, _) in ledger.votes.items() if given is vote)
-            self._lines[vote] = units, [self._line(unit) for unit in units]
-
-    def after(self, ledger: Ledger, plan: Plan) -> "LedgerText":
-        """The text of a ledger that was made by deciding; this one is of no use any more."""
-        decided = ledger.decided_since(self._ledger) if plan is self._plan else None
-        if decided is None or len(decided) > _FEW:
-            return LedgerText(ledger, plan)
-        self._ledger = ledger
-        for unit in decided:
-            for units, lines in self._lines.values():
-                place = bisect_left(units, unit)
-                if units[place : place + 1] == [unit]:
-                    del units[place], lines[place]
-            if unit in ledger.votes:
-                units, lines = self._lines[ledger.votes[unit][0]]
-                place = bisect_left(units, unit)
-                units.insert(place, unit)
-                lines.insert(place, self._line(unit))
-        return self
-
-    def text(self) -> str:
-        """All of it."""
-        sections = ""
-        for section, vote in _SECTIONS.items():
-            lines = self._lines[vote][1]
-            if lines or vote is Vote.APPROVED:
-                sections += f', "{section}": {{\n' + ",\n".join(lines) + "\n}"
-        return f'{{"version": {VERSION}{sections}}}\n'
-
-    def _line(self, unit: str) -> str:
-        decision = self._ledger.votes[unit][1]
-        return f"{json.dumps(unit)}: {json.dumps(_line(decision, self._plan.unit(unit)))}"
-
-
-def _line(decision: Decision, unit: Unit | None) -> dict[str, Any]:
-    line: dict[str, Any] = msgspec.to_builtins(decision)
-    if not line.get("choices"):
-        line.pop("choices", None)
-    return line | ({"what": action(unit)} if unit else {})
-
-
-def _parse(path: Path, text: str) -> Any:
-    try:
-        return json.loads(text, object_pairs_hook=_once_each)
-    except RecursionError:
-        raise SnapshotError(f"Can't read the decisions {path}: it is no JSON.") from None
-    except json.JSONDecodeError as error:
-        # Whoever deletes the last line leaves the comma of the one before; no text has line breaks.
-        mended = re.sub(r",\s*\n\s*\}", "\n}", text)
-        if mended != text:
-            return _parse(path, mended)
-        raise SnapshotError(
-            f"Can't read the decisions {path}: it is no JSON (line {error.lineno}: {error.msg})."
-        ) from None
-    except ValueError as error:  # a name twice, or a number of thousands of digits
-        raise SnapshotError(f"Can't read the decisions {path}: {error}.") from None
-
-
-def _once_each(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    """Of two lines about one unit nobody could tell which one counts."""
-    found = dict(pairs)
-    if len(found) < len(pairs):
-        [(twice, _)] = Counter(name for name, _ in pairs).most_common(1)
-        raise ValueError(f"it names {twice!r} twice")
-    return found
-
-
-def _read_section(path: Path, value: Any) -> dict[str, Decision]:
-    if not isinstance(value, dict):
-        raise SnapshotError(f"Can't read the decisions {path}: a section is no object.")
-    try:
-        return read_decisions(value)
-    except ToolkitError as error:
-        raise SnapshotError(f"Can't read the decisions {path}: {error}") from None
