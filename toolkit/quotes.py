@@ -20,7 +20,12 @@ def quote_odd(text: str) -> str:
     >>> quote_odd("@alice:hs"), quote_odd("@alice:hs "), quote_odd("@alice:hs, or @bob:hs")
     ('@alice:hs', '"@alice:hs "', '"@alice:hs, or @bob:hs"')
     """
-    if text and not any(char in ' "\\' or is_hidden(char) for char in text):
+    plain = text.isascii() and text.isprintable()
+    if (
+        text
+        and not any(sign in text for sign in ' "\\')
+        and (plain or not any(map(is_hidden, text)))
+    ):
         return text
     return f'"{text.translate(_QUOTED)}"'
 

@@ -1,9 +1,9 @@
 """What the review costs: `python -m toolkit.benchmark.board`, at 5,000 and at 50,000 units adrift.
 
-Bytes that a view's first lines take, and CPU seconds of this process, medians of several: from a view that
-is there to its lines being sent, and from a click to what every view is told of it. `after all` is a click
-when every unit is approved: then the file of decisions, which is written whole, has a line for each. Whatever
-grows with the number of units shows in the ratio of both sizes.
+Bytes that a view's first lines take, and CPU milliseconds of this process: from a view that is there to its
+lines being sent, and from a click to what every view is told of it, medians of several clicks. `click after
+all` is one when every unit is approved: then the file of decisions, which is written whole, has a line for
+each. Whatever grows with the number of units shows in the ratio of both sizes.
 """
 
 import argparse
@@ -11,7 +11,7 @@ import json
 import statistics
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -34,7 +34,7 @@ CLICKS = 11
 
 
 class Figure(NamedTuple):
-    """One thing that was measured, in bytes or seconds."""
+    """One thing that was measured, in bytes or milliseconds."""
 
     units: int
     what: str
@@ -52,16 +52,21 @@ class View:
         self.bytes += len(json.dumps(content, ensure_ascii=False).encode())
 
     def ask(self, do: str, **rest: Any) -> float:
-        """CPU seconds that an answer takes; `bytes` has its size."""
+        """CPU milliseconds that an answer takes; `bytes` has its size."""
         self.bytes = 0
         begun = time.process_time()
         self.table._on_message(None, {"do": do, "view": "one", **rest}, [])
-        return time.process_time() - begun
+        return 1000 * (time.process_time() - begun)
 
-    def click(self, vote: str, place: int) -> float:
-        """Decide about a unit."""
-        item = self.table.model.items()[place]
-        return self.ask("decide", unit=item.unit, vote=vote, change=item.change)
+    def click(self, vote: str, unit: str) -> float:
+        """Decide about a unit as it is on display."""
+        item = self.table.model.item(unit)
+        assert item is not None
+        return self.ask("decide", unit=unit, vote=vote, change=item.change)
+
+    def clicks(self, vote: str, units: Iterable[str]) -> float:
+        """Decide about one after the other: what a decision takes."""
+        return statistics.median(self.click(vote, unit) for unit in units)
 
 
 def open_session(chats: int, folder: Path) -> Session:
@@ -77,40 +82,38 @@ def open_session(chats: int, folder: Path) -> Session:
 
 
 def measure_board(chats: int) -> Iterator[Figure]:
-    """First lines, clicks, and clicks when all is approved."""
+    """First lines, clicks, a pick, and clicks when all is approved."""
     with tempfile.TemporaryDirectory() as folder:
         session = open_session(chats, Path(folder))
         view = View(ReviewTable(find_model(session)))
+        *clicked, other = [unit.id for unit in session.state.plan.units[: CLICKS + 1]]
         taken = view.ask("ready")
         yield Figure(chats, "first lines, bytes", view.bytes)
-        yield Figure(chats, "first lines, CPU s", taken)
-        view.table.model.items()  # all of them, aside: `click` looks its unit up there
-        yield Figure(chats, "click, CPU s", _median(view, "approve"))
+        yield Figure(chats, "first lines, ms", taken)
+        yield Figure(chats, "click, ms", view.clicks("approve", clicked))
         yield Figure(chats, "click, bytes", view.bytes)
-        yield Figure(chats, "scroll, CPU s", view.ask("window", start=chats // 2))
-        yield Figure(chats, "sort, CPU s", view.ask("window", sort="owner"))
+        yield Figure(chats, "scroll, ms", view.ask("window", start=chats // 2))
+        yield Figure(chats, "sort, ms", view.ask("window", sort="owner"))
         view.ask("window")
+        picked = view.ask("pick", unit=other, choices={"chat_id": "C7"})
+        yield Figure(chats, "pick, ms", picked)
+        yield Figure(chats, "approve with the pick, ms", view.click("approve", other))
         batch = view.table.model.would_approve()
-        yield Figure(
-            chats, "approve all, CPU s", view.ask("approve_all", plan=fingerprint_of(batch.changes))
-        )
-        yield Figure(chats, "click after all, CPU s", _median(view, "defer"))
-
-
-def _median(view: View, vote: str) -> float:
-    return statistics.median(view.click(vote, place) for place in range(CLICKS))
+        taken = view.ask("approve_all", plan=fingerprint_of(batch.changes))
+        yield Figure(chats, "approve all, ms", taken)
+        yield Figure(chats, "click after all, ms", view.clicks("defer", clicked))
 
 
 def render_figures(figures: list[Figure]) -> Table:
     """A line for each thing, with both sizes and their ratio."""
     sizes = list(dict.fromkeys(figure.units for figure in figures))
-    table = Table("what", *(f"{size:,} units" for size in sizes), "ratio")
+    table = Table("what, CPU", *(f"{size:,} units" for size in sizes), "ratio")
     values: dict[str, list[float]] = {}
     for figure in figures:
         values.setdefault(figure.what, []).append(figure.value)
     for what, found in values.items():
-        told = [f"{value:,.0f}" if "bytes" in what else f"{value:.4f}" for value in found]
-        table.add_row(what, *told, f"{found[-1] / found[0]:.2f}" if found[0] else "")
+        told = [f"{value:,.0f}" if "bytes" in what else f"{value:,.1f}" for value in found]
+        table.add_row(what, *told, f"{found[-1] / found[0]:.1f}")
     return table
 
 

@@ -194,26 +194,26 @@ class Lines:
         """The line of a unit of the plan."""
         known, item = self._made.get(unit.id, (None, None))
         offers = self._offering.offers(unit) if self._offering else NO_OFFERS
+        label = self._labels[unit.id]
         if item is None or known != unit or item.offers != offers:
-            item = replace(make_item(unit, offers, self.remote), label=self._labels[unit.id])
-        elif item.label != self._labels[unit.id]:
-            item = replace(item, label=self._labels[unit.id])
+            item = make_item(unit, offers, self.remote, label)
+        elif item.label != label:
+            item = replace(item, label=label)
         self._made[unit.id] = unit, item
         return item
 
 
-def make_item(unit: Unit, offers: Offers, remote: RemoteState) -> Item:
+def make_item(unit: Unit, offers: Offers, remote: RemoteState, label: str) -> Item:
     """One line that nobody has decided about."""
-    name = _room_name(unit, remote)
     return Item(
         unit=unit.id,
         kind=unit.kind,
         status=unit.status,
         vote=Vote.PENDING,
-        label=visible(_label(unit, name)),
+        label=label,
         id=visible(unit.id),
         owner=visible(unit.owner or ""),
-        name=visible(name),
+        name=visible(_room_name(unit, remote)),
         chat_id=visible(unit.chat_id or ""),
         cause=visible(say_causes(unit), LONG),
         action=visible(say_action(unit, offers), LONG),

@@ -12,7 +12,7 @@ import msgspec
 
 from toolkit.convention import chat_number
 from toolkit.decisions.free_chat_ids import find_highest, free_ids
-from toolkit.model import Choices, Code, Plan, RowWrite, Unit, UnitKind
+from toolkit.model import NO_CHOICES, Choices, Code, Plan, RowWrite, Unit, UnitKind
 from toolkit.quotes import quote_odd
 from toolkit.records import LocalState
 from toolkit.text.advice import NOTEBOOK, action, changed_fields, deed, verb
@@ -141,6 +141,8 @@ def join_choices(first: Choices, then: Choices) -> Choices:
 
 def say_choices(choices: Choices) -> str:
     """What was picked; empty for nothing."""
+    if choices == NO_CHOICES:
+        return ""
     offers = Offers(
         _one(choices.owner),
         _one(choices.space_id),
@@ -190,9 +192,10 @@ def say_action(unit: Unit, offers: Offers) -> str:
 
 def _say_write(write: RowWrite) -> str:
     """A change of few fields names them; what is inserted or overwritten is the whole row."""
+    if verb(write) != "change":
+        return deed(write)
     fields = [name for name, _, _ in changed_fields(write) if name]
-    few = verb(write) == "change" and 0 < len(fields) <= 3
-    return f"{deed(write)} ({', '.join(fields)})" if few else deed(write)
+    return f"{deed(write)} ({', '.join(fields)})" if 0 < len(fields) <= 3 else deed(write)
 
 
 def _spaces(unit: Unit, codes: Iterable[Code]) -> tuple[str, ...]:
