@@ -21,9 +21,6 @@ from toolkit.text.visible import visible
 ORDERS = 8
 """Orders that are kept up to date: of each view its own, and of one that goes to and fro the last few."""
 
-MANY = 2000
-"""Units that have moved at once from which on it is quicker to begin anew."""
-
 
 class Listing:
     """Looks at the session whenever it is asked, and then at what has moved alone, whoever has moved it.
@@ -49,7 +46,7 @@ class Listing:
         if state is self._state and picked is self._picked and about[3] is self._about[3]:
             return
         touched = state.standing.touched_since(self._state.standing)
-        if touched is None or len(touched) > MANY or not same(about, self._about):
+        if touched is None or not same(about, self._about):
             self._begin()
             return
         votes, tried = self._state.votes, _differing(self._picked, picked)

@@ -17,7 +17,7 @@ from toolkit.model import Plan, Unit, UnitKind
 REMEMBERED = 64
 """Steps after which somebody who looks again looks at everything."""
 MANY = 2000
-"""Decisions at once from which on it is quicker to look at everything."""
+"""Units that have moved at once from which on it is quicker to look at everything."""
 
 Group: TypeAlias = tuple[str | None, str | None]
 """Owner and Space: what a room shares with the user row that it takes along."""
@@ -56,10 +56,11 @@ class Standing:
         return made
 
     def touched_since(self, other: "Standing") -> frozenset[str] | None:
-        """Units of the same plan that may stand otherwise than there; None if that may be any."""
+        """Units of the same plan that may stand otherwise than there; None if those are many, or any."""
         if self._steps is not other._steps:
             return None
-        return self._steps.between(other._step, self._step)
+        touched = self._steps.between(other._step, self._step)
+        return None if touched is None or len(touched) > MANY else touched
 
     def _units(self, ids: Iterable[str]) -> Iterator[Unit]:
         places, units = self.plan.places, self.plan.units
