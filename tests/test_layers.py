@@ -28,7 +28,7 @@ def test_every_import_keeps_the_contracts() -> None:
         ("planning/plan.py", "import toolkit.writing.apply", "Imports point down"),
         ("text/visible.py", "import toolkit.board", "Imports point down"),
         ("strange.py", "", "Imports point down"),
-        ("planning/owners.py", "import toolkit.planning.identity", "No circle at any depth"),
+        ("planning/places.py", "import toolkit.planning.identity", "No circle at any depth"),
         ("reconcile.py", "import toolkit.testing", "Only the command line knows the demo"),
         ("planning/plan.py", "import nio", "nio and aiohttp are known to homeserver alone"),
         ("sources/sides.py", "import aiosqlite", "aiosqlite is known to database alone"),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -153,13 +154,13 @@ def wait_until(condition: Callable[[], bool]) -> None:
 @contextmanager
 def started(directory: Path, lesson: Path, world: str = "recorded") -> Iterator[Demo]:
     demo = Demo(directory, lesson, world)
-    try:
-        with demo.process:
+    with demo.process:  # which waits for its end
+        try:
             yield demo
-    finally:
-        for pid in demo.processes():
-            with suppress(ProcessLookupError):
-                os.kill(pid, signal.SIGKILL)
+        finally:
+            for pid in demo.processes():
+                with suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGKILL)
 
 
 # What is served
@@ -346,6 +347,30 @@ def test_a_jupyterlab_that_fails_is_quoted_without_its_token(
         pass
     assert capsys.readouterr().err == "boom: ***\n"
     assert len(pids) == 1
+
+
+LATE = """
+import json, os, socket, time
+with socket.socket() as server:
+    server.bind(("127.0.0.1", 0))
+    port = server.getsockname()[1]
+    os.makedirs(os.environ["JUPYTER_RUNTIME_DIR"])
+    path = f"{os.environ['JUPYTER_RUNTIME_DIR']}/jpserver-{os.getpid()}.json"
+    with open(path, "w") as file:
+        json.dump({"url": f"http://127.0.0.1:{port}/"}, file)
+    time.sleep(0.5)
+    server.listen()
+    time.sleep(60)
+"""
+
+
+def test_a_jupyterlab_that_writes_its_address_before_it_listens_is_waited_for(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(toolkit.cli.jupyterlab, "_COMMAND", [sys.executable, "-c", LATE])
+    with Lab.start(tmp_path / "lab", tmp_path, {}, int) as lab:
+        port = urlsplit(lab.address("a.ipynb")).port
+        socket.create_connection(("127.0.0.1", port)).close()
 
 
 # matrix-drift notebook

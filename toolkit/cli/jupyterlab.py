@@ -6,12 +6,13 @@ Whatever it and its kernels write lies in one folder, and it asks nobody on the 
 import json
 import os
 import secrets
+import socket
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Self
-from urllib.parse import quote
+from urllib.parse import quote, urlsplit
 
 from toolkit.cli.output import say_lines
 from toolkit.errors import ToolkitError
@@ -140,9 +141,14 @@ class Lab:
             self._fail()
 
     def _find_address(self) -> None:
-        """It listens before it writes down where; if our port was taken meanwhile, on another one."""
+        """It writes down where, if our port was taken meanwhile another one, and listens there soon after."""
         found = self._folder / "runtime" / f"jpserver-{self.pid}.json"
-        self._url = json.loads(found.read_bytes())["url"]
+        url: str = json.loads(found.read_bytes())["url"]
+        address = urlsplit(url)
+        assert address.hostname
+        assert address.port
+        socket.create_connection((address.hostname, address.port)).close()
+        self._url = url
 
     def _fail(self) -> None:
         for line in last_lines(self._log, _LOG_LINES, self._token):

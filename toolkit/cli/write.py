@@ -139,8 +139,8 @@ def run_to_write(work: Coroutine[Any, Any, T]) -> T:
 async def _write(
     where: Where, plan: Plan, agreed: Agreement, max_changes: int | None
 ) -> Reconciled:
-    with progress("Looking again, writing"):
-        return await road_of(where).write(plan, agreed.decisions, None, max_changes)
+    with progress("Looking again, writing") as tell:
+        return await road_of(where).write(plan, agreed.decisions, tell, max_changes)
 
 
 def _show_agreement(plan: Plan, agreed: Agreement, wanted: Wanted) -> None:

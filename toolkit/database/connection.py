@@ -7,7 +7,7 @@ import asyncio
 import contextlib
 import sqlite3
 import time
-from collections.abc import AsyncIterator, Coroutine, Iterator, Sequence
+from collections.abc import AsyncIterator, Iterator, Sequence
 from contextvars import ContextVar
 from itertools import chain
 from pathlib import Path
@@ -276,15 +276,3 @@ def _refuse_to_wait(status: int, remaining: int, total: int) -> None:
     """End a backup that is locked out: SQLite waited its time, Python would try forever."""
     if status in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
         raise sqlite3.OperationalError(_LOCKED)
-
-
-async def finish(work: Coroutine[Any, Any, T]) -> T:
-    """Wait until it is done, however often we are cancelled; only then be cancelled."""
-    task = asyncio.create_task(work)
-    try:
-        return await asyncio.shield(task)
-    except asyncio.CancelledError:
-        while not task.done():
-            with contextlib.suppress(asyncio.CancelledError):
-                await asyncio.wait({task})
-        raise

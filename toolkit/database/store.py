@@ -15,9 +15,10 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Protocol, Self, TypeGuard, TypeVar, runtime_checkable
 
+from toolkit.aside import finish
 from toolkit.database.admission import admit
 from toolkit.database.backup import backup_path, check_space, new_backup, remove_older, remove_stale
-from toolkit.database.connection import Database, connect, finish
+from toolkit.database.connection import Database, connect
 from toolkit.database.sql import Table, encode, key_range
 from toolkit.database.transaction import Transaction, joined, transacting
 from toolkit.errors import StoreError

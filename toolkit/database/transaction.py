@@ -4,7 +4,8 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from contextvars import ContextVar
 
-from toolkit.database.connection import Database, finish
+from toolkit.aside import finish
+from toolkit.database.connection import Database
 from toolkit.database.sql import RowChange
 from toolkit.errors import StoreError
 from toolkit.records import Raw

@@ -38,20 +38,20 @@ class Source:
 
     def __init__(
         self,
-        client: Any,
+        client: ClientLike,
         convention: Convention,
         progress: Progress | None = None,
         seen: Callable[[str, bytes], None] | None = None,
     ) -> None:
         progress = progress or watcher()
-        client = read_only(client)
-        self._client, self._event_type = client, convention.state_event_type
+        guarded: Any = read_only(client)
+        self._client, self._event_type = guarded, convention.state_event_type
         self._seen = seen or (lambda room_id, body: None)
         self._progress = progress or (lambda done, rooms, word: None)
         self._server = None
-        if is_transport(client):
-            self._server = Homeserver(client, progress, convention.former_accounts)
-        self.light = not self._server and not hasattr(client, "room_get_state")
+        if is_transport(guarded):
+            self._server = Homeserver(guarded, progress, convention.former_accounts)
+        self.light = not self._server and not hasattr(guarded, "room_get_state")
 
     async def account(self) -> str:
         """Whose rooms these are. A stand-in is believed, a real client is not."""
@@ -126,7 +126,7 @@ class Source:
 
 
 async def load_remote(
-    client: Any,
+    client: ClientLike,
     convention: Convention,
     *,
     local_rows: bool,
@@ -147,7 +147,7 @@ async def load_remote(
 
 
 async def load_unsettled(
-    client: Any,
+    client: ClientLike,
     convention: Convention,
     plan_of: PlanOf,
     *,

@@ -1,6 +1,6 @@
 """Users' groups: the Spaces and chats of one owner, what stops them, and what stops others through them.
 
-Pure. Between the ladders (`owners`, `chats`), which look at one Space or one owner at a time, and the
+Pure. Between the ladders (`owners`, `chat_ids`), which look at one Space or one owner at a time, and the
 planner, which turns the outcome into units.
 """
 
@@ -13,10 +13,12 @@ import msgspec
 from toolkit.convention import Convention
 from toolkit.model import NO_CHOICES, Choices, Code, Reason, RemoteState, RoomState, Rung
 from toolkit.planning.chat_ids import ChatId, Context, find_chat_id, find_chat_ids
-from toolkit.planning.identity import Identity, Told, resolve_identity
+from toolkit.planning.identity import Identity, resolve_identity
 from toolkit.planning.no_chats import called_chats
 from toolkit.planning.other_rows import Others, split_others
-from toolkit.planning.owners import Owner, find_owner
+from toolkit.planning.owner_case import Owner
+from toolkit.planning.owners import find_owner
+from toolkit.planning.places import Told
 from toolkit.planning.row_index import Naming, ids, index_rows
 from toolkit.planning.unread_rooms import Unread
 from toolkit.quotes import quote_odd

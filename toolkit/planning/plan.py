@@ -1,20 +1,17 @@
 """The planner: two sides in, one `Plan` out. Pure, and the only place that decides about a room.
 
 It emits only what matters: a room in sync costs one comparison and no finding. Owners and chat ids
-come settled or blocked from `groups`, what the rows lack from `drift`; here both become units.
+come settled or blocked from `owner_groups`, what the rows lack from `drift`; here both become units.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 
 import msgspec
 
 from toolkit.convention import HIGHEST_NUMBER, Convention
 from toolkit.model import (
     NO_CHOICES,
-    NO_EVIDENCE,
     Choices,
-    Code,
-    Evidence,
     Plan,
     RemoteState,
     RoomState,
@@ -26,15 +23,14 @@ from toolkit.model import (
 from toolkit.planning.chat_ids import ChatId
 from toolkit.planning.counter import find_highest
 from toolkit.planning.drift import Chat, Drift, compare_room, compare_user
-from toolkit.planning.identity import live_links
 from toolkit.planning.leftover_rows import sort_leftovers
-from toolkit.planning.no_chats import why_no_chat
 from toolkit.planning.notes import find_notes
 from toolkit.planning.owner_groups import Block, Group, Groups
+from toolkit.planning.proof import archives_with, find_reach, prove_chat, rows_behind, with_events
 from toolkit.planning.row_index import ids
 from toolkit.planning.units import Subject, build_unit
-from toolkit.quotes import quote_odd
-from toolkit.records import LocalState, chat_key, room_key, user_key
+from toolkit.planning.unplaced import find_unplaced
+from toolkit.records import LocalState, room_key, user_key
 
 
 def plan_repairs(
@@ -78,7 +74,8 @@ class _Planner:
         for group in self.groups.groups:
             self._plan_user(group)
             self._plan_chats(group)
-        self._plan_unplaced()
+        for room_id, block in find_unplaced(self.remote, self.groups):
+            self._stop(room_id, block)
         left = sort_leftovers(self.remote, self.groups)
         stopped = self.identity.unproven.keys() | self.groups.called
         nothing = not (self.units or self.in_sync_rooms)
@@ -96,7 +93,7 @@ class _Planner:
             notes=tuple(sorted([*notes, *left.notes], key=lambda f: (f.key, f.code))),
             loose=left.conflicts,
             others=len(self.groups.others.keys),
-            spaces=self._reach(),
+            spaces=find_reach(self.units, self.groups),
         )
 
     # -- user rows --------------------------------------------------------------------------------
@@ -124,7 +121,7 @@ class _Planner:
             if not drift.findings and unit_id not in self.groups.blocks:
                 self.in_sync_users.append(owner)
                 return
-        evidence = _with_events(evidence, (space[0].create_event,))
+        evidence = with_events(evidence, (space[0].create_event,))
         drift.findings = [
             msgspec.structs.replace(f, unit=unit_id, evidence=evidence) for f in drift.findings
         ]
@@ -159,7 +156,7 @@ class _Planner:
         answer: ChatId | None,
     ) -> None:
         choice = self.choices.get(room_id, NO_CHOICES)
-        evidence = self._proof(group, versions, answer)
+        evidence = prove_chat(group, versions, answer, self.identity)
         drift = Drift([], [], compared=False)
         if answer and answer.chat_id and answer.free and group.owner and group.space:
             chat = Chat(
@@ -168,7 +165,7 @@ class _Planner:
                 group.owner,
                 answer.chat_id,
                 group.space,
-                self._archives(group, room_id),
+                archives_with(room_id, group, self.identity),
                 evidence,
             )
             drift = compare_room(chat, self.local, self.convention, choice.overwrite)
@@ -188,47 +185,11 @@ class _Planner:
         )
         self._emit(subject, drift, group)
 
-    def _proof(
-        self, group: Group, versions: tuple[RoomState, ...], answer: ChatId | None
-    ) -> Evidence:
-        """Rung and events: who made the room, what links it to the Space, what says its number."""
-        places = [*group.spaces, *self._archives(group, versions[0].room_id)]
-        spaces = [v for space in places for v in self.identity.versions(space)]
-        down = [link for v in spaces for link in live_links(v, ids(versions))]
-        up = [link for v in versions for link in live_links(v, ids(spaces))]
-        events = [versions[-1].create_event, *(link.event_id for link in [*down, *up])]
-        return _with_events(answer.evidence if answer else NO_EVIDENCE, events)
-
-    def _archives(self, group: Group, room_id: str) -> tuple[str, ...]:
-        """The Spaces inside the user's own that the room lies in, if it isn't in that one itself."""
-        archived = self.identity.archived
-        if all(room_id not in archived.get(space, ()) for space in group.spaces):
-            return ()
-        return tuple(
-            inner
-            for inner, above in self.identity.nesting.archives.items()
-            if set(above) & set(group.spaces)
-        )
-
-    def _plan_unplaced(self) -> None:
-        """Rooms that belong to nobody for certain: several owners claim them, or they can't be read."""
-        for room_id, spaces in self.identity.linked.items():
-            if room_id not in self.groups.tied:
-                block = Block(Code.OWNER_AMBIGUOUS, _SEVERAL_SPACES, None, spaces)
-                self._stop(room_id, block, ids(self.identity.versions(room_id)))
-        for room_id, why in self.remote.unreadable.items():
-            self._stop(room_id, Block(Code.ROOM_UNREADABLE, _UNREADABLE.format(why)), (room_id,))
-        for room_id, behind in self.identity.unproven.items():
-            block = Block(Code.ROOM_UNREADABLE, _UNPROVEN.format(quote_odd(behind)))
-            self._stop(room_id, block, ids(self.identity.versions(room_id)))
-        for room_id in self.groups.called:
-            room, reason = self.remote.rooms[room_id], self.identity.reasons[room_id]
-            cause = why_no_chat(room, reason, self.remote, self.identity, self.local)
-            block = Block(Code.NOT_A_CHAT, cause, remote=reason)
-            self._stop(room_id, block, ids(self.identity.versions(room_id)))
-
-    def _stop(self, room_id: str, block: Block, room_ids: tuple[str, ...]) -> None:
+    def _stop(self, room_id: str, block: Block) -> None:
+        """A room that belongs to nobody for certain."""
         self.groups.block(room_id, block)
+        read = room_id in self.remote.rooms
+        room_ids = ids(self.identity.versions(room_id)) if read else (room_id,)
         key = room_key(room_id)
         subject = Subject(id=room_id, kind=UnitKind.ROOM, key=key, room_ids=room_ids)
         self._emit(subject, Drift([], [], compared=False), None)
@@ -244,7 +205,7 @@ class _Planner:
             drift,
             withheld=subject.id in self.groups.unsafe,
             chosen=self._chosen(subject, group),
-            relies_on=lambda: self._relied_on(subject),
+            relies_on=lambda: rows_behind(subject, self.groups),
         )
         self.units.append(unit)
 
@@ -261,42 +222,3 @@ class _Planner:
             group.answer.evidence.rung is Rung.CHOICE
             or group.space == self.choices.get(group.owner or "", NO_CHOICES).space_id
         )
-
-    def _relied_on(self, subject: Subject) -> set[str]:
-        """A room rests on its rows, and on those that name its Space's owner."""
-        if subject.kind is UnitKind.USER:
-            return set()
-        space_ids = ids(self.identity.versions(subject.space_id or ""))
-        owners = self.groups.naming.owner_keys(space_ids, subject.room_ids)
-        relied = {key for key, _ in owners} | {room_key(room_id) for room_id in subject.room_ids}
-        return relied | {chat_key(subject.owner or "", subject.chat_id or "")}
-
-    def _reach(self) -> dict[str, tuple[str, ...]]:
-        """Space -> ids of all its versions and chats, for the Spaces that something is planned for."""
-        wanted = {unit.space_id for unit in self.units if unit.change}
-        groups = [group for group in self.groups.groups if group.space in wanted]
-        return {
-            group.space or "": tuple(sorted(self._rooms(group)))
-            for group in sorted(groups, key=lambda g: g.spaces)
-        }
-
-    def _rooms(self, group: Group) -> Iterable[str]:
-        archives = self.identity.nesting.archives.items()
-        inner = (archive for archive, above in archives if set(above) & set(group.spaces))
-        for space in (*group.spaces, *inner):
-            yield from ids(self.identity.versions(space))
-        for versions in group.chats.values():
-            yield from ids(versions)
-
-
-def _with_events(evidence: Evidence, events: Iterable[str]) -> Evidence:
-    known = dict.fromkeys([*evidence.events, *events])
-    return Evidence(evidence.rung, tuple(event for event in known if event))
-
-
-_SEVERAL_SPACES = (
-    "the room is linked to Spaces of different users, or of one whose owner isn't certain; remove the "
-    "wrong link, or pick the Space"
-)
-_UNREADABLE = "the room could not be read ({}); try again before deciding anything about it"
-_UNPROVEN = "the room may belong to {}, which could not be read; try again"

@@ -1,14 +1,15 @@
 """Rooms that could not be read: whom they concern, what they keep, and what goes on from them. Pure.
 
-Unknown is not gone (rules 2.9): whoever may be concerned is held back, which `groups` does.
+Unknown is not gone (rules 2.9): whoever may be concerned is held back, which `owner_groups` does.
 """
 
 from collections.abc import Mapping
 
 from toolkit.model import RemoteState, RoomState
 from toolkit.planning.chat_ids import ChatId, Context, find_chat_id
-from toolkit.planning.identity import Identity, live_links
+from toolkit.planning.identity import Identity
 from toolkit.planning.owners import find_owner
+from toolkit.planning.places import live_links
 from toolkit.planning.row_index import Naming
 from toolkit.records import LocalState
 

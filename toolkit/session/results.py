@@ -55,8 +55,7 @@ class ShownPlan:
         found = self.value.unit(unit)
         if found is None:
             raise ToolkitError(f"The plan has no unit {unit!r}; session.drift names them.")
-        writes = found.change.writes if found.change else ()
-        return {w.key: {"before": _row(w.before), "after": _row(w.after)} for w in writes}
+        return {w.key: {"before": _row(w.before), "after": _row(w.after)} for w in found.writes}
 
     def __len__(self) -> int:
         return len(self.value.units)
@@ -77,8 +76,8 @@ class ShownUndo(ShownPlan):
     named: bool = False
 
     def __repr__(self) -> str:
-        units = [unit for unit in self.value.units if unit.change]
-        rows = sum(len(unit.change.writes) for unit in units if unit.change)
+        units = [unit for unit in self.value.units if unit.writes]
+        rows = sum(len(unit.writes) for unit in units)
         lines = [
             f"Taking it back would write {count_of(rows, 'row')} of {count_of(len(units), 'unit')};"
             f" await session.undo({'run' if self.named else ''}) does."
@@ -193,7 +192,7 @@ def _named(unit: Unit) -> str:
 
 
 def _rows_of(units: Sequence[Unit]) -> str:
-    return count_of(sum(len(unit.change.writes) for unit in units if unit.change), "row")
+    return count_of(sum(len(unit.writes) for unit in units), "row")
 
 
 def _more(count: int) -> list[str]:

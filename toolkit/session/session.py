@@ -14,11 +14,13 @@ from typing import TYPE_CHECKING, Any, Self, TypeVar
 from weakref import WeakValueDictionary
 
 from toolkit.convention import Convention
+from toolkit.database.chat_manager import ChatManagerLike
 from toolkit.database.store import Store
 from toolkit.decisions.decision import Decision
 from toolkit.decisions.ledger import Vote
 from toolkit.errors import ToolkitError
 from toolkit.frames import Frame, Shelf, drift_frame, history_frame, rooms_frame, rows_frame
+from toolkit.homeserver.reading import ClientLike
 from toolkit.model import Choices, Plan, RemoteState, Status, Unit
 from toolkit.progress import Progress
 from toolkit.records import Raw, load_records
@@ -94,9 +96,9 @@ class Session:
         homeserver: str | None = None,
         access_token: str | None = None,
         database: str | os.PathLike[str] | None = None,
-        client: Any = None,
+        client: ClientLike | None = None,
         store: Store | None = None,
-        chat_mgr: Any = None,
+        chat_mgr: ChatManagerLike | None = None,
         convention: Convention | None = None,
         snapshot: str | os.PathLike[str] | None = None,
         decisions: str | os.PathLike[str] | None = None,

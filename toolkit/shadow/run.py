@@ -10,10 +10,12 @@ from functools import cached_property
 from types import MethodType
 from typing import TYPE_CHECKING, Any
 
+from toolkit.database.chat_manager import ChatManagerLike
 from toolkit.database.look import Look, load_look
 from toolkit.database.store import Store, transactional
 from toolkit.errors import ToolkitError
 from toolkit.homeserver.client_memory import user_id_of
+from toolkit.homeserver.reading import ClientLike
 from toolkit.homeserver.readonly import ReadOnlyClient
 from toolkit.homeserver.refused_calls import hide
 from toolkit.records import Raw
@@ -58,7 +60,10 @@ class ShadowRun(ShadowResult):
 
 
 async def shadow_run(
-    fn: Callable[[Any, Any, Any], Any], client: Any, store: Store, chat_mgr: Any = None
+    fn: Callable[[Any, Any, Any], Any],
+    client: ClientLike | None,
+    store: Store,
+    chat_mgr: ChatManagerLike | None = None,
 ) -> ShadowRun:
     """Run `fn(client, store, chat_mgr)` so that nothing is written, and see what would have been.
 

@@ -132,7 +132,7 @@ class Sides:
                 yield store
 
     @asynccontextmanager
-    async def open_client(self) -> AsyncIterator[Any]:
+    async def open_client(self) -> AsyncIterator[ClientLike]:
         """The bot's own client as it is, or one that only carries the token."""
         if self.client is not None:
             yield self.client
@@ -151,9 +151,9 @@ def find_sides(
     homeserver: str | None = None,
     access_token: str | None = None,
     database: str | os.PathLike[str] | None = None,
-    client: Any = None,
+    client: ClientLike | None = None,
     store: Store | None = None,
-    chat_mgr: Any = None,
+    chat_mgr: ChatManagerLike | None = None,
     convention: Convention | None = None,
     snapshot: str | os.PathLike[str] | None = None,
     allow_empty: bool | None = None,

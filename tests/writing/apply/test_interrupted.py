@@ -2,6 +2,7 @@
 
 import asyncio
 import sqlite3
+import time
 from contextlib import closing, suppress
 from pathlib import Path
 from typing import Any
@@ -16,7 +17,7 @@ from toolkit.database.look import load_look
 from toolkit.database.transaction import Transaction
 from toolkit.records import room_key, user_key
 from toolkit.writing.job import Job
-from toolkit.writing.journal import Journal
+from toolkit.writing.journal import Journal, Run
 from toolkit.writing.turns import one_at_a_time
 
 
@@ -108,6 +109,26 @@ class TestCancellation:
         with pytest.raises(asyncio.CancelledError):
             await asyncio.create_task(bench.run(store))
         assert bench.row(A1) is not None
+        assert outcomes(bench) == {"!a1": "applied", "!b1": "applied"}
+        assert Journal(bench.path).runs()[-1].finished
+
+    async def test_cancelled_while_the_journal_is_told_of_a_managers_rows_they_are_written(
+        self, bench: Bench, store: SQLiteStore, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        begin, loop, begun = Journal.begin, asyncio.get_running_loop(), []
+
+        def cancelled(self: Journal, run: Run) -> None:
+            begin(self, run)
+            begun.append(run)
+            if len(begun) == 2:
+                loop.call_soon_threadsafe(task.cancel)
+                time.sleep(0.05)  # it comes while we are still at it
+
+        monkeypatch.setattr(Journal, "begin", cancelled)
+        task = asyncio.create_task(bench.run(store, Mine(store)))
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        assert {key: bench.row(key) for key in (A1, CB)} == {k: small_rows()[k] for k in (A1, CB)}
         assert outcomes(bench) == {"!a1": "applied", "!b1": "applied"}
         assert Journal(bench.path).runs()[-1].finished
 

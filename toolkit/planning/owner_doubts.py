@@ -1,0 +1,91 @@
+"""Why an answer of the ladder is only a proposal, or there is none (rules 2.6). Pure."""
+
+from toolkit.model import Code, Rung
+from toolkit.planning.memberships import PRESENT
+from toolkit.planning.owner_case import Case, Owner
+from toolkit.quotes import quote_odd
+
+_BY_MEMBERS = (Rung.SPACE_MEMBERS, Rung.CHAT_MEMBERS)
+
+
+def doubt(answer: Owner, case: Case) -> Owner:
+    """An answer that rows contradict, or that a guest could have brought about, is only proposed."""
+    user = answer.user_id
+    if user is None:
+        return answer
+    rung = answer.evidence.rung
+    rivals = sorted(case.named - {user})
+    if rivals:
+        code, cause = Code.OWNER_CHANGED, _CHANGED_BY_ROW
+    elif asks := _only_asks(user, case):
+        code, cause = Code.OWNER_LEFT, _ASKS.format(quote_odd(user), asks)
+    elif rung is Rung.FORMER_MEMBER:
+        code, cause = Code.OWNER_LEFT, _LEFT
+    elif rung in _BY_MEMBERS and not case.named and (former := _others_before(rung, case) - {user}):
+        code, cause = Code.OWNER_CHANGED, _CHANGED_BY_LEAVING
+        rivals = sorted(former)
+    else:
+        return answer
+    vouched = user in case.named
+    return Owner(user, code, cause, answer.evidence, (user, *rivals), vouched)
+
+
+def _others_before(rung: Rung, case: Case) -> set[str]:
+    """Who else may have owned the Space before the members that were asked were all there is.
+
+    A ban in the Space doesn't count: whoever banned the owner is still there, or has left and counts.
+    Where the chats must pick among several, it does: the one who banned may be in the chats alone,
+    and then isn't among those who are picked from.
+    """
+    if rung is not Rung.CHAT_MEMBERS:
+        return case.space.gone()
+    return case.banned().union(*(room.gone() for room in case.everywhere()))
+
+
+def _only_asks(user: str, case: Case) -> str | None:
+    """What a user is who never was a member as far as this can be told: one who knocks, mostly."""
+    found = {place.latest[user] for place in case.everywhere() if user in place.latest}
+    if found & {*PRESENT, "leave"} or not found:
+        return None
+    return "knock" if "knock" in found else min(found)
+
+
+def why_unknown(case: Case) -> str:
+    """What was seen of those who could own the Space, if it weren't for what they are."""
+    rows, banned = case.rows_naming(), case.banned()
+    said = []
+    for user in sorted({*rows, *banned}):
+        whom = quote_odd(user)
+        if rows[user]:
+            whom = f"{whom}, whom {_naming(rows[user])},"
+        said.append(f"{whom} is banned" if user in banned else f"{whom} never was a member")
+    if not said:
+        return _UNKNOWN
+    lift = _UNTIL_LIFTED if banned else ""
+    return f"nobody is or was in this Space or its chats who could own it: {'; '.join(said)}{lift}"
+
+
+def _naming(rows: int) -> str:
+    return "1 local row names" if rows == 1 else f"{rows} local rows name"
+
+
+_UNKNOWN = (
+    "nobody but the bot is or was in this Space or its chats, and no local row names its user"
+)
+_UNTIL_LIFTED = "; as long as a ban stands, this stays open whatever the rows say"
+_ASKS = (
+    "{0} isn't in this Space or its chats, and nothing shows that they ever were: their membership is "
+    "'{1}'"
+)
+_LEFT = (
+    "the only user that this Space ever had has left it: the rows can come back if the chats "
+    "shall still be theirs"
+)
+_CHANGED_BY_ROW = (
+    "a local row names another owner than the members do: a room was handed over, an account was "
+    "changed, or the row is wrong"
+)
+_CHANGED_BY_LEAVING = (
+    "the member found here is not the only one that this Space had, and no local row vouches for "
+    "them: the owner may have invited somebody and left"
+)
