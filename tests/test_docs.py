@@ -267,7 +267,7 @@ def test_an_opened_conflict_of_the_review_names_its_passage() -> None:
     wrong = Finding(unit="!a", code=Code.WRONG_FIELD, key="matrix_room:!a", cause="it is stale")
     open_ = Finding(unit="!a", code=Code.OWNER_LEFT, key="matrix_room:!a", cause="they left")
     unit = Unit(id="!a", kind=UnitKind.ROOM, status=Status.CONFLICT, findings=(open_, wrong))
-    item = make_item(unit, NO_OFFERS, RemoteState("@bot:hs", {}))
+    item = make_item(unit, NO_OFFERS, RemoteState("@bot:hs", {}), "")
     assert [fact.cause for fact in make_details(item, unit).facts] == [
         "they left (more: matrix-drift explain owner_left)",
         "it is stale",

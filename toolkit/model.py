@@ -337,7 +337,7 @@ class Skip(msgspec.Struct, frozen=True, order=True, gc=False):
     reason: Reason
 
 
-class Plan(msgspec.Struct, frozen=True, kw_only=True):
+class Plan(msgspec.Struct, frozen=True, kw_only=True, dict=True):
     """What is the matter, and what could be done: equal for equal sides, whatever their order.
 
     `units` holds what is not in sync, sorted, user rows first. `notes` are findings that nobody
@@ -366,25 +366,36 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
         return not (self.units or self.loose or any(note.open for note in self.notes))
 
     def unit(self, unit_id: str) -> Unit | None:
-        return next((unit for unit in self.units if unit.id == unit_id), None)
+        place = self.places.get(unit_id)
+        return None if place is None else self.units[place]
 
     def user_unit(self, room: Unit) -> Unit | None:
         """The user row that a room takes along, under the user's id or, for a guess, the Space's."""
-        return next(
-            (
-                unit
-                for unit in self.units
-                if unit.kind is UnitKind.USER
-                and (unit.owner, unit.space_id) == (room.owner, room.space_id)
-            ),
-            None,
-        )
+        return next(iter(self.user_rows.get((room.owner, room.space_id), ())), None)
+
+    @cached_property
+    def places(self) -> dict[str, int]:
+        """Unit -> its place in `units`; not to be changed."""
+        return {unit.id: place for place, unit in enumerate(self.units)}
+
+    @cached_property
+    def user_rows(self) -> dict[tuple[str | None, str | None], list[Unit]]:
+        """Owner and Space -> the user rows of both; not to be changed."""
+        found: dict[tuple[str | None, str | None], list[Unit]] = {}
+        for unit in self.units:
+            if unit.kind is UnitKind.USER:
+                found.setdefault((unit.owner, unit.space_id), []).append(unit)
+        return found
+
+    @cached_property
+    def versions(self) -> dict[str, Unit]:
+        """Every version of a room or Space -> its unit; not to be changed."""
+        return {room_id: unit for unit in reversed(self.units) for room_id in unit.room_ids}
 
 
 def find_unit(plan: Plan, unit_id: str) -> Unit | None:
     """The unit of this name, or the one that a version of the room or the user's Space belongs to."""
-    unit = plan.unit(unit_id)
-    return unit or next((unit for unit in plan.units if unit_id in unit.room_ids), None)
+    return plan.unit(unit_id) or plan.versions.get(unit_id)
 
 
 def why_settled(plan: Plan, unit_id: str, picked: Choices) -> str:

@@ -4,6 +4,7 @@ Ids and keys may hold anything, a space at the end too. Nothing is escaped here:
 shows the sentence (`text.visible`).
 """
 
+import re
 import unicodedata
 
 _HIDDEN = frozenset({"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp", "Zs"})
@@ -11,6 +12,7 @@ _HIDDEN = frozenset({"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp", "Zs"})
 _INKLESS = frozenset("\u034f\u115f\u1160\u17b4\u17b5\u180b\u180c\u180d\u180f\u2800\u3164\uffa0") | {
     chr(code) for code in (*range(0xFE00, 0xFE10), *range(0xE0100, 0xE01F0))
 }
+_PLAIN = re.compile(r"[!#-\[\]-~]+")
 _QUOTED = str.maketrans({'"': '\\"', "\\": "\\\\"})
 
 
@@ -20,6 +22,8 @@ def quote_odd(text: str) -> str:
     >>> quote_odd("@alice:hs"), quote_odd("@alice:hs "), quote_odd("@alice:hs, or @bob:hs")
     ('@alice:hs', '"@alice:hs "', '"@alice:hs, or @bob:hs"')
     """
+    if _PLAIN.fullmatch(text):  # as nearly all are: thousands of lines are told at once
+        return text
     if text and not any(char in ' "\\' or is_hidden(char) for char in text):
         return text
     return f'"{text.translate(_QUOTED)}"'

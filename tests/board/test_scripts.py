@@ -14,6 +14,7 @@ from tests.boards import disputed, look
 from toolkit.board import find_model, from_browser, to_browser
 from toolkit.board.items import Item, Result
 from toolkit.board.table import ReviewTable
+from toolkit.board.views import VIEWS
 from toolkit.decisions.ledger import Vote
 from toolkit.model import Choices, Status, UnitKind
 from toolkit.testing import FakeHomeserver
@@ -76,10 +77,10 @@ class TestAgreeing:
 
     async def test_what_python_says(self, tmp_path: Path) -> None:
         told = await _all_that_is_told(tmp_path)
-        kinds = "lines quiet state answer details question history run undo"
+        kinds = "window lines again state answer details question history run undo"
         assert {message["kind"] for message in told} == set(kinds.split())
         assert self.check(tmp_path, ("said.Told[]", told)) == ""
-        whole = to_browser.line(FULL, finished=True)
+        whole = to_browser.line(FULL, finished=True) | {"quiet": True}
         assert self.check(tmp_path, ("Required<said.Line>", whole)) == ""
         assert "cuase" in self.check(tmp_path, ("said.Line", {**whole, "cuase": ""}))
 
@@ -108,6 +109,9 @@ FULL = Item(
     result=Result("stale", "why"),
 )
 SAMPLES: dict[str, Any] = {
+    **dict.fromkeys(("number", "start", "count"), 0),
+    **dict.fromkeys(("quiet", "down"), False),
+    "keep": [],
     "vote": "approve",
     "choices": {
         field.name: field.default if isinstance(field.default, bool) else "C1"
@@ -139,7 +143,9 @@ async def _talk(table: ReviewTable) -> list[Any]:
             ask("details", unit=line["unit"])
     for line in ask("ready")["lines"]:
         ask("decide", unit=line["unit"], vote="approve", change=line["change"])
-    ask("quiet")
+    ask("window", quiet=True)
+    for view in range(VIEWS + 1):
+        ask("ready", view=str(view))
     ask("count")
     ask("apply", plan=table.model.approved())
     await table.task

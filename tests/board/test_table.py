@@ -15,6 +15,8 @@ from tests.boards import HOSTILE, look, many, small
 from toolkit import reconcile_matrix_state
 from toolkit.board import find_model
 from toolkit.board.table import ReviewTable
+from toolkit.board.views import KEPT
+from toolkit.board.windows import MOST
 from toolkit.decisions.ledger import Vote
 from toolkit.records import room_key
 from toolkit.testing import FakeHomeserver
@@ -62,8 +64,9 @@ class Browser:
         assert answer["accepted"] is False
         return str(answer["words"])
 
-    def lines(self) -> dict[str, Told]:
-        lines: list[Told] = self.get("ready", "lines")["lines"]
+    def lines(self, **query: Any) -> dict[str, Told]:
+        """Those of a query, by default all units."""
+        lines: list[Told] = self.get("window", "window", **query)["lines"]
         return {line["unit"]: line for line in lines}
 
     def state(self) -> Told:
@@ -94,7 +97,8 @@ class TestTelling:
         assert lines["!a2"]["vote"] == "approved" and lines["!a1"]["chat"] == "C1"
         told = browser.decide("!a1", "approve")
         [changed] = [told for told in told if told["kind"] == "lines"]
-        assert [line["unit"] for line in changed["lines"]] == ["!a1"] and "whole" not in changed
+        assert [line["unit"] for line in changed["lines"]] == ["!a1"]
+        assert not [told for told in browser.told if told["kind"] == "window"]
 
     async def test_what_a_cell_does_shows_at_once(self, browser: Browser) -> None:
         browser.lines()
@@ -139,8 +143,8 @@ class TestTelling:
     async def test_rooms_in_sync_and_skipped_ones_come_when_asked_for(
         self, browser: Browser
     ) -> None:
-        lines = browser.get("quiet", "quiet")["lines"]
-        found = {line["unit"]: (line["status"], line["cause"]) for line in lines}
+        lines = browser.lines(quiet=True)
+        found = {unit: (line["status"], line["cause"]) for unit, line in lines.items()}
         assert found["!b1"] == ("in sync", "its rows are right")
         assert found["!alice"] == ("skipped", "it is a Space")
         assert browser.state()["quiet"] == {"in sync": 2, "skipped": 2}
@@ -170,6 +174,16 @@ class TestRefusing:
             ("apply", "asked for what there isn't"),
             ({"do": "apply"}, "plan"),
             ({"do": "ready", "more": 1}, "more"),
+            ({"do": "window", "start": -1}, "start"),
+            ({"do": "window", "start": "0"}, "start"),
+            ({"do": "window", "count": MOST + 1}, "count"),
+            ({"do": "window", "count": 1.5}, "count"),
+            ({"do": "window", "number": -1}, "number"),
+            ({"do": "window", "sort": "change"}, "sort"),
+            ({"do": "window", "keep": ["!a1"] * (KEPT + 1)}, "keep"),
+            ({"do": "window", "keep": [1]}, "keep"),
+            ({"do": "window", "quiet": "yes"}, "quiet"),
+            ({"do": "window", "text": None}, "text"),
             ({"do": "details", "unit": 5}, "unit"),
             ({"do": "details", "unit": "!nobody"}, "no unit"),
             ({"do": "details", "unit": "!b1"}, "in sync"),
@@ -249,7 +263,8 @@ class TestApplying:
     async def test_results_stay_in_the_list_of_the_last_run(self, browser: Browser) -> None:
         browser.decide("!a1", "approve")
         await browser.apply()
-        line = browser.lines()["!a1"]
+        assert "!a1" not in browser.lines()
+        line = browser.lines(result="applied")["!a1"]
         assert (line["finished"], line["result"], line["action"]) == (
             True,
             "applied",

@@ -519,6 +519,7 @@ class TestForEveryone:
     def test_hostile_names_do_nothing(self, table: Open) -> None:
         board = table("hostile")
         board.button(re.compile("^conflict")).click()
+        board.said("conflict", ".md-row")
         for index in range(board.board.locator(".md-row").count()):
             board.board.locator(".md-more").nth(index).click()
             board.said("Your choice", ".md-title")

@@ -7,7 +7,8 @@ import pytest
 
 from tests.bench import ALICE, Bench, small_rows
 from toolkit.decisions.decision import Decision, agreed_units
-from toolkit.decisions.ledger import Ledger, Vote, dump_ledger, load_ledger, save_ledger
+from toolkit.decisions.ledger import Ledger, Vote
+from toolkit.decisions.ledger_file import LedgerText, dump_ledger, load_ledger, save_ledger
 from toolkit.errors import SnapshotError
 from toolkit.model import Choices, Plan, Unit
 from toolkit.planning.plan import plan_repairs
@@ -86,7 +87,7 @@ def test_the_file_comes_back_as_it_was_saved(tmp_path: Path) -> None:
     ledger = approving(plan, "!a1", ALICE)
     ledger = ledger.decide(Vote.REJECTED, {"!a2": Decision("abc", by="bob")})
     ledger = ledger.decide(Vote.DEFERRED, {"!\ud800": Decision(None, Choices(chat_id="C7"))})
-    save_ledger(tmp_path / "file", ledger, plan)
+    save_ledger(tmp_path / "file", LedgerText(ledger, plan).text())
     assert load_ledger(tmp_path / "file") == ledger
 
 
@@ -115,18 +116,18 @@ def test_the_file_is_no_wider_open_than_the_database(tmp_path: Path) -> None:
     database = tmp_path / "bot.db"
     database.touch(0o640)
     database.chmod(0o640)
-    save_ledger(tmp_path / "file", Ledger(), plan_without(), like=database)
+    save_ledger(tmp_path / "file", b"{}", like=database)
     assert stat.S_IMODE((tmp_path / "file").stat().st_mode) & ~0o640 == 0
-    save_ledger(tmp_path / "alone", Ledger(), plan_without())
+    save_ledger(tmp_path / "alone", b"{}")
     assert stat.S_IMODE((tmp_path / "alone").stat().st_mode) == 0o600
 
 
 def test_a_folder_that_takes_no_file_is_one_sentence_and_leaves_nothing(tmp_path: Path) -> None:
     with pytest.raises(SnapshotError, match="Can't write the decisions"):
-        save_ledger(tmp_path / "none" / "file", Ledger(), plan_without())
+        save_ledger(tmp_path / "none" / "file", b"{}")
     (tmp_path / "taken").mkdir()
     with pytest.raises(SnapshotError, match="Can't write the decisions"):
-        save_ledger(tmp_path / "taken", Ledger(), plan_without())
+        save_ledger(tmp_path / "taken", b"{}")
     assert [path.name for path in tmp_path.iterdir()] == ["taken"]
 
 

@@ -147,3 +147,9 @@ def test_ordinary_ids_stand_in_sentences_as_they_are() -> None:
 )
 def test_what_is_odd_is_quoted(text: str, shown: str) -> None:
     assert quote_odd(text) == shown
+
+
+@pytest.mark.parametrize("char", [chr(code) for code in range(128)])
+def test_an_ascii_character_is_odd_if_it_cannot_be_seen_or_ends_what_is_quoted(char: str) -> None:
+    is_odd = not char.isprintable() or char in ' "\\'
+    assert quote_odd(f"@a{char}b").startswith('"') is is_odd

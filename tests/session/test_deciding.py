@@ -13,7 +13,7 @@ from tests.clients import is_one_sentence
 from tests.session.votes import PENDING, votes
 from toolkit import Session, ToolkitError
 from toolkit import repairs as road
-from toolkit.decisions.ledger import load_ledger
+from toolkit.decisions.ledger_file import load_ledger
 from toolkit.records import Raw, encode_row, room_key
 from toolkit.sources.snapshot import Snapshot, save_snapshot
 from toolkit.testing import FakeHomeserver

@@ -1,15 +1,20 @@
 """What a view in a browser may ask for: a closed list, and whatever else arrives is refused. Pure."""
 
 from collections.abc import Mapping
-from typing import Any, TypeAlias
+from typing import Annotated, Any, TypeAlias
 
 import msgspec
+from msgspec import Meta
 
 from toolkit.board.items import LONG
+from toolkit.board.views import KEPT, Wanted
+from toolkit.board.windows import MOST, PAGE, Column, Query
 from toolkit.decisions.ledger import Vote
 from toolkit.errors import ToolkitError
 from toolkit.model import Choices
 from toolkit.text.visible import visible
+
+Natural: TypeAlias = Annotated[int, Meta(ge=0)]
 
 
 class Ask(msgspec.Struct, forbid_unknown_fields=True, tag_field="do", kw_only=True):
@@ -19,11 +24,38 @@ class Ask(msgspec.Struct, forbid_unknown_fields=True, tag_field="do", kw_only=Tr
 
 
 class Ready(Ask, tag="ready"):
-    """It wants everything."""
+    """It is there: it wants the first lines, and to hear what moves."""
 
 
-class Quiet(Ask, tag="quiet"):
-    """What is in sync or skipped."""
+class Bye(Ask, tag="bye"):
+    """It is gone."""
+
+
+class Window(Ask, tag="window"):
+    """Lines of the list from `start` on: those that match, sorted by a column or as planned.
+
+    `number` comes back with the answer. `keep` are units whose lines and places it wants besides.
+    """
+
+    number: Natural = 0
+    start: Natural = 0
+    count: Annotated[int, Meta(ge=0, le=MOST)] = PAGE
+    keep: Annotated[tuple[str, ...], Meta(max_length=KEPT)] = ()
+    status: str = ""
+    vote: str = ""
+    result: str = ""
+    text: str = ""
+    quiet: bool = False
+    sort: Column = ""
+    down: bool = False
+
+    @property
+    def wanted(self) -> Wanted:
+        """The same for the model."""
+        query = Query(
+            self.status, self.vote, self.result, self.text, self.quiet, self.sort, self.down
+        )
+        return Wanted(query, self.start, self.count, self.keep, self.number)
 
 
 class Details(Ask, tag="details"):
@@ -97,7 +129,8 @@ class Undo(Ask, tag="undo"):
 
 Message: TypeAlias = (
     Ready
-    | Quiet
+    | Bye
+    | Window
     | Details
     | Decide
     | Pick

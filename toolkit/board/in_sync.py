@@ -2,6 +2,8 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cached_property
+from itertools import chain
 
 from toolkit.model import Plan, Reason, RemoteState
 from toolkit.records import LocalState
@@ -9,6 +11,14 @@ from toolkit.text.visible import visible
 
 IN_SYNC = "in sync"
 SKIPPED = "skipped"
+
+_COLUMNS = {
+    "status": "status",
+    "owner": "owner",
+    "chat": "chat_id",
+    "name": "name",
+    "cause": "cause",
+}
 
 _WHY = {
     Reason.SPACE: "it is a Space",
@@ -31,46 +41,83 @@ class Quiet:
     chat_id: str
     cause: str
 
+    def has(self, text: str) -> bool:
+        """Whether what is shown of it holds this text, in whatever case."""
+        shown = (self.id, self.owner, self.name, self.chat_id, self.cause)
+        return text.casefold() in "\n".join(shown).casefold()
 
-def list_quiet(plan: Plan, local: LocalState, remote: RemoteState) -> list[Quiet]:
-    """In sync first, then skipped."""
-    return [
-        *_users(plan),
-        *_rooms(plan, local, remote),
-        *(
-            Quiet(
-                skip.room_id,
-                SKIPPED,
-                visible(skip.room_id),
-                "",
-                _name(remote, skip.room_id),
-                "",
-                _WHY.get(skip.reason, skip.reason.value.replace("_", " ")),
-            )
-            for skip in plan.skipped
-        ),
-    ]
+    def column(self, name: str) -> str:
+        """What stands in a column of the list; nothing is decided about it."""
+        return str(getattr(self, _COLUMNS[name])) if name in _COLUMNS else ""
 
 
-def _users(plan: Plan) -> Iterator[Quiet]:
-    for user in plan.in_sync_users:
-        told = visible(user)
-        yield Quiet(user, IN_SYNC, told, told, "", "", "its user row is right")
+class QuietLines:
+    """In sync first, users before rooms, then skipped; each line is made when somebody wants to see it."""
 
+    def __init__(self, plan: Plan, local: LocalState, remote: RemoteState) -> None:
+        self._local, self._remote = local, remote
+        self._users, self._rooms, self._skipped = (
+            plan.in_sync_users,
+            plan.in_sync_rooms,
+            plan.skipped,
+        )
+        self._right = len(self._users) + len(self._rooms)
 
-def _rooms(plan: Plan, local: LocalState, remote: RemoteState) -> Iterator[Quiet]:
-    for room_id in plan.in_sync_rooms:
-        row = local.rooms.get(room_id)
+    def __len__(self) -> int:
+        return self._right + len(self._skipped)
+
+    def __iter__(self) -> Iterator[Quiet]:
+        return map(self.line, range(len(self)))
+
+    def status(self, place: int) -> str:
+        """How a line stands, without making it."""
+        return IN_SYNC if place < self._right else SKIPPED
+
+    def find(self, unit: str) -> int | None:
+        """The place of a line."""
+        return self._places.get(unit)
+
+    @cached_property
+    def _places(self) -> dict[str, int]:
+        skipped = (skip.room_id for skip in self._skipped)
+        units = chain(self._users, self._rooms, skipped)
+        return {unit: place for place, unit in enumerate(units)}
+
+    def line(self, place: int) -> Quiet:
+        """The line at a place."""
+        users = len(self._users)
+        if place < users:
+            return _user(self._users[place])
+        if place < self._right:
+            return self._room(self._rooms[place - users])
+        skip = self._skipped[place - self._right]
+        return Quiet(
+            skip.room_id,
+            SKIPPED,
+            visible(skip.room_id),
+            "",
+            _name(self._remote, skip.room_id),
+            "",
+            _WHY.get(skip.reason, skip.reason.value.replace("_", " ")),
+        )
+
+    def _room(self, room_id: str) -> Quiet:
+        row = self._local.rooms.get(room_id)
         owner, chat_id = (row.matrix_user_id, row.chat_id) if row else ("", "")
-        yield Quiet(
+        return Quiet(
             room_id,
             IN_SYNC,
             visible(room_id),
             visible(owner),
-            _name(remote, room_id),
+            _name(self._remote, room_id),
             visible(chat_id),
             "its rows are right",
         )
+
+
+def _user(user: str) -> Quiet:
+    told = visible(user)
+    return Quiet(user, IN_SYNC, told, told, "", "", "its user row is right")
 
 
 def _name(remote: RemoteState, room_id: str) -> str:

@@ -8,7 +8,7 @@ import hashlib
 import json
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 
 from toolkit.board.offers import (
     NO_OFFERS,
@@ -101,10 +101,19 @@ class Item:
         """Whether there is something to agree to."""
         return bool(self.change)
 
+    @property
+    def chat(self) -> str:
+        """Which chat it is, or that it is none."""
+        return self.chat_id or ("user row" if self.kind is UnitKind.USER else "")
+
     def has(self, text: str) -> bool:
         """Whether what is shown of it holds this text, in whatever case."""
-        shown = (self.label, self.id, self.owner, self.name, self.chat_id, self.cause, self.action)
+        shown = (self.label, self.id, self.owner, self.name, self.chat, self.cause, self.action)
         return text.casefold() in "\n".join(shown).casefold()
+
+    def column(self, name: str) -> str:
+        """What stands in a column of the list."""
+        return str(getattr(self, name))
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,50 +168,52 @@ class Details:
     moved: Moved | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Counts:
-    """How many units stand how, and how much is approved."""
-
-    units: int = 0
-    by_status: Mapping[Status, int] = field(default_factory=dict)
-    by_vote: Mapping[Vote, int] = field(default_factory=dict)
-    approved_units: int = 0
-    approved_rows: int = 0
-
-
 class Lines:
-    """A line per unit of a plan; those of units that another plan holds as well are made once."""
+    """Undecided lines of a plan's units, each with a label of its own, made when they are asked for.
 
-    def __init__(self, remote: RemoteState) -> None:
-        self.remote = remote
+    Those of units that the plan `before` held as well, as lines of the same rooms, are made once.
+    """
+
+    def __init__(
+        self,
+        plan: Plan,
+        remote: RemoteState,
+        offering: Offering | None,
+        before: "Lines | None" = None,
+    ) -> None:
+        self.remote, self._offering = remote, offering
         self._made: dict[str, tuple[Unit, Item]] = {}
+        if before is not None and before.remote is remote:
+            self._made = {u: made for u, made in before._made.items() if u in plan.places}
+        names = (_label(unit, _room_name(unit, remote)) for unit in plan.units)
+        labels = [(visible(name), unit.id) for name, unit in zip(names, plan.units, strict=True)]
+        told = _tell_apart(_tell_apart(labels, _SHORT_ID), LONG)
+        self._labels = {unit: label for label, unit in told}
 
-    def list(self, plan: Plan, offering: Offering | None) -> list[Item]:
-        """In the plan's order, undecided, each with a label of its own."""
-        self._made = {unit.id: (unit, self._line(unit, offering)) for unit in plan.units}
-        items = [item for _, item in self._made.values()]
-        return _tell_apart(_tell_apart(items, _SHORT_ID), LONG)
-
-    def _line(self, unit: Unit, offering: Offering | None) -> Item:
+    def line(self, unit: Unit) -> Item:
+        """The line of a unit of the plan."""
         known, item = self._made.get(unit.id, (None, None))
-        offers = offering.offers(unit) if offering else NO_OFFERS
-        if item is not None and known == unit and item.offers == offers:
-            return item
-        return make_item(unit, offers, self.remote)
+        offers = self._offering.offers(unit) if self._offering else NO_OFFERS
+        label = self._labels[unit.id]
+        if item is None or known != unit or item.offers != offers:
+            item = make_item(unit, offers, self.remote, label)
+        elif item.label != label:
+            item = replace(item, label=label)
+        self._made[unit.id] = unit, item
+        return item
 
 
-def make_item(unit: Unit, offers: Offers, remote: RemoteState) -> Item:
+def make_item(unit: Unit, offers: Offers, remote: RemoteState, label: str) -> Item:
     """One line that nobody has decided about."""
-    name = _room_name(unit, remote)
     return Item(
         unit=unit.id,
         kind=unit.kind,
         status=unit.status,
         vote=Vote.PENDING,
-        label=visible(_label(unit, name)),
+        label=label,
         id=visible(unit.id),
         owner=visible(unit.owner or ""),
-        name=visible(name),
+        name=visible(_room_name(unit, remote)),
         chat_id=visible(unit.chat_id or ""),
         cause=visible(say_causes(unit), LONG),
         action=visible(say_action(unit, offers), LONG),
@@ -245,19 +256,6 @@ def diff_rows(writes: Iterable[RowWrite]) -> tuple[RowDiff, ...]:
     )
 
 
-def count_items(items: Iterable[Item]) -> Counts:
-    """The numbers above the list."""
-    items = list(items)
-    approved = [item for item in items if item.vote is Vote.APPROVED and item.approvable]
-    return Counts(
-        len(items),
-        Counter(item.status for item in items),
-        Counter(item.vote for item in items),
-        len(approved),
-        sum(item.rows for item in approved),
-    )
-
-
 def say_causes(unit: Unit) -> str:
     """Why it stands like that: of a conflict, what makes it one."""
     causes = [finding.cause.rstrip(".") for finding in unit.conflicts or unit.findings]
@@ -270,14 +268,12 @@ def _label(unit: Unit, name: str) -> str:
     return unit_name(unit) or name or unit.id
 
 
-def _tell_apart(items: Sequence[Item], length: int) -> list[Item]:
+def _tell_apart(labels: Sequence[tuple[str, str]], length: int) -> list[tuple[str, str]]:
     """Two rooms may claim to be the same chat; what tells them apart then is their id."""
-    named = Counter(item.label for item in items)
+    named = Counter(label for label, _ in labels)
     return [
-        item
-        if named[item.label] == 1
-        else replace(item, label=f"{item.label} ({_cut(item.id, length)})")
-        for item in items
+        (label if named[label] == 1 else f"{label} ({_cut(visible(unit), length)})", unit)
+        for label, unit in labels
     ]
 
 

@@ -6,12 +6,13 @@ only sorted into choices; whether a choice will do says the planner once more.
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import cached_property
 
 import msgspec
 
 from toolkit.convention import chat_number
 from toolkit.decisions.free_chat_ids import find_highest, free_ids
-from toolkit.model import Choices, Code, Plan, RowWrite, Unit, UnitKind
+from toolkit.model import NO_CHOICES, Choices, Code, Plan, RowWrite, Unit, UnitKind
 from toolkit.quotes import quote_odd
 from toolkit.records import LocalState
 from toolkit.text.advice import NOTEBOOK, action, changed_fields, deed, verb
@@ -58,17 +59,29 @@ class Option:
 
 
 class Offering:
-    """What may be picked for the units of one plan; passes over the rows once, not for each unit."""
+    """What may be picked for the units of one plan; passes over the rows once, not for each unit, and
+    not at all before there is a unit that wants it."""
 
     def __init__(self, plan: Plan, local: LocalState) -> None:
-        self._local = local
-        self._highest = find_highest(local, plan)
-        self._pointing: dict[tuple[str, str], list[str]] = {}
-        for (user, chat_id), row in sorted(local.chats.items()):
-            self._pointing.setdefault((row.surface_ref, user), []).append(chat_id)
-        right = (local.rooms.get(room_id) for room_id in plan.in_sync_rooms)
-        self._taken = {(row.matrix_user_id, row.chat_id) for row in right if row}
-        self._taken |= {
+        self._plan, self._local = plan, local
+
+    @cached_property
+    def _highest(self) -> dict[str, int]:
+        return find_highest(self._local, self._plan)
+
+    @cached_property
+    def _pointing(self) -> dict[tuple[str, str], list[str]]:
+        pointing: dict[tuple[str, str], list[str]] = {}
+        for (user, chat_id), row in sorted(self._local.chats.items()):
+            pointing.setdefault((row.surface_ref, user), []).append(chat_id)
+        return pointing
+
+    @cached_property
+    def _taken(self) -> set[tuple[str, str]]:
+        plan = self._plan
+        right = (self._local.rooms.get(room_id) for room_id in plan.in_sync_rooms)
+        taken = {(row.matrix_user_id, row.chat_id) for row in right if row}
+        return taken | {
             (unit.owner or "", unit.chat_id or "") for unit in plan.units if not unit.conflicts
         }
 
@@ -128,6 +141,8 @@ def join_choices(first: Choices, then: Choices) -> Choices:
 
 def say_choices(choices: Choices) -> str:
     """What was picked; empty for nothing."""
+    if choices == NO_CHOICES:
+        return ""
     offers = Offers(
         _one(choices.owner),
         _one(choices.space_id),
@@ -177,9 +192,10 @@ def say_action(unit: Unit, offers: Offers) -> str:
 
 def _say_write(write: RowWrite) -> str:
     """A change of few fields names them; what is inserted or overwritten is the whole row."""
+    if verb(write) != "change":
+        return deed(write)
     fields = [name for name, _, _ in changed_fields(write) if name]
-    few = verb(write) == "change" and 0 < len(fields) <= 3
-    return f"{deed(write)} ({', '.join(fields)})" if few else deed(write)
+    return f"{deed(write)} ({', '.join(fields)})" if 0 < len(fields) <= 3 else deed(write)
 
 
 def _spaces(unit: Unit, codes: Iterable[Code]) -> tuple[str, ...]:

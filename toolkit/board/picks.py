@@ -39,11 +39,12 @@ class Drafts:
         """The unit, and its line, if these choices were made; nothing is kept."""
         if picked == NO_CHOICES:
             return self._session.state.plan.unit(known.unit), known
-        found, made = self._try(known.unit, picked)
+        found, made = self._try(known, picked)
         return found, known if made is None else _as_known(made, picked, known)
 
-    def _try(self, unit: str, picked: Choices) -> tuple[Unit | None, Item | None]:
+    def _try(self, known: Item, picked: Choices) -> tuple[Unit | None, Item | None]:
         """Planned once for the same choices on the same sides."""
+        unit = known.unit
         state = self._session.state
         about = (state.plan, state.local, state.remote)
         if not same(about, self._about):
@@ -52,7 +53,7 @@ class Drafts:
             plan, made = self._session.plan_with(unit, picked), None
             if found := find_unit(plan, unit):
                 offers = Offering(plan, state.local).offers(found)
-                made = make_item(found, offers, state.remote)
+                made = make_item(found, offers, state.remote, known.label)
             self._tried[unit, picked] = found, made
         return self._tried[unit, picked]
 

@@ -6,7 +6,7 @@ keeps the decisions and applies them. Whatever a view sends is checked here, who
 
 import asyncio
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from typing import Any, NamedTuple
 
@@ -16,17 +16,14 @@ from toolkit.board.applying import Applying, HowFar
 from toolkit.board.events import Event, Home, Listener, Listeners
 from toolkit.board.from_browser import Refused, read_choices, read_vote
 from toolkit.board.history import Opened, Past, list_past, open_run, open_undo
-from toolkit.board.in_sync import Quiet, list_quiet
+from toolkit.board.in_sync import Quiet
 from toolkit.board.items import (
     LONG,
     Answer,
-    Counts,
     Details,
     Item,
     Moved,
     Result,
-    count_items,
-    fingerprint_of,
     make_details,
     refused,
     say_causes,
@@ -34,7 +31,9 @@ from toolkit.board.items import (
 from toolkit.board.listing import Listing
 from toolkit.board.offers import join_choices, say_choices, why_unfit
 from toolkit.board.picks import Drafts
-from toolkit.board.stale import find_moved, finished_item, see
+from toolkit.board.stale import find_moved, see
+from toolkit.board.tally import Counts
+from toolkit.board.windows import Query, Window
 from toolkit.decisions.ledger import Vote
 from toolkit.errors import ToolkitError
 from toolkit.model import Choices, Status
@@ -88,21 +87,22 @@ class ReviewModel:
         vote: Vote | str | None = None,
     ) -> list[Item]:
         """The units in the plan's order, or those with this status, this vote and this text."""
-        return [
-            item
-            for item in self._listing.items().values()
-            if (not status or item.status == status)
-            and (not vote or item.vote == vote)
-            and (not text or item.has(text))
-        ]
+        return self._listing.items(status, text, vote)
 
     def item(self, unit: str) -> Item | None:
         """One line of the list."""
-        return self._listing.items().get(unit)
+        return self._listing.find(unit)
 
     def counts(self) -> Counts:
         """How many units there are by status and by vote, and how much is approved."""
-        return count_items(self._listing.items().values())
+        return self._listing.counts()
+
+    def window(self, query: Query, start: int, count: int, keep: Iterable[str] = ()) -> Window:
+        """Some lines of a list: which, in which order, and how many there are.
+
+        `keep` names units whose lines and places are wanted wherever they are.
+        """
+        return self._listing.window(query, start, count, keep)
 
     def details(self, unit: str, choices: Choices | Mapping[str, Any] | None = None) -> Details:
         """A unit opened: facts, rows before and after, and what may still be picked.
@@ -266,14 +266,16 @@ class ReviewModel:
         event loop runs.
         """
         state = self.session.state
-        units = {unit.id: unit for unit in state.plan.units}
-        approved = self.items(vote=Vote.APPROVED)
-        seen = {item.unit: see(item, units[item.unit], state.local.rows) for item in approved}
+        seen = {
+            item.unit: see(item, unit, state.local.rows)
+            for item in self.items(vote=Vote.APPROVED)
+            if (unit := state.plan.unit(item.unit))
+        }
         return self._apply.start(self.session.apply, seen, "Applying…")
 
     def approved(self) -> str:
         """Names what Apply would write now, for a view to send back with the click."""
-        return fingerprint_of({i.unit: i.change for i in self.items(vote=Vote.APPROVED)})
+        return self._listing.approved()
 
     def start_undo(self, run: str, plan: str | None = None) -> "asyncio.Task[Applied]":
         """Take a run back, in a task like that of `start_apply`.
@@ -298,20 +300,13 @@ class ReviewModel:
 
     def finished(self) -> list[Item]:
         """Units of the last apply that the plan no longer holds, most of them since they were written."""
-        there = self._listing.items()
-        seen = self._apply.seen
-        return [
-            finished_item(seen[unit], result)
-            for unit, result in self.results.items()
-            if unit not in there and unit in seen
-        ]
+        return self._listing.finished()
 
     # -- looking around ---------------------------------------------------------------------------
 
     def quiet(self) -> list[Quiet]:
         """Rooms and user rows in sync, and rooms that are skipped: nothing to decide."""
-        state = self.session.state
-        return list_quiet(state.plan, state.local, state.remote)
+        return list(self._listing.quiet())
 
     def history(self) -> list[Past]:
         """The runs that wrote to this database, the latest first."""

@@ -1,8 +1,8 @@
 """The review as one table in a notebook, and the only module that imports anywidget.
 
 The browser shows and asks; the model knows and decides. What is shown goes there by messages and not as
-the widget's state, which would be saved with the notebook: all lines once, for each view that says
-it is there, and then only those that have changed.
+the widget's state, which would be saved with the notebook: to each view the lines that it has room for,
+whenever it asks for others, and then what of them has changed.
 """
 
 from collections.abc import Mapping
@@ -14,8 +14,10 @@ import anywidget
 from toolkit.board import from_browser, to_browser
 from toolkit.board.esm import join_modules
 from toolkit.board.events import Event
-from toolkit.board.items import Answer, Item, fingerprint_of, refused
+from toolkit.board.items import Answer, fingerprint_of, refused
 from toolkit.board.review_model import ReviewModel
+from toolkit.board.views import Views, Wanted
+from toolkit.board.windows import Window
 from toolkit.errors import ToolkitError
 
 _BROWSER = Path(__file__).parent / "browser"
@@ -36,8 +38,7 @@ class ReviewTable:
     def __init__(self, model: ReviewModel) -> None:
         self.model = model
         self.widget = _Table()
-        self._sent: dict[str, Item] | None = None
-        self._finished: list[Item] = []
+        self._views = Views()
         self.widget.on_msg(self._on_message)
         model.subscribe(self._on_event)
 
@@ -68,32 +69,33 @@ class ReviewTable:
 
     def _on_event(self, event: Event) -> None:
         """Before a view is there, nobody listens; then it asks for everything itself."""
-        if self._sent is None:
+        if not self._views:
             return
         if event is Event.ITEMS:
-            self._send_changes()
+            self._send_news()
             self._send(to_browser.state(self.model))
         elif event is Event.PROGRESS:
             self._send(to_browser.progress(self.model))
         else:
             self._send(to_browser.message(self.model))
 
-    def _send_changes(self) -> None:
-        items, finished = self.model.items(), self.model.finished()
-        changed = to_browser.changed_lines(self._sent, items)
-        if changed is None or finished != self._finished:
-            self._send_all()
-        elif changed:
-            self._sent = {item.unit: item for item in items}
-            self._send({"kind": "lines", "lines": [to_browser.line(item) for item in changed]})
+    def _send_news(self) -> None:
+        """To each view what of its window is new, and to those that nobody remembers that something is."""
+        views = self._views
+        for view, wanted in views.wanted():
+            news = views.update(view, self._look(wanted))
+            if news is not None:
+                self._send(to_browser.news(news, wanted.number), view)
+        if (others := views.take_forgotten()) is not None:
+            self._send({"kind": "again", "but": others})
 
-    def _send_all(self, to: str = "") -> None:
-        """Of all lines each view gets a first message of its own: the others have them."""
-        items, self._finished = self.model.items(), self.model.finished()
-        self._sent = {item.unit: item for item in items}
-        lines = [to_browser.line(item) for item in items]
-        lines += [to_browser.line(item, finished=True) for item in self._finished]
-        self._send({"kind": "lines", "whole": True, "lines": lines}, to)
+    def _send_window(self, wanted: Wanted, view: str) -> None:
+        window = self._look(wanted)
+        self._views.tell(view, wanted, window)
+        self._send(to_browser.window(window, wanted.number), view)
+
+    def _look(self, wanted: Wanted) -> Window:
+        return self.model.window(wanted.query, wanted.start, wanted.count, wanted.keep)
 
     # -- from the browser -------------------------------------------------------------------------
 
@@ -105,6 +107,7 @@ class ReviewTable:
         """Whatever was asked, something is answered: who waits in vain thinks that the kernel is gone."""
         known = content if isinstance(content, dict) else {}
         to, unit, about = (_text(known.get(name)) for name in ("view", "unit", "do"))
+        self._views.hold(to, unit)
         try:
             answer = self._answer(from_browser.read_message(content))
         except ToolkitError as error:
@@ -116,10 +119,10 @@ class ReviewTable:
         model = self.model
         match ask:
             case from_browser.Ready():
-                self._send_all(ask.view)
+                self._send_window(Wanted(), ask.view)
                 self._send(to_browser.state(model), ask.view)
-            case from_browser.Quiet():
-                self._send(to_browser.quiet(model.quiet()), ask.view)
+            case from_browser.Window():
+                self._send_window(ask.wanted, ask.view)
             case from_browser.Details():
                 self._send(to_browser.details(model.details(ask.unit)), ask.view)
             case from_browser.Decide():
@@ -150,6 +153,8 @@ class ReviewTable:
                 self._send(to_browser.opened("undo", model.plan_undo(ask.run)), ask.view)
             case from_browser.Undo():
                 model.start_undo(ask.run, ask.plan)
+            case _:  # it says goodbye
+                self._views.leave(ask.view)
         return None
 
     def _approve_all(self, ask: from_browser.ApproveAll) -> Answer:

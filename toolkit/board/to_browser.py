@@ -1,7 +1,7 @@
 """What the model says as JSON for the table in a browser. Texts are visible already; ids are as they are. Pure."""
 
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Any
 
@@ -11,8 +11,11 @@ from toolkit.board.history import Opened, Past
 from toolkit.board.in_sync import IN_SYNC, SKIPPED, Quiet
 from toolkit.board.items import Details, Item, Result, fingerprint_of
 from toolkit.board.review_model import Batch, ReviewModel
+from toolkit.board.tally import NOUNS, Counts
+from toolkit.board.views import News
+from toolkit.board.windows import Line, Window
 from toolkit.decisions.ledger import Vote
-from toolkit.model import Plan, Status, UnitKind
+from toolkit.model import Plan, Status
 from toolkit.text.summary import count_of
 
 Json = dict[str, Any]
@@ -31,7 +34,7 @@ def line(item: Item, *, finished: bool = False) -> Json:
         "id": item.id,
         "owner": item.owner,
         "name": item.name,
-        "chat": item.chat_id or ("user row" if item.kind is UnitKind.USER else ""),
+        "chat": item.chat,
         "cause": item.cause,
         "action": item.action,
         "change": item.change,
@@ -63,7 +66,7 @@ def state(model: ReviewModel) -> Json:
         },
         "about": model.session.road.about(),
         "besides": _besides(plan),
-        "apply": _say_approved(model),
+        "apply": _say_approved(counts),
         "plan": model.approved() if counts.approved_units else "",
         "offline": model.session.road.sides.snapshot is not None,
         "runs": len(model.session.state.runs),
@@ -87,22 +90,55 @@ def message(model: ReviewModel) -> Json:
     return {"kind": "state", "message": model.message, "failed": model.failed}
 
 
-def quiet(lines: list[Quiet]) -> Json:
-    """What is in sync or skipped."""
-    told = [
-        {
-            "unit": line.unit,
-            "status": line.status,
-            "label": line.id,
-            "id": line.id,
-            "owner": line.owner,
-            "name": line.name,
-            "chat": line.chat_id,
-            "cause": line.cause,
-        }
-        for line in lines
-    ]
-    return {"kind": "quiet", "lines": told}
+def quiet_line(line: Quiet) -> Json:
+    """What is in sync or skipped: nothing to decide about."""
+    return {
+        "unit": line.unit,
+        "status": line.status,
+        "vote": "",
+        "label": line.id,
+        "id": line.id,
+        "owner": line.owner,
+        "name": line.name,
+        "chat": line.chat_id,
+        "cause": line.cause,
+        "action": "",
+        "change": "",
+        "quiet": True,
+    }
+
+
+def window(found: Window, number: int) -> Json:
+    """Lines as a view has asked for them, with the place of the first and how many there are."""
+    return {
+        "kind": "window",
+        "number": number,
+        "start": found.start,
+        **_numbers(found),
+        "lines": [_any_line(line) for line in found.lines],
+        "kept": [{"at": kept.at, "line": _any_line(kept.line)} for kept in found.kept],
+        "changed": [],
+        "anew": False,
+    }
+
+
+def news(found: News, number: int) -> Json:
+    """What has moved in a window: its lines by themselves, or all of it with those that are others."""
+    if not found.moved:
+        lines = [_any_line(line) for line in found.changed]
+        return {"kind": "lines", "lines": lines, "number": number, **_numbers(found.window)}
+    changed = [line.unit for line in found.changed]
+    return {**window(found.window, number), "changed": changed, "anew": found.anew}
+
+
+def _numbers(found: Window) -> Json:
+    return {"total": found.total, "ready": found.ready}
+
+
+def _any_line(found: Line) -> Json:
+    if isinstance(found, Quiet):
+        return quiet_line(found)
+    return line(found, finished=found.status is Status.IN_SYNC)
 
 
 def history(runs: list[Past]) -> Json:
@@ -152,14 +188,6 @@ def question(batch: Batch, status: str, text: str) -> Json:
     }
 
 
-def changed_lines(before: dict[str, Item] | None, items: Iterable[Item]) -> list[Item] | None:
-    """Lines that are others than before; None if there are other units, or in another order."""
-    now = list(items)
-    if before is None or list(before) != [item.unit for item in now]:
-        return None
-    return [item for item in now if item is not (old := before[item.unit]) and item != old]
-
-
 _STATUSES = (Status.CONFLICT, Status.MISSING, Status.MISMATCHED)
 _RESULTS = "applied stale failed"
 
@@ -170,20 +198,11 @@ def _count_results(results: Mapping[str, Result]) -> dict[str, int]:
     return {name: found[name] for name in names}
 
 
-def _say_approved(model: ReviewModel) -> str:
+def _say_approved(counts: Counts) -> str:
     """What Apply writes, or nothing."""
-    approved = [item for item in model.items(vote=Vote.APPROVED) if item.approvable]
-    counts = Counter(_noun(item) for item in approved)
-    told = [count_of(counts[noun], noun) for noun in ("room", "user", "other unit") if counts[noun]]
-    rows = count_of(sum(item.rows for item in approved), "row")
-    return f"{' and '.join(told)}, {rows}" if told else ""
-
-
-def _noun(item: Item) -> str:
-    """A row that a bot's own function wrote may be about neither a room nor a user."""
-    if item.kind is UnitKind.USER:
-        return "user"
-    return "room" if item.unit.startswith("!") else "other unit"
+    found = counts.approved
+    told = [count_of(found[noun], noun) for noun in NOUNS if noun in found]
+    return f"{' and '.join(told)}, {count_of(counts.approved_rows, 'row')}" if told else ""
 
 
 def _besides(plan: Plan) -> str:

@@ -35,7 +35,7 @@ from toolkit.decisions.agreement import (
     agree_to_units,
 )
 from toolkit.decisions.free_chat_ids import find_highest, free_ids
-from toolkit.decisions.ledger import load_ledger
+from toolkit.decisions.ledger_file import load_ledger
 from toolkit.errors import ToolkitError
 from toolkit.model import NO_CHOICES, Choices, Plan
 from toolkit.quotes import quote_odd

@@ -12,7 +12,8 @@ from pathlib import Path
 import msgspec
 
 from toolkit.decisions.decision import Decision, agreed_units, stale_decisions, user_name
-from toolkit.decisions.ledger import Ledger, Vote, dump_ledger
+from toolkit.decisions.ledger import Ledger, Vote
+from toolkit.decisions.ledger_file import dump_ledger
 from toolkit.errors import SnapshotError, ToolkitError
 from toolkit.model import (
     NO_CHOICES,

@@ -101,6 +101,11 @@ def stale_decisions(plan: Plan, decisions: Mapping[str, Decision]) -> dict[str, 
     return found | _why_gone(plan, {unit_id: decisions[unit_id] for unit_id in sorted(open_)})
 
 
+def holds(plan: Plan, unit: Unit, decision: Decision) -> bool:
+    """Whether this unit would be written by this decision about it."""
+    return decision.agreed and unit.change is not None and not _why_unfit(plan, unit, decision)
+
+
 def _why_unfit(plan: Plan, unit: Unit, decision: Decision) -> str | None:
     change, picked = decision.change, decision.choices.space_id
     if change is not None and not (unit.change and unit.change.agreed_in(change)):

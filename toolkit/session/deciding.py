@@ -11,7 +11,8 @@ from typing import Any
 import msgspec
 
 from toolkit.decisions.decision import Decision, user_name
-from toolkit.decisions.ledger import Ledger, Vote, as_shown, load_ledger, save_ledger
+from toolkit.decisions.ledger import Ledger, Vote, as_shown
+from toolkit.decisions.ledger_file import LedgerText, load_ledger, save_ledger
 from toolkit.errors import SnapshotError, ToolkitError
 from toolkit.model import (
     NO_CHOICES,
@@ -49,6 +50,7 @@ class Deciding:
         self._road, self._like = road, like
         self._planned: list[tuple[Picked, Plan]] = []
         self._known: tuple[int, int, int] | None = None
+        self._text: LedgerText | None = None
         self._watchers: list[Callable[[], object]] = []
 
     def subscribe(self, watcher: Callable[[], object]) -> Callable[[], None]:
@@ -86,20 +88,19 @@ class Deciding:
         given = picked
         if picked == NO_CHOICES:  # what was picked for it before still counts
             picked = self.state.ledger.choices.get(unit_id, NO_CHOICES)
-        choice = Decision(choices=picked, by=user_name())
-        ledger = self.state.ledger.decide(Vote.APPROVED, {unit_id: choice})
-        plan = self.replan(ledger)
+        plan = self.plan_with({unit_id: picked})
         unit = find_unit(plan, unit_id)
-        why = why_no_unit(plan, unit_id, picked)
-        if unit:
+        if unit is None:
+            why = why_no_unit(plan, unit_id, picked)
+        else:
             why = why_idle(unit, given, NOTEBOOK) or self._why_refused(unit, shown)
         if unit is None or unit.change is None or why:
             return Decided(Vote.APPROVED, refused={unit_id: why})
         own = picked if unit.id == unit_id else NO_CHOICES
-        decision = Decision(unit.change.fingerprint, own, user_name())
-        return self._record(
-            Vote.APPROVED, ledger.decide(Vote.APPROVED, {unit.id: decision}), [unit]
-        )
+        choice = {unit_id: Decision(choices=picked, by=user_name())}
+        decision = {unit.id: Decision(unit.change.fingerprint, own, user_name())}
+        ledger = self.state.ledger.decide(Vote.APPROVED, choice | decision)
+        return self._record(Vote.APPROVED, ledger, [unit])
 
     def _approve_many(self, unit_ids: Sequence[str], shown: Changes, *, named: bool) -> Decided:
         units, refused, votes = [], {}, self.state.votes
@@ -134,10 +135,10 @@ class Deciding:
         self.read()
         units = self._units(select(self.state.plan, selection, status))
         names = {name for unit in units for name in (unit.id, *unit.room_ids)}
-        ledger = self.state.ledger.decide(Vote.PENDING, dict.fromkeys(names, Decision()))
-        plan = self.replan(ledger)
+        plan = self.plan_with(dict.fromkeys(names, NO_CHOICES))
         bare = [find_unit(plan, next(iter(unit.room_ids), unit.id)) for unit in units]
-        ledger = ledger.decide(vote, as_shown(unit for unit in bare if unit))
+        shown = as_shown(unit for unit in bare if unit)
+        ledger = self.state.ledger.decide(vote, shown, instead=names)
         decided = self._record(vote, ledger, units)
         if vote is not Vote.PENDING:
             return decided
@@ -149,23 +150,27 @@ class Deciding:
         )
 
     def _units(self, unit_ids: Iterable[str]) -> list[Unit]:
-        units = {unit.id: unit for unit in self.state.plan.units}
-        return [units[unit_id] for unit_id in unit_ids if unit_id in units]
+        plan = self.state.plan
+        return [unit for unit_id in unit_ids if (unit := plan.unit(unit_id))]
 
     def _record(self, vote: Vote, ledger: Ledger, units: Sequence[Unit]) -> Decided:
         """Keep decisions, plan with them, and see which approvals that leaves without their change."""
-        before = self.state.votes
+        standing = self.state.standing
         self._keep(ledger)
-        after = self.state.votes
+        state = self.state
+        before, after = standing.votes, state.votes
         decided = {name for unit in units for name in (unit.id, *unit.room_ids)}
+        touched = state.standing.touched_since(standing)
         reopened = [
             unit
-            for unit, old in before.items()
-            if old is Vote.APPROVED and after.get(unit) is Vote.PENDING and unit not in decided
+            for unit in (before if touched is None else touched)
+            if before[unit] is Vote.APPROVED
+            and after.get(unit) is Vote.PENDING
+            and unit not in decided
         ]
         along = [
             unit
-            for unit in self.state.plan.units
+            for unit in (state.plan.units if touched is None else state.units(touched))
             if after[unit.id] is Vote.APPROVED
             and before.get(unit.id) is not Vote.APPROVED
             and unit.id not in decided
@@ -179,8 +184,11 @@ class Deciding:
     def _keep(self, ledger: Ledger) -> None:
         state = self._with(ledger, self.state)
         if self.file is not None:
-            save_ledger(self.file, ledger, state.plan, like=self._like)
+            text, self._text = self._text, None  # it is of no use if what follows fails
+            made = text.after(ledger, state.plan) if text else LedgerText(ledger, state.plan)
+            save_ledger(self.file, made.text(), self._like)
             self._known = _state_of(self.file)
+            self._text = made
         self.state = state
         self.tell()
 
@@ -197,21 +205,20 @@ class Deciding:
 
     def _with(self, ledger: Ledger, state: SessionState) -> SessionState:
         """A state with these decisions; the very same where they change nothing."""
-        plan = self._replan(ledger, state)
+        plan = self._plan(ledger.choices, state)
         if ledger is state.ledger and plan is state.plan:
             return state
-        return replace(state, ledger=ledger, plan=plan)
+        return state.decided(ledger, plan)
 
-    def replan(self, ledger: Ledger) -> Plan:
-        """The plan if these were the decisions; nothing is kept."""
-        return self._replan(ledger, self.state)
+    def plan_with(self, picked: Picked) -> Plan:
+        """The plan if this were picked for these units; nothing is kept."""
+        return self._plan(self.state.ledger.choices_with(picked), self.state)
 
-    def _replan(self, ledger: Ledger, state: SessionState) -> Plan:
+    def _plan(self, picked: Picked, state: SessionState) -> Plan:
         """The plan with what was picked; the same picks on the same sides give the same plan.
 
         The last few are kept: somebody who tries a choice goes to and fro between them.
         """
-        picked = ledger.choices
         for tried, plan in self._planned:
             if tried == picked:
                 return plan

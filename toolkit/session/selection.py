@@ -24,29 +24,37 @@ def select(plan: Plan, selection: Any = None, status: Status | str | None = None
     wanted = None if status is None else _status(status)
     if selection is None and wanted is None:
         raise ToolkitError("Say which units: an id, several, a mask on a frame, or status=.")
+    units = plan.places
+    found: Iterable[str] = units if selection is None else labels(selection)
+    chosen = list(dict.fromkeys(found))
+    if not all(label in units for label in chosen):
+        known = {*plan.joined, *plan.in_sync_users, *units}
+        meant = dict.fromkeys(_find_meant(plan, chosen))
+        chosen = [unit_id for unit_id in meant if unit_id in known]
+        if isinstance(selection, str | list | tuple | set):
+            for unit_id in (unit_id for unit_id in meant if unit_id not in known):
+                raise ToolkitError(f"The plan has no unit {unit_id!r}; session.drift names them.")
+    if wanted is None:
+        return chosen
+    return [
+        unit_id
+        for unit_id in chosen
+        if unit_id in units and plan.units[units[unit_id]].status is wanted
+    ]
+
+
+def _find_meant(plan: Plan, named: Iterable[str]) -> list[str]:
+    """The units of ids, findings, rows and versions; what is none of these stays as it is."""
     by_finding = {f.id: unit.id for unit in plan.units for f in unit.findings}
     by_key = {f.key: unit.id for unit in reversed(plan.units) for f in unit.findings}
     by_key |= {key: unit.id for unit in reversed(plan.units) for key in unit.keys}
     by_version = {room: unit.id for unit in plan.units for room in unit.room_ids}
-    units = {unit.id: unit for unit in plan.units}
-    known = {*plan.joined, *plan.in_sync_users}
-    if selection is None:
-        found: Iterable[str] = units
-    else:
-        found = [
-            label
-            if label in units
-            else by_finding.get(label) or by_key.get(label) or by_version.get(label, label)
-            for label in labels(selection)
-        ]
-    chosen = [unit_id for unit_id in dict.fromkeys(found) if unit_id in units or unit_id in known]
-    if isinstance(selection, str | list | tuple | set):
-        for unit_id in found:
-            if unit_id not in chosen:
-                raise ToolkitError(f"The plan has no unit {unit_id!r}; session.drift names them.")
-    if wanted is None:
-        return chosen
-    return [unit_id for unit_id in chosen if unit_id in units and units[unit_id].status is wanted]
+    return [
+        label
+        if label in plan.places
+        else by_finding.get(label) or by_key.get(label) or by_version.get(label, label)
+        for label in named
+    ]
 
 
 def changes_of(plan: Plan) -> Changes:

@@ -265,8 +265,7 @@ class Session:
 
     def plan_with(self, unit: str, choices: Choices) -> Plan:
         """The plan if these choices were made for a unit; nothing is kept."""
-        picked = {unit: Decision(choices=choices)}
-        return self._deciding.replan(self.state.ledger.decide(Vote.APPROVED, picked))
+        return self._deciding.plan_with({unit: choices})
 
     # -- writing ----------------------------------------------------------------------------------
 

@@ -1,11 +1,14 @@
 """What a session knows at one moment, as a value that views read. Pure."""
 
-from dataclasses import dataclass, field
+from collections.abc import Iterable
+from dataclasses import dataclass, field, replace
 from functools import cached_property
+from typing import Self
 
 from toolkit.decisions.ledger import Ledger, Vote
+from toolkit.decisions.standing import Standing
 from toolkit.errors import ToolkitError
-from toolkit.model import Plan, RemoteState
+from toolkit.model import Plan, RemoteState, Unit
 from toolkit.records import LocalState, load_records
 from toolkit.writing.journal import Run
 
@@ -24,10 +27,27 @@ class SessionState:
     ledger: Ledger = field(default_factory=Ledger)
     runs: tuple[Run, ...] = ()
 
-    @cached_property
+    @property
     def votes(self) -> dict[str, Vote]:
         """How each unit of the plan stands; not to be changed."""
-        return self.ledger.standing(self.plan)
+        return self.standing.votes
+
+    @cached_property
+    def standing(self) -> Standing:
+        """The same, and what has moved since an earlier state."""
+        return Standing(self.plan, self.ledger)
+
+    def decided(self, ledger: Ledger, plan: Plan) -> Self:
+        """The next state: with these decisions, and what is planned with them."""
+        made = replace(self, ledger=ledger.settled(), plan=plan)
+        if plan is self.plan:
+            made.__dict__["standing"] = self.standing.after(ledger)
+        return made
+
+    def units(self, ids: Iterable[str]) -> list[Unit]:
+        """These units of the plan, in its order."""
+        places = self.plan.places
+        return [self.plan.units[place] for place in sorted(places[unit_id] for unit_id in ids)]
 
     def find_run(self, name: str | None) -> Run:
         """The run of this name, by default the last that wasn't taken back; or `ToolkitError`."""

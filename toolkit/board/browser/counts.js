@@ -107,14 +107,15 @@ function makeChip(board, {key, what, of}) {
 
 /** @param {Board} board */
 export function fillAll(board) {
-  const {filter, shown, lines, state} = board;
+  const {filter, list, state} = board;
+  enable(board.all, false);
+  if (list.isStale) return;
   const canAll = !filter.result && ["", "pending"].includes(filter.vote);
-  const count = !canAll ? 0
-    : shown.filter(line => line.vote === "pending" && line.change && !line.human && !line.picked).length;
+  const count = canAll ? list.ready : 0, units = Object.values(state.statuses).reduce((sum, n) => sum + n, 0);
   setText(board.all, count ? `Approve all ${grouped(count)} of these…` : "None to approve together");
   enable(board.all, count > 0);
-  board.empty.hidden = shown.length > 0 || !board.history.hidden;
-  board.grid.classList.toggle("md-none", !shown.length);
-  setText(board.empty, lines.some(line => !line.finished) ? "Nothing matches this filter."
+  board.empty.hidden = list.total > 0 || !board.history.hidden;
+  board.grid.classList.toggle("md-none", !list.total);
+  setText(board.empty, units ? "Nothing matches this filter."
     : state.about.length ? "Nothing is left of it to decide." : "Nothing to decide: everything is in sync.");
 }

@@ -20,17 +20,26 @@ export interface Line {
   result?: string;
   why?: string;
   finished?: boolean;
+  quiet?: boolean;
 }
 
-export interface QuietLine {
-  unit: string;
-  status: string;
-  label: string;
-  id: string;
-  owner: string;
-  name: string;
-  chat: string;
-  cause: string;
+/** Lines that have changed where they stand; the numbers are of the list that was asked for by this `number`. */
+export interface Lines {
+  number: number;
+  lines: Line[];
+  total: number;
+  ready: number;
+}
+
+/**
+ * Lines of the list from `start` on, and some that are wanted wherever they are, `at` -1 in no place of it. `changed`
+ * are those that are others than before; `anew` there may be other units.
+ */
+export interface Window extends Lines {
+  start: number;
+  kept: {at: number; line: Line}[];
+  changed: string[];
+  anew: boolean;
 }
 
 export interface Progress {
@@ -163,8 +172,9 @@ export interface Answer {
 
 /** To the table; `to` names the one view that it is for, "" is all. */
 export type Told = {to: string} & (
-  | {kind: "lines"; lines: Line[]; whole?: true}
-  | {kind: "quiet"; lines: QuietLine[]}
+  | {kind: "window"} & Window
+  | {kind: "lines"} & Lines
+  | {kind: "again"; but: string[]}
   | {kind: "state"} & (State | Progress | Said)
   | {kind: "answer"} & Answer
   | {kind: "details"} & Details
@@ -179,7 +189,20 @@ export type Verb = "approve" | "reject" | "defer" | "withdraw";
 /** From the table, by what is asked for; `view` is added to each. */
 export interface Asked {
   ready: {};
-  quiet: {};
+  bye: {};
+  window: {
+    number: number;
+    start: number;
+    count: number;
+    keep: string[];
+    status: string;
+    vote: string;
+    result: string;
+    text: string;
+    quiet: boolean;
+    sort: "" | "status" | "owner" | "chat" | "name" | "cause" | "action" | "vote";
+    down: boolean;
+  };
   details: {unit: string};
   decide: {unit: string; vote: Verb; change: string};
   pick: {unit: string; choices: Choices | null};

@@ -5,12 +5,6 @@ import {button, h, setText} from "./dom.js";
 /** @import {Line, Verb} from "./messages.js" */
 /** @import {Board} from "./table.js" */
 
-/**
- * A line on display; `isQuiet` has nothing to decide, `text` is what the filter looks in.
- *
- * @typedef {Line & {isQuiet?: boolean, text?: string}} Shown
- */
-
 /** @typedef {"status" | "owner" | "chat" | "name" | "cause" | "action" | "vote"} Column */
 
 /** @type {[key: Column, words: string][]} */
@@ -30,7 +24,7 @@ function cell(key) {
 }
 
 export class Row {
-  /** @type {Shown | null} */
+  /** @type {Line | null} */
   shows = null;
   refusal = "";
 
@@ -55,7 +49,7 @@ export class Row {
       this.opener, ...COLUMNS.map(([key]) => this.cells[key])));
   }
 
-  /** @param {Shown} line */
+  /** @param {Line} line */
   fill(line) {
     const {board, node} = this, isOpen = line.unit === board.open;
     node.tabIndex = line.unit === board.current ? 0 : -1;
@@ -73,7 +67,7 @@ export class Row {
     this.fillVerbs(line);
   }
 
-  /** @param {Shown} line */
+  /** @param {Line} line */
   fillWords(line) {
     const {cells, chip} = this, told = this.refusal || whatIsSaid(line);
     const words = {
@@ -95,9 +89,9 @@ export class Row {
     return told;
   }
 
-  /** @param {Shown} line */
+  /** @param {Line} line */
   fillVerbs(line) {
-    const {vote} = this.cells, isClosed = line.isQuiet || line.finished;
+    const {vote} = this.cells, isClosed = line.quiet || line.finished;
     this.opener.replaceChildren(...(isClosed ? [] : [this.more]));
     this.more.setAttribute("aria-label", `Details of ${line.label}`);
     if (isClosed) return vote.replaceChildren();
@@ -114,7 +108,7 @@ export class Row {
   }
 }
 
-/** @param {Shown} line */
+/** @param {Line} line */
 function whatIsSaid(line) {
   if (line.again) return `pending again: you ${line.again} another change`;
   if (line.result === "stale") return `left alone: ${line.why ?? ""}`;

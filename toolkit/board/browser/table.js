@@ -5,11 +5,12 @@
 import {fill, fillAll} from "./counts.js";
 import {button, h, setText} from "./dom.js";
 import {fillHistory, fillRun, toggleHistory} from "./history.js";
+import {List} from "./list.js";
 import {ask, fillPanel, makePanel, shutExtra, toggleHelp} from "./opened.js";
 import {COLUMNS, Row} from "./rows.js";
 
-/** @import {Answer, Asked, Line, Model, Progress, QuietLine, Said, State, Told, Verb} from "./messages.js" */
-/** @import {Column, Shown} from "./rows.js" */
+/** @import {Answer, Asked, Line, Lines, Model, Progress, Said, State, Told, Verb, Window} from "./messages.js" */
+/** @import {Column} from "./rows.js" */
 
 /** @typedef {{status: string, vote: string, result: string, text: string}} Filter */
 /** @typedef {{key: Column | "", down: boolean}} Sort */
@@ -18,22 +19,15 @@ import {COLUMNS, Row} from "./rows.js";
 const KEYS = {a: "approve", r: "reject", d: "defer", u: "withdraw"};
 const NARROW = 760;
 const MORE = 6; // rows beyond the edge, so that scrolling shows no gaps
+const AHEAD = 20; // lines beyond the edge that are asked for before they are needed
+const PAGE = 100;
+const HERE = -1; // wherever the current line comes to stand
 const PATIENCE = 5000;
 const SILENT = "No answer from the kernel yet. If it was restarted, run the cell again; if it is busy, wait.";
-const natural = new Intl.Collator(undefined, {numeric: true, sensitivity: "base"});
 
 export class Board {
   view = Math.random().toString(36).slice(2);
-  /** @type {Shown[]} */
-  lines = [];
-  /** @type {Shown[]} */
-  quiet = [];
-  /** @type {Shown[]} */
-  shown = [];
-  /** @type {Map<string, Shown>} */
-  byUnit = new Map();
-  /** @type {Map<string | undefined, number>} */
-  place = new Map();
+  list = new List();
   /** @type {Map<string | undefined, Row>} */
   rows = new Map();
   /** @type {Map<string, string>} */
@@ -50,6 +44,10 @@ export class Board {
   /** @type {string | undefined} */
   current;
   lastPlace = 0;
+  /** @type {number | null} Where keys have led that has no line here yet; what is pressed meanwhile is for there. */
+  goal = null;
+  /** @type {string[]} */
+  pressed = [];
   /** @type {string | null} */
   open = null;
   /** @type {HTMLElement | null} */
@@ -128,6 +126,7 @@ export class Board {
   close() {
     this.model.off("msg:custom", this.receive);
     this.sizes.disconnect();
+    this.send("bye");
     clearTimeout(this.timer);
   }
 
@@ -181,8 +180,9 @@ export class Board {
   /** @param {Told} told */
   show(told) {
     switch (told.kind) {
-      case "lines": return this.showLines(told.lines, Boolean(told.whole));
-      case "quiet": return this.showQuietLines(told.lines);
+      case "window": return this.showWindow(told);
+      case "lines": return this.showLines(told);
+      case "again": return told.but.includes(this.view) || this.askLines();
       case "state": return this.showState(told);
       case "answer": return this.showAnswer(told);
       case "details": return told.unit === this.open && fillPanel(this, told);
@@ -193,33 +193,29 @@ export class Board {
     }
   }
 
-  /**
-   * @param {Line[]} lines
-   * @param {boolean} whole
-   */
-  showLines(lines, whole) {
-    if (whole) this.lines = lines;
-    else {
-      const fresh = new Map(lines.map(line => [line.unit, line]));
-      this.lines = this.lines.map(line => fresh.get(line.unit) ?? line);
-    }
-    this.byUnit = new Map(this.lines.map(line => [line.unit, line]));
-    for (const {unit} of lines) this.refusals.delete(unit);
-    const {open} = this;
+  /** @param {Window} told */
+  showWindow(told) {
+    const {open, list} = this, {anew, changed} = told;
+    if (anew) this.refusals.clear();
+    for (const unit of changed) this.refusals.delete(unit);
+    if (told.number === list.number && !list.isLate && list.take(told, this.held())) this.askLines();
     if (open !== null) {
-      const known = this.byUnit.get(open);
-      if (!known || known.finished) this.shut();
-      else if (lines.some(line => line.unit === open)) this.send("details", {unit: open});
+      const line = list.line(open);
+      if (!line || line.finished || line.quiet) this.shut();
+      else if (anew || changed.includes(open)) this.send("details", {unit: open});
     }
-    if (whole && this.switch.checked) this.send("quiet");
-    if (whole) shutExtra(this);
-    this.choose();
+    if (anew) shutExtra(this);
+    this.settle();
   }
 
-  /** @param {QuietLine[]} lines */
-  showQuietLines(lines) {
-    this.quiet = lines.map(line => ({...line, vote: "", action: "", change: "", isQuiet: true}));
-    this.choose();
+  /** @param {Lines} told */
+  showLines(told) {
+    this.list.update(told);
+    for (const {unit} of told.lines) {
+      this.refusals.delete(unit);
+      if (unit === this.open) this.send("details", {unit});
+    }
+    this.settle();
   }
 
   /** @param {State | Progress | Said} told */
@@ -233,6 +229,7 @@ export class Board {
 
   /** @param {Answer} answer */
   showAnswer({unit, words, accepted, about}) {
+    if (about === "window" || about === "ready") this.endAsking(accepted !== false);
     if (words === undefined) return;
     if (about === "details") return unit === this.open && this.panel?.replaceChildren(words);
     if (accepted) this.refusals.delete(unit);
@@ -257,24 +254,74 @@ export class Board {
     Object.assign(this.filter, change);
     this.grid.scrollTop = 0;
     shutExtra(this);
-    this.choose();
+    this.seek();
     fill(this);
   }
 
-  choose() {
-    const {status, vote, result, text} = this.filter;
-    const pool = this.switch.checked && !result ? [...this.lines, ...this.quiet] : this.lines;
-    this.shown = pool.filter(line => (result ? line.result === result : !line.finished)
-      && (!status || line.status === status) && (!vote || line.vote === vote)
-      && (!text || textOf(line).includes(text.toLowerCase())));
-    const {key, down} = this.sort;
-    if (key) this.shown.sort((one, other) => (down ? -1 : 1) * natural.compare(one[key], other[key]));
-    this.place = new Map(this.shown.map((line, index) => [line.unit, index]));
-    if (!this.place.has(this.current))
-      this.current = this.shown[Math.min(this.lastPlace, this.shown.length - 1)]?.unit;
-    this.grid.setAttribute("aria-rowcount", String(this.shown.length + 1));
+  /** Something else is looked for: what is here is nothing of it. */
+  seek() {
+    this.list.forget();
+    this.settle();
+    this.askLines();
+  }
+
+  /** Asks for the lines around those on display, one question after the other. */
+  askLines() {
+    const {list, filter, sort} = this;
+    list.isLate = list.isAsking;
+    if (list.isAsking) return;
+    list.isAsking = true;
+    list.number += 1;
+    const [first, last] = this.inSight(), keep = list.asked = this.held();
+    const start = list.isStale ? 0 : Math.max(0, Math.round((first + last - PAGE) / 2));
+    this.send("window", {...filter, sort: sort.key, down: sort.down, quiet: this.switch.checked, start, count: PAGE,
+      keep, number: list.number});
+  }
+
+  /** Units that are held on to wherever they stand: they may have the focus. */
+  held() {
+    return [...new Set([this.current, this.open])].filter(unit => unit != null);
+  }
+
+  /** @param {boolean} accepted */
+  endAsking(accepted) {
+    this.list.isAsking = false;
+    if (this.list.isLate) this.askLines();
+    else if (accepted) this.paint(); // and asks for what has come into sight meanwhile
+  }
+
+  /** Shows what is here by now. */
+  settle() {
+    const {list, grid} = this;
+    if (!list.isStale) {
+      if (list.place(this.current) === undefined) {
+        const near = list.at(Math.min(this.lastPlace, list.total - 1));
+        this.current = (near ?? list.lines[0])?.unit;
+      }
+      grid.setAttribute("aria-rowcount", String(list.total + 1));
+    }
     fillAll(this);
     this.paint();
+    this.arrive();
+  }
+
+  isWaiting() {
+    return this.goal !== null || this.list.isStale;
+  }
+
+  /** Once the line is here that keys have led to, what was pressed since then is for it. */
+  arrive() {
+    const {list, pressed} = this, active = this.active();
+    if (list.isStale || (this.goal === null && !pressed.length)) return;
+    const here = list.place(this.current) ?? 0;
+    const at = Math.min(this.goal === null || this.goal === HERE ? here : this.goal, list.total - 1);
+    if (list.total && !list.at(at)) return;
+    this.goal = null;
+    this.pressed = [];
+    if (!list.total || !active || (active !== this.root && !this.grid.contains(active))) return;
+    this.move(at);
+    while (pressed.length && !this.isWaiting()) this.onGridKey(pressed.shift() ?? "", this.active() ?? this.root);
+    this.pressed.unshift(...pressed);
   }
 
   /** @param {Column} key */
@@ -291,13 +338,12 @@ export class Board {
       const mine = head.dataset.key === sort.key;
       head.setAttribute("aria-sort", mine ? (sort.down ? "descending" : "ascending") : "none");
     }
-    this.keepFocus(() => this.choose());
+    this.keepFocus(() => this.seek());
   }
 
   showQuiet() {
-    if (this.switch.checked) this.send("quiet");
-    else if (["in sync", "skipped"].includes(this.filter.status)) this.filter.status = "";
-    this.choose();
+    if (!this.switch.checked && ["in sync", "skipped"].includes(this.filter.status)) this.filter.status = "";
+    this.seek();
     fill(this);
   }
 
@@ -305,24 +351,32 @@ export class Board {
 
   paint() {
     if (!this.root.isConnected) return;
-    const {shown, grid} = this;
-    const first = Math.max(0, this.indexAt(grid.scrollTop) - MORE);
-    const last = Math.min(shown.length - 1, this.indexAt(grid.scrollTop + (grid.clientHeight || 600)) + MORE);
-    const wanted = new Set([this.openAt(), this.place.get(this.current) ?? -1]); // kept: they may hold the focus
+    const {list} = this, [first, last] = this.inSight();
+    const wanted = new Set([this.openAt(), list.place(this.current) ?? -1]); // kept: they may hold the focus
     for (let index = first; index <= last; index++) wanted.add(index);
-    wanted.delete(-1);
-    this.body.style.height = `${this.topOf(shown.length)}px`;
-    const rows = [...wanted].sort((one, other) => one - other).map(index => {
-      const row = this.rowOf(shown[index]);
+    this.body.style.height = `${this.topOf(list.total)}px`;
+    const rows = [...wanted].sort((one, other) => one - other).flatMap(index => {
+      const line = list.at(index);
+      if (!line) return [];
+      const row = this.rowOf(line);
       row.node.style.top = `${this.topOf(index)}px`;
       row.node.setAttribute("aria-rowindex", String(index + 2));
       return row;
     });
     this.arrange(rows);
+    if (!list.isAsking && !list.holds(Math.max(0, first - AHEAD), Math.min(list.total - 1, last + AHEAD)))
+      this.askLines();
+  }
+
+  /** @returns {[first: number, last: number]} */
+  inSight() {
+    const {grid, list} = this;
+    return [Math.max(0, this.indexAt(grid.scrollTop) - MORE),
+      Math.min(list.total - 1, this.indexAt(grid.scrollTop + (grid.clientHeight || 600)) + MORE)];
   }
 
   openAt() {
-    return this.open === null ? -1 : this.place.get(this.open) ?? -1;
+    return this.list.place(this.open) ?? -1;
   }
 
   /** @param {number} index */
@@ -357,7 +411,7 @@ export class Board {
     }
   }
 
-  /** @param {Shown} line */
+  /** @param {Line} line */
   rowOf(line) {
     let row = this.rows.get(line.unit);
     if (!row) {
@@ -376,7 +430,7 @@ export class Board {
    * @param {string} vote
    */
   press(unit, verb, vote) {
-    const line = this.byUnit.get(unit);
+    const line = this.list.line(unit);
     if (!line) return;
     if (verb !== "approve" || line.change || line.vote === "approved")
       this.decide(unit, line.vote === vote ? "withdraw" : verb);
@@ -388,15 +442,19 @@ export class Board {
    * @param {Verb} vote
    */
   decide(unit, vote) {
-    const line = this.byUnit.get(unit);
-    if (line && !line.finished) this.send("decide", {unit, vote, change: line.change});
+    const line = this.list.line(unit);
+    if (line && !line.finished && !line.quiet) this.send("decide", {unit, vote, change: line.change});
   }
 
   /** @param {string} unit */
   enter(unit) {
     const before = this.rows.get(this.current);
+    if (unit !== this.current) {
+      this.goal = null;
+      this.pressed = [];
+    }
     this.current = unit;
-    this.lastPlace = this.place.get(unit) ?? 0;
+    this.lastPlace = this.list.place(unit) ?? 0;
     for (const row of [before, this.rows.get(unit)]) if (row?.shows) row.fill(row.shows);
   }
 
@@ -411,8 +469,8 @@ export class Board {
 
   /** @param {string} unit */
   toggle(unit) {
-    const line = this.byUnit.get(unit);
-    if (!line || line.finished) return;
+    const line = this.list.line(unit);
+    if (!line || line.finished || line.quiet) return;
     this.keepFocus(() => {
       const isOpening = this.open !== unit;
       this.shut();
@@ -438,12 +496,17 @@ export class Board {
 
   /** @param {number} to */
   move(to) {
-    const index = Math.max(0, Math.min(to, this.shown.length - 1)), line = this.shown[index];
-    if (!line) return;
+    const {list} = this, index = Math.max(0, Math.min(to, list.total - 1)), line = list.at(index);
+    if (!list.total) return;
     const top = this.topOf(index);
     const room = this.grid.clientHeight - this.sticky.offsetHeight - this.rowHeight;
     if (top < this.grid.scrollTop) this.grid.scrollTop = top;
     else if (top > this.grid.scrollTop + room) this.grid.scrollTop = top - room;
+    if (!line) {
+      this.goal = index;
+      return this.paint();
+    }
+    this.goal = null;
     this.current = line.unit;
     this.lastPlace = index;
     this.paint();
@@ -474,7 +537,10 @@ export class Board {
     else if (key === "/") {
       this.search.select();
       this.search.focus();
-    } else return this.grid.contains(target) && this.onGridKey(key, target);
+    } else {
+      const here = this.grid.contains(target) || (target === this.root && this.isWaiting());
+      return here && this.onGridKey(key, target);
+    }
     return true;
   }
 
@@ -483,14 +549,16 @@ export class Board {
    * @param {Element} target
    */
   onGridKey(key, target) {
-    const here = this.place.get(this.current) ?? 0;
+    const here = this.list.place(this.current) ?? 0;
     const page = Math.max(1, Math.floor(this.grid.clientHeight / this.rowHeight) - 2);
     /** @type {{[key: string]: number}} */
     const steps = {ArrowDown: here + 1, ArrowUp: here - 1, PageDown: here + page, PageUp: here - page,
-      Home: 0, End: this.shown.length - 1};
-    if (key in steps) this.move(steps[key]);
+      Home: 0, End: this.list.total - 1};
+    const isEnter = key === "Enter" && target.matches(".md-row, .md-board");
+    if (this.isWaiting() && (key in steps || key in KEYS || isEnter)) this.pressed.push(key);
+    else if (key in steps) this.move(steps[key]);
     else if (key in KEYS && this.current) this.decide(this.current, KEYS[key]);
-    else if (key === "Enter" && target.matches(".md-row") && this.current) this.toggle(this.current);
+    else if (isEnter && this.current) this.toggle(this.current);
     else return false;
     return true;
   }
@@ -501,14 +569,17 @@ export class Board {
     else if (!this.history.hidden) toggleHistory(this);
     else if (open !== null && this.grid.contains(this.active())) {
       this.toggle(open);
-      this.move(this.place.get(open) ?? NaN);
+      const at = this.list.place(open);
+      if (at !== undefined) this.move(at);
       return;
     }
     if (!this.grid.contains(this.active())) this.goTo();
   }
 
   goTo() {
-    if (this.shown.length && this.history.hidden) this.move(this.place.get(this.current) ?? 0);
+    const {list} = this, there = this.history.hidden;
+    if (there && list.isStale) this.goal ??= HERE;
+    if (there && list.total && !this.isWaiting()) this.move(list.place(this.current) ?? 0);
     else this.root.focus({preventScroll: true});
   }
 
@@ -541,13 +612,6 @@ export class Board {
     const keyed = this.root.querySelectorAll("[data-key]");
     return [...keyed].find(node => key && node.dataset.key === key && node.tabIndex >= 0);
   }
-}
-
-/** @param {Shown} line */
-function textOf(line) {
-  line.text ??= [line.label, line.id, line.owner, line.name, line.chat, line.cause, line.action]
-    .join("\n").toLowerCase();
-  return line.text;
 }
 
 /** @param {{model: Model, el: HTMLElement}} widget */
