@@ -1,7 +1,8 @@
 """What the toolkit's own work costs, as ratios: `python -m toolkit.benchmark.stages`.
 
-CPU seconds of this process, medians of several rounds; no network on either side. Each line compares
-with the least that any program would have to do for the same bytes. Seconds depend on the machine and
+CPU seconds of this process, medians of several rounds; no network on either side, but for the load of
+rooms over loopback. Each line compares with the least that any program would have to do for the same
+bytes, and the load with another way of loading. Seconds depend on the machine and
 its neighbours, ratios hardly.
 """
 
@@ -23,6 +24,7 @@ from unittest.mock import patch
 from rich.console import Console
 from rich.table import Table
 
+from toolkit.benchmark.loads import measure_load
 from toolkit.benchmark.naive_bot import run_naively, sync_body
 from toolkit.benchmark.worlds import BOT, scale_rooms, scale_rows
 from toolkit.database.chat_manager import ChatManager
@@ -42,7 +44,7 @@ T = TypeVar("T")
 
 SIZES = (1_000, 10_000, 100_000)
 UNITS = 500
-NAIVE_AT = 10_000
+LOAD_AT, NAIVE_AT = 1_000, 10_000
 
 
 class Line(NamedTuple):
@@ -347,6 +349,9 @@ def main() -> None:
     lines: list[Line] = []
     for chats in options.chats:
         lines += measure(chats, options.rounds)
+        if chats == LOAD_AT:
+            ours, base = measure_load(chats, options.rounds)
+            lines.append(Line(chats, "load by sliding sync against /state", ours, base, 0.5))
     if not options.no_naive:
         lines += measure_whole(NAIVE_AT)
     Console(width=110).print(render_lines(lines))
