@@ -5,6 +5,7 @@ A Synapse of this file's own: with the usual cache of initial syncs a message th
 
 from __future__ import annotations
 
+import asyncio
 import json
 import sqlite3
 from collections.abc import Iterator
@@ -220,6 +221,15 @@ async def test_in_steps_it_says_the_same_for_a_request_a_step(
     ranges = [post["lists"]["rooms"]["ranges"] for post in posts]
     assert ranges == [[[0, 7 * n + 6]] for n in range(len(ranges))] and len(ranges) >= 3
     assert remote == await look(world.hs.url, world, sliding_sync=False)
+
+
+async def test_two_looks_at_once_end_each_others_connection_and_both_are_right(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sliding_sync, "STEP", 7)
+    truth = await look(world.hs.url, world, sliding_sync=False)
+    looks = (look(world.hs.url, world) for _ in range(3))
+    assert await asyncio.gather(*looks) == [truth] * 3
 
 
 async def test_the_server_keeps_two_rows_a_room_however_often_one_looks(

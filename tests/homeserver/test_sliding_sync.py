@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import logging
 from collections.abc import AsyncIterator, Callable
 from typing import Any
 
 import pytest
+from hypothesis import HealthCheck, given, settings
 
 from tests.clients import TOKEN, any_client
 from tests.homeserver.illness import ALICE, BOT, STRANGER, Words, asked
+from tests.worlds import Sides, readable_worlds
 from toolkit.convention import Convention
 from toolkit.errors import HomeserverError, RefusedCall
 from toolkit.homeserver import server as matrix
@@ -128,6 +131,39 @@ async def test_ranges_grow_on_one_connection_and_never_move(
     server.requests.clear()
     assert await look(server) == remote
     assert posts(server)[0] == ({}, BODY % 6)  # a load begins anew
+
+
+@settings(max_examples=30, deadline=None, suppress_health_check=list(HealthCheck))
+@given(readable_worlds())
+def test_every_world_is_read_as_by_state(sides: Sides) -> None:
+    async def compare() -> None:
+        async with FakeHomeserver(sides.rooms, BOT, TOKEN, sliding_sync=True) as server:
+            remote = await look(server, allow_empty=True)
+            assert len(posts(server)) == (len(sides.rooms) > 1)
+            assert remote == await look(server, allow_empty=True, sliding_sync=False)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(matrix, "AT_ONCE", 1)
+        asyncio.run(compare())
+
+
+async def test_the_bot_goes_on_while_an_answer_is_decoded(
+    server: FakeHomeserver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    turns: list[int] = [0]
+
+    async def bot() -> None:
+        while True:
+            turns[0] += 1
+            await asyncio.sleep(0)
+
+    for breath, going_on in ((1, True), (10**9, False)):
+        monkeypatch.setattr(matrix, "BREATH_BYTES", breath)
+        at: list[int] = []
+        task = asyncio.create_task(bot())
+        await look(server, seen=lambda room_id, body, at=at: at.append(turns[0]))
+        task.cancel()
+        assert len(set(at)) == (20 if going_on else 1)
 
 
 async def test_a_few_rooms_are_read_by_state_in_one_round(

@@ -31,6 +31,7 @@ API, VERSIONS = "/_matrix/client/v3", "/_matrix/client/versions"
 AT_ONCE = 8  # more gain nothing: a Synapse process works on one core
 REQUEST_SECONDS = 30.0
 SILENT_ROOMS = 8  # so many rooms without any answer in between: it is the server, not the rooms
+BREATH_BYTES = 1024 * 1024  # some milliseconds of decoding
 BIG_ROOM_BYTES = 4 * 1024 * 1024  # some 8,000 members; such a room is rarely a chat of ours
 WHOLE_ROOM_BYTES = 128 * 1024 * 1024  # some 300,000 members; what is longer is never kept
 ANSWER_BYTES = 64 * 1024 * 1024  # a list of a million rooms; one event has at most 64 KB (spec)
@@ -147,15 +148,8 @@ class Homeserver:
             if not is_served(await self._once(VERSIONS, _json_object, ANSWER_BYTES)):
                 return {}
             while not slide.done:
-                for room_id, body in await self._once(
-                    slide.path, slide.take, ANSWER_BYTES, slide.body
-                ):
-                    # A crowded room is left to `/state`, where the same room may be half as long again.
-                    if len(body) <= BIG_ROOM_BYTES // 2:
-                        with suppress(UnreadableState, RoomRefused):  # `/state` has the last word
-                            found[room_id] = decode(room_id, body)
-                    if not len(found) % 100:
-                        await asyncio.sleep(0)  # the bot goes on
+                states = await self._once(slide.path, slide.take, ANSWER_BYTES, slide.body)
+                found |= await _decode_each(states, decode)
                 self._tell_done(len(found), len(room_ids))
         except (Again, _Refused, _TooBig) as error:
             why = f"answered {error}" if isinstance(error, _Refused) else str(error)
@@ -335,6 +329,23 @@ async def read_each(
         for _ in range(min(AT_ONCE, len(room_ids))):
             group.create_task(work())
     return found, refused
+
+
+async def _decode_each(
+    states: Sequence[tuple[str, bytes]], decode: Callable[[str, bytes], T]
+) -> dict[str, T]:
+    """The rooms of one answer; about what is left out, `/state` has the last word."""
+    found: dict[str, T] = {}
+    size = 0
+    for room_id, body in states:
+        if len(body) <= BIG_ROOM_BYTES // 2:  # by `/state` it may be half as long again
+            with suppress(UnreadableState, RoomRefused):
+                found[room_id] = decode(room_id, body)
+        size += len(body)
+        if size > BREATH_BYTES:  # the bot goes on meanwhile
+            size = 0
+            await asyncio.sleep(0)
+    return found
 
 
 @asynccontextmanager
