@@ -78,12 +78,14 @@ class ReadOnlyClient:
         with the account's token and no header of the caller's."""
         verb, token = method.upper(), self._inner.access_token
         sent = {"Authorization": f"Bearer {token}"} if token else {}
+        options: dict[str, Any] = {"headers": sent, "timeout": timeout}
         if verb == "POST" and is_own_request(path, data):
             sent["Content-Type"] = "application/json"
+            options["data"] = data
         elif verb != "GET" or data is not None or not is_read(path):
             plain = path.partition("?")[0]  # a query may quote a token
             self._refuse("send", _sent, (method, plain), {})
-        return await self._inner.send(verb, path, data=data, headers=sent, timeout=timeout)
+        return await self._inner.send(verb, path, **options)
 
     def __getattr__(self, name: str) -> Any:
         if name.startswith("__"):
