@@ -23,7 +23,12 @@ from toolkit.records import chat_key, new_chat_row, room_key, user_key
 from toolkit.testing import ApiUser, RecordingProxy, Synapse
 from toolkit.writing.report import Report
 
-API = "/_matrix/client/v3"
+API, VERSIONS = "/_matrix/client/v3", "/_matrix/client/versions"
+SLIDING = "/_matrix/client/unstable/org.matrix.simplified_msc3575/sync"
+SLIDING_BODY = (
+    b'{"conn_id":"matrix-drift","lists":{"rooms":{"ranges":[[0,999]],'
+    b'"required_state":[["*","*"]],"timeline_limit":0}}}'
+)
 WRITTEN = (
     "restored_user_meta",
     "repaired_user_meta",
@@ -136,15 +141,15 @@ class Measured:
 
     @property
     def paths(self) -> list[str]:
-        """Only reads, with nothing in the query (no `since`, no filter, no presence) or the body."""
+        """Only reads, with nothing in the query (no `since`, no filter, no presence), and no body but the
+        one that asks for all rooms at once."""
         for request in self.proxy.requests:
-            assert (request.method, request.query, request.body) == ("GET", {}, b"")
+            sent = ("POST", SLIDING_BODY) if request.path == SLIDING else ("GET", b"")
+            assert (request.method, request.body, request.query) == (*sent, {})
             assert request.headers["Authorization"] == "Bearer ***"
         paths = [request.path.removeprefix(API) for request in self.proxy.requests]
-        assert all(
-            path in ("/joined_rooms", "/account/whoami") or path.endswith("/state")
-            for path in paths
-        )
+        known = ("/joined_rooms", "/account/whoami", VERSIONS, SLIDING)
+        assert all(path in known or path.endswith("/state") for path in paths)
         return paths
 
 

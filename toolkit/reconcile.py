@@ -55,6 +55,7 @@ async def reconcile_matrix_state(
     dry_run: bool = False,
     deadline: float | None = None,
     max_changes: int | None = None,
+    sliding_sync: bool = True,
 ) -> Report:
     """Bring back and repair the local rows of all rooms that the bot is joined to.
 
@@ -62,7 +63,8 @@ async def reconcile_matrix_state(
     certain; with them (unit -> `Decision`) only those units, and one that fits nothing any more is
     the conflict `stale_plan`. `dry_run` writes nothing and reports what would be. `deadline` is in
     seconds for the whole call. With `max_changes`, more rows than that are refused as a whole, with a
-    `ToolkitError`. Returns the report of rules 5.
+    `ToolkitError`. Without `sliding_sync` each room is read by itself (rules 2.2). Returns the report of
+    rules 5.
 
     Raises `HomeserverError`, `RemoteIncomplete` or `StoreError`, each before anything is written.
     """
@@ -74,6 +76,7 @@ async def reconcile_matrix_state(
         dry_run=dry_run,
         deadline=deadline,
         max_changes=max_changes,
+        sliding_sync=sliding_sync,
     )
     return _report_of(await reconcile(client, store, chat_mgr, options))
 
@@ -89,6 +92,7 @@ async def reconcile_single_room(
     decisions: Decisions | None = None,
     dry_run: bool = False,
     deadline: float | None = None,
+    sliding_sync: bool = True,
 ) -> Report:
     """Repair the rows of one room, and its user's row: for a room that the bot meets unregistered.
 
@@ -103,6 +107,7 @@ async def reconcile_single_room(
         decisions=None if decisions is None else read_decisions(decisions),
         dry_run=dry_run,
         deadline=deadline,
+        sliding_sync=sliding_sync,
     )
     return _report_of(await reconcile(client, store, chat_mgr, options))
 
@@ -139,6 +144,7 @@ class Options:
     dry_run: bool = False
     deadline: float | None = None
     max_changes: int | None = None
+    sliding_sync: bool = True
     told: Told | None = None
 
     @property
@@ -210,6 +216,7 @@ async def _look(
             local_rows=bool(look.rows),
             allow_empty=options.allow_empty,
             only=met and met.room_id,
+            sliding_sync=options.sliding_sync,
         )
     if met:
         return look, narrow_plan(plan_of(remote), local, *met)

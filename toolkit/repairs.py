@@ -107,6 +107,7 @@ class Repairs:
             allow_empty=sides.allow_empty,
             deadline=sides.deadline,
             max_changes=max_changes,
+            sliding_sync=sides.sliding_sync,
             told=told,
         )
         async with sides.open_store(read_only=False) as store, sides.open_client() as client:

@@ -66,6 +66,7 @@ def test_the_file_may_lie_above_and_its_paths_are_from_there(
         (f'access_token = "{TOKEN}', "it is no TOML"),
         ("homeserver = 3", "homeserver must be a text"),
         ("deadline = true", "deadline must be a number"),
+        ("sliding_sync = 1", "sliding_sync must be true or false"),
         ("helper_accounts = 'a'", "helper_accounts must be a list of texts"),
         ("former_accounts = [1]", "former_accounts must be a list of texts"),
         ('room_name_patterns = ["x"]', "has no number in it"),
@@ -94,6 +95,29 @@ def test_the_token_comes_from_a_file_as_well(
     assert md("check").said("is empty")
     path.write_text(f"{TOKEN}\n")
     assert md("check").code == 2
+
+
+def test_sliding_sync_is_used_unless_the_file_or_an_option_says_no(
+    md: Md, bench: Bench, server: FakeHomeserver, tmp_path: Path
+) -> None:
+    server.sliding_sync = True
+    for number in range(9):
+        bench.world.room(f"!lobby{number}")
+
+    def slides(*arguments: str) -> bool:
+        server.requests.clear()
+        assert md(*arguments).code in (0, 2)
+        states = [request for request in server.requests if request.path.endswith("/state")]
+        assert len(states) % 14 == 0  # an apply looks twice
+        return not states
+
+    looking = ("check",), ("plan",), ("snapshot", str(tmp_path / "bot.snapshot"))
+    for command in looking:
+        assert slides(*command) and not slides(*command, "--no-sliding-sync")
+    assert not slides("apply", "!a1", "--no-sliding-sync")
+    (tmp_path / "matrix-drift.toml").write_text("sliding_sync = false\n")
+    for command in looking:
+        assert not slides(*command) and slides(*command, "--sliding-sync")
 
 
 def test_no_option_takes_a_token() -> None:

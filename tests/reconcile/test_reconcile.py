@@ -172,6 +172,20 @@ class TestRequests:
         assert {request.method for request in server.requests} == {"GET"}
         assert not any("since" in request.query for request in server.requests)
 
+    @pytest.mark.parametrize("wanted", [True, False])
+    async def test_all_rooms_are_one_request_where_the_homeserver_can_and_the_bot_may(
+        self, bench: Bench, client: nio.AsyncClient, server: FakeHomeserver, wanted: bool
+    ) -> None:
+        server.sliding_sync = True
+        for number in range(9):
+            bench.world.room(f"!lobby{number}")
+        bench.fill(lost(A1, CB))
+        one = await single(bench, client, "!a1", ALICE, sliding_sync=wanted)
+        report = await full(bench, client, sliding_sync=wanted)
+        assert one["restored_room_meta"] == ["!a1"] and len(report["restored_chat_rows"]) == 1
+        asked = [request.method for request in server.requests]
+        assert (asked.count("POST"), len(asked)) == ((2, 8) if wanted else (0, 2 * 16))
+
     async def test_what_only_memory_says_is_never_written(
         self, bench: Bench, client: nio.AsyncClient
     ) -> None:

@@ -49,6 +49,21 @@ class TestOpening:
         done = await session.apply()
         assert done.backup and done.backup.parent == tmp_path / "kept"
 
+    async def test_sliding_sync_is_used_to_look_and_to_apply_unless_told_otherwise(
+        self, bench: Bench, server: FakeHomeserver, tmp_path: Path
+    ) -> None:
+        server.sliding_sync = True
+        for number in range(9):
+            bench.world.room(f"!lobby{number}")
+        (tmp_path / "matrix-drift.toml").write_text("sliding_sync = false\n")
+        for wanted, slides in ((None, False), (True, True), (False, False)):
+            server.requests.clear()
+            session = await look(bench, server, sliding_sync=wanted)
+            session.approve(session.pending().index[0])
+            await session.apply()
+            methods = [request.method for request in server.requests]
+            assert methods.count("POST") == (2 if slides else 0)
+
     async def test_it_takes_the_bots_own_objects_and_leaves_them_open(
         self, bench: Bench, server: FakeHomeserver
     ) -> None:

@@ -42,6 +42,11 @@ _remote = _options(
         help="Believe a homeserver that lists no room, or hardly one that the rows name.",
     ),
     click.option(
+        "--sliding-sync/--no-sliding-sync",
+        default=None,
+        help="Read all rooms in few requests where the homeserver can.  [default: yes]",
+    ),
+    click.option(
         "--deadline",
         type=click.FloatRange(min=0, min_open=True),
         help="Give up after so many seconds.",

@@ -40,6 +40,7 @@ class Where:
     backup_dir: str | None = None
     snapshot: Path | None = None
     allow_empty: bool = False
+    sliding_sync: bool = True
     lower_counters: bool = False
     deadline: float | None = None
     settings: Mapping[str, Any] = field(default_factory=dict)
@@ -73,6 +74,7 @@ class Where:
             table={name: getattr(self, name) for name in TABLE},
             backup_dir=None if self.backup_dir is None else Path(self.backup_dir),
             allow_empty=self.allow_empty,
+            sliding_sync=self.sliding_sync,
             deadline=self.deadline,
         )
 

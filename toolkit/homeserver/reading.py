@@ -42,6 +42,8 @@ class Source:
         convention: Convention,
         progress: Progress | None = None,
         seen: Callable[[str, bytes], None] | None = None,
+        *,
+        sliding_sync: bool = True,
     ) -> None:
         progress = progress or watcher()
         guarded: Any = read_only(client)
@@ -51,7 +53,8 @@ class Source:
         self._known: dict[str, str] = {}
         self._server = None
         if is_transport(guarded):
-            self._server = Homeserver(guarded, progress, convention.former_accounts)
+            former = convention.former_accounts
+            self._server = Homeserver(guarded, progress, former, sliding_sync=sliding_sync)
         self.light = not self._server and not hasattr(guarded, "room_get_state")
 
     async def account(self) -> str:
@@ -134,14 +137,17 @@ async def load_remote(
     allow_empty: bool = False,
     progress: Progress | None = None,
     seen: Callable[[str, bytes], None] | None = None,
+    sliding_sync: bool = True,
 ) -> RemoteState:
     """Read every joined room; the toolkit's own look, which never trusts a client's memory.
 
-    `seen` is given each room's raw state, the last time as it was used.
+    `seen` is given each room's raw state, the last time as it was used. Without `sliding_sync` every
+    room is asked for by itself, whatever the homeserver offers.
 
     Raises `HomeserverError`, or `RemoteIncomplete` where nothing may be decided (rules 2.9).
     """
-    look = _Look(Source(client, convention, progress, seen), local_rows, allow_empty)
+    source = Source(client, convention, progress, seen, sliding_sync=sliding_sync)
+    look = _Look(source, local_rows, allow_empty)
     account = await look.source.account()
     await look.read(await look.list_rooms())
     return look.state(account)
@@ -155,13 +161,15 @@ async def load_unsettled(
     local_rows: bool,
     allow_empty: bool = False,
     only: str | None = None,
+    sliding_sync: bool = True,
 ) -> RemoteState:
     """Read what a bot's call needs: rooms that its own memory shows in sync are taken as that.
 
     Everything else is read, together with all that it rests on, until nothing that would be said or
     written rests on memory. `only` narrows "everything" to one room.
     """
-    look = _Look(Source(client, convention), local_rows, allow_empty)
+    source = Source(client, convention, sliding_sync=sliding_sync)
+    look = _Look(source, local_rows, allow_empty)
     joined = await look.list_rooms()
     if look.source.light:
         await look.read(joined)

@@ -12,6 +12,7 @@ from typing import Any, NoReturn
 
 from toolkit.errors import RefusedCall
 from toolkit.homeserver.refused_calls import HiddenAttribute, hide, told_call
+from toolkit.homeserver.sliding_sync import is_own_request
 
 READS = frozenset(
     {
@@ -73,13 +74,18 @@ class ReadOnlyClient:
         trace_context: Any = None,
         timeout: Any = None,  # noqa: ASYNC109 - nio's own parameter
     ) -> Any:
-        """GET one of the paths that only read, with the account's token and no other header."""
-        if method.upper() != "GET" or data is not None or not is_read(path):
+        """GET one of the paths that only read, or POST the one request that reads all rooms at once,
+        with the account's token and no header of the caller's."""
+        verb, token = method.upper(), self._inner.access_token
+        sent = {"Authorization": f"Bearer {token}"} if token else {}
+        options: dict[str, Any] = {"headers": sent, "timeout": timeout}
+        if verb == "POST" and is_own_request(path, data):
+            sent["Content-Type"] = "application/json"
+            options["data"] = data
+        elif verb != "GET" or data is not None or not is_read(path):
             plain = path.partition("?")[0]  # a query may quote a token
             self._refuse("send", _sent, (method, plain), {})
-        token = self._inner.access_token
-        sent = {"Authorization": f"Bearer {token}"} if token else {}
-        return await self._inner.send("GET", path, headers=sent, timeout=timeout)
+        return await self._inner.send(verb, path, **options)
 
     def __getattr__(self, name: str) -> Any:
         if name.startswith("__"):

@@ -1,4 +1,4 @@
-"""Reading the homeserver: the only module that speaks to one. It sends GET requests and nothing else.
+"""Reading the homeserver: the only module that speaks to one. It sends GET requests, and one POST that reads.
 
 Raw JSON is fetched through a transport (the bot's own nio client, or a plain one) behind the guard that
 lets reads through alone, and decoded here: nio's event objects cost forty times the parsing, drop fields,
@@ -23,13 +23,15 @@ from toolkit.errors import HomeserverError, RemoteIncomplete
 from toolkit.homeserver.readonly import read_only
 from toolkit.homeserver.retries import Again, asked_to_wait, persist
 from toolkit.homeserver.room_state import UnreadableState
+from toolkit.homeserver.sliding_sync import Slide, is_served
 from toolkit.homeserver.transport import Transport
 from toolkit.progress import Progress
 
-API = "/_matrix/client/v3"
+API, VERSIONS = "/_matrix/client/v3", "/_matrix/client/versions"
 AT_ONCE = 8  # more gain nothing: a Synapse process works on one core
 REQUEST_SECONDS = 30.0
 SILENT_ROOMS = 8  # so many rooms without any answer in between: it is the server, not the rooms
+BREATH_BYTES = 1024 * 1024  # some milliseconds of decoding
 BIG_ROOM_BYTES = 4 * 1024 * 1024  # some 8,000 members; such a room is rarely a chat of ours
 WHOLE_ROOM_BYTES = 128 * 1024 * 1024  # some 300,000 members; what is longer is never kept
 ANSWER_BYTES = 64 * 1024 * 1024  # a list of a million rooms; one event has at most 64 KB (spec)
@@ -61,6 +63,9 @@ class _Refused(Exception):
 class _TooBig(Exception):
     """The body is longer than asked for."""
 
+    def __init__(self) -> None:
+        super().__init__("sent more than is read at once")
+
 
 class Homeserver:
     """One account's read-only view of its homeserver.
@@ -74,9 +79,11 @@ class Homeserver:
         client: Transport,
         progress: Progress | None = None,
         former_accounts: Sequence[str] = (),
+        *,
+        sliding_sync: bool = True,
     ) -> None:
         self._client, self._progress = read_only(client), progress or _unseen
-        self._former = former_accounts
+        self._former, self._may_slide = former_accounts, sliding_sync
         self._done, self._rooms = 0, 0
         self._joined: frozenset[str] = frozenset()
         self.account = client.user_id
@@ -111,15 +118,46 @@ class Homeserver:
     async def read_rooms(
         self, room_ids: Sequence[str], decode: Callable[[str, bytes], T]
     ) -> tuple[dict[str, T], dict[str, str]]:
-        """Read the state of many rooms, a few at once: what was decoded, and why the rest wasn't.
+        """Read the state of many rooms: what was decoded, and why the rest wasn't.
 
-        `decode` is given each room's raw state; it raises `UnreadableState` for what is none.
+        All of the account's rooms by sliding sync where the homeserver has it, and by `/state`, a few at
+        once, what that leaves open, which may be everything. Where one round of `/state` reads them
+        all, nothing else is asked. `decode` is given each room's raw state; it raises `UnreadableState`
+        for what is none.
         """
+        whole = len(room_ids) > AT_ONCE and self._joined <= set(room_ids)
+        found = await self._slide(room_ids, decode) if whole and self._may_slide else {}
 
         async def read(room_id: str) -> T:
             return await self._read_room(room_id, decode)
 
-        return await read_each(room_ids, read, self._tell_done)
+        def tell(done: int, rooms: int) -> None:
+            self._tell_done(len(found) + done, len(found) + rooms)
+
+        left = [room_id for room_id in room_ids if room_id not in found]
+        rest, refused = await read_each(left, read, tell)
+        return found | rest, refused
+
+    async def _slide(
+        self, room_ids: Sequence[str], decode: Callable[[str, bytes], T]
+    ) -> dict[str, T]:
+        """What sliding sync gives of these rooms; nothing at all if there is anything odd about it."""
+        found: dict[str, T] = {}
+        slide = Slide(room_ids)
+        try:
+            if not is_served(await self._once(VERSIONS, _json_object, ANSWER_BYTES)):
+                return {}
+            while not slide.done:
+                states = await self._once(slide.path, slide.take, ANSWER_BYTES, slide.body)
+                found |= await _decode_each(states, decode)
+                self._tell_done(len(found), len(room_ids))
+        except (Again, _Refused, _TooBig) as error:
+            why = f"answered {error}" if isinstance(error, _Refused) else str(error)
+            word = f"{self.address} {why}; reading room by room instead"
+            _log.info(word)
+            self._progress(0, len(room_ids), word)
+            return {}
+        return found
 
     async def _read_room(self, room_id: str, decode: Callable[[str, bytes], T]) -> T:
         path = f"{API}/rooms/{quote(room_id, safe='')}/state"
@@ -206,8 +244,10 @@ class Homeserver:
 
         return await persist(once, self._tell_wait)
 
-    async def _once(self, path: str, read: Callable[[bytes], T], limit: int) -> T:
-        status, headers, body = await self._fetch(path, limit)
+    async def _once(
+        self, path: str, read: Callable[[bytes], T], limit: int, data: str | None = None
+    ) -> T:
+        status, headers, body = await self._fetch(path, limit, data)
         if status == 200:
             try:
                 return read(body)
@@ -220,10 +260,13 @@ class Homeserver:
             raise Again(f"answered {status}", asked_to_wait(body, headers))
         raise _Refused(status, _errcode(body))
 
-    async def _fetch(self, path: str, limit: int) -> tuple[int, Any, bytes]:
+    async def _fetch(
+        self, path: str, limit: int, data: str | None = None
+    ) -> tuple[int, Any, bytes]:
+        method = "GET" if data is None else "POST"
         try:
             timeout = aiohttp.ClientTimeout(total=REQUEST_SECONDS)
-            async with await self._client.send("GET", path, timeout=timeout) as response:
+            async with await self._client.send(method, path, data, timeout=timeout) as response:
                 return response.status, response.headers, await _body(response, limit)
         except (aiohttp.ClientError, OSError) as error:
             trouble = self._trouble(error)
@@ -286,6 +329,23 @@ async def read_each(
         for _ in range(min(AT_ONCE, len(room_ids))):
             group.create_task(work())
     return found, refused
+
+
+async def _decode_each(
+    states: Sequence[tuple[str, bytes]], decode: Callable[[str, bytes], T]
+) -> dict[str, T]:
+    """The rooms of one answer; about what is left out, `/state` has the last word."""
+    found: dict[str, T] = {}
+    size = 0
+    for room_id, body in states:
+        if len(body) <= BIG_ROOM_BYTES // 2:  # by `/state` it may be half as long again
+            with suppress(UnreadableState, RoomRefused):
+                found[room_id] = decode(room_id, body)
+        size += len(body)
+        if size > BREATH_BYTES:  # the bot goes on meanwhile
+            size = 0
+            await asyncio.sleep(0)
+    return found
 
 
 @asynccontextmanager

@@ -31,6 +31,7 @@ KNOWN: Mapping[str, type] = {
     "value_column": str,
     "backup_dir": str,
     "allow_empty": bool,
+    "sliding_sync": bool,
     "lower_counters": bool,
     "deadline": float,
     **CONVENTION,

@@ -57,6 +57,7 @@ class Sides:
     chat_mgr: ChatManagerLike | None = None
     snapshot: Path | None = None
     allow_empty: bool = False
+    sliding_sync: bool = True
     deadline: float | None = None
 
     @property
@@ -97,6 +98,7 @@ class Sides:
                     allow_empty=self.allow_empty,
                     progress=progress,
                     seen=seen,
+                    sliding_sync=self.sliding_sync,
                 )
         if not self.allow_empty:
             check_belonging(load_records(rows), remote)
@@ -157,6 +159,7 @@ def find_sides(
     convention: Convention | None = None,
     snapshot: str | os.PathLike[str] | None = None,
     allow_empty: bool | None = None,
+    sliding_sync: bool | None = None,
     deadline: float | None = None,
     environment: Mapping[str, str] | None = None,
 ) -> Sides:
@@ -192,6 +195,7 @@ def find_sides(
         store=store,
         chat_mgr=chat_mgr,
         allow_empty=known.get("allow_empty", False) if allow_empty is None else allow_empty,
+        sliding_sync=known.get("sliding_sync", True) if sliding_sync is None else sliding_sync,
         deadline=known.get("deadline") if deadline is None else deadline,
     )
 

@@ -31,7 +31,7 @@ _decode_raw = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
 
 
 class Snapshot(msgspec.Struct, frozen=True):
-    """What a look found. `rooms` holds raw bodies of `/rooms/{id}/state`, which a
+    """What a look found. `rooms` holds raw state as `/rooms/{id}/state` gives it, which a
     `FakeHomeserver` can serve; `settings` is the convention that the bot was looked at with.
     """
 

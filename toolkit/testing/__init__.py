@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from toolkit.testing.fake import FakeHomeserver
     from toolkit.testing.faults import (
+        Alter,
         Cut,
         Delay,
         Drip,
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
 
 _HOMES = {
     "Account": "synapse",
+    "Alter": "faults",
     "ApiUser": "synapse",
     "Cut": "faults",
     "Delay": "faults",
@@ -49,6 +51,7 @@ _HOMES = {
 
 __all__ = [
     "Account",
+    "Alter",
     "ApiUser",
     "Cut",
     "Delay",

@@ -17,18 +17,18 @@ from aiohttp import web
 
 from toolkit.testing.faults import Fault, FaultScript
 from toolkit.testing.loopback import Loopback, RecordedRequest, path_parts, record_request
+from toolkit.testing.sliding import FEATURES, PATH, RefusedSlide, SlidingConnections, State
 from toolkit.testing.world import Event, encode
 
-State = list[Event] | bytes
-
 _NEXT_BATCH = "s1"
-_VERSIONS = {"versions": ["r0.6.1", "v1.1", "v1.11"], "unstable_features": {}}
+_VERSIONS = ["r0.6.1", "v1.1", "v1.11"]
 
 
 class FakeHomeserver:
     """Serves `rooms` (room id to state events, or to the bytes of the answer) to one bot.
 
-    `rooms` is kept, not copied: a world that changes later is served as changed.
+    `rooms` is kept, not copied: a world that changes later is served as changed. With `sliding_sync` it
+    offers and serves simplified sliding sync, as Synapse does.
 
     >>> async def example(rooms):
     ...     async with FakeHomeserver(rooms) as server:
@@ -41,14 +41,17 @@ class FakeHomeserver:
         user_id: str = "@bot:example.org",
         access_token: str = "fake-token",
         device_id: str = "FAKE",
+        *,
+        sliding_sync: bool = False,
     ) -> None:
         self.rooms = cast(MutableMapping[str, State], rooms)
         self.user_id = user_id
         self.access_token = access_token
         self.device_id = device_id
+        self.sliding_sync = sliding_sync
         self.requests: list[RecordedRequest] = []
         self.url = ""
-        self._faults = FaultScript()
+        self._faults, self._slides = FaultScript(), SlidingConnections()
         self._server = Loopback(self._handle)
 
     async def __aenter__(self) -> Self:
@@ -86,14 +89,29 @@ class FakeHomeserver:
     async def _answer(self, request: web.BaseRequest, recorded: RecordedRequest) -> web.Response:
         match request.method, path_parts(request):
             case "GET", ["_matrix", "client", "versions"]:
-                return _json(_VERSIONS)
+                features = FEATURES if self.sliding_sync else {}
+                return _json({"versions": _VERSIONS, "unstable_features": features})
             case "POST", ["_matrix", "client", "v3" | "r0", "login"]:
                 return _json(self._login())
             case "GET", ["_matrix", "client", "v3" | "r0", *endpoint]:
-                if request.headers.get("Authorization") != f"Bearer {self.access_token}":
+                if not self._knows(request):
                     return _error(401, "M_UNKNOWN_TOKEN", "Unknown access token")
                 return await self._answer_read(endpoint, recorded.query)
+            case "POST", parts if parts == PATH and self.sliding_sync:
+                if not self._knows(request):
+                    return _error(401, "M_UNKNOWN_TOKEN", "Unknown access token")
+                return self._slide(recorded)
         return _unrecognized()
+
+    def _knows(self, request: web.BaseRequest) -> bool:
+        return request.headers.get("Authorization") == f"Bearer {self.access_token}"
+
+    def _slide(self, recorded: RecordedRequest) -> web.Response:
+        try:
+            body = self._slides.answer(self.rooms, recorded.body, recorded.query.get("pos"))
+        except RefusedSlide as error:
+            return _error(400, error.errcode, str(error))
+        return web.Response(body=body, content_type="application/json")
 
     async def _answer_read(self, endpoint: list[str], query: Mapping[str, str]) -> web.Response:
         match endpoint:

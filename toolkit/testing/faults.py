@@ -119,6 +119,19 @@ class Garbage(Kind):
 
 
 @dataclass(frozen=True, slots=True)
+class Alter(Kind):
+    """Answer with the true JSON answer as this function changes or replaces it."""
+
+    change: Callable[[Any], Any]
+
+    async def show(self, request: web.BaseRequest, answer: Answer) -> web.StreamResponse:
+        full = await answer()
+        assert isinstance(full.body, bytes)
+        body = json.dumps(self.change(json.loads(full.body)))
+        return web.Response(status=full.status, text=body, content_type="application/json")
+
+
+@dataclass(frozen=True, slots=True)
 class Hook(Kind):
     """Call a function, sync or async, before the true answer: the world may change in it."""
 
