@@ -199,21 +199,17 @@ async def test_a_start_up_that_reads_everything_slides_and_one_that_reads_little
 
 # -- who offers it --------------------------------------------------------------------------------
 
-MARK = "io.element.e2ee_forced.private"
-
-
 @pytest.mark.parametrize(
     ("versions", "served"),
     [
-        ({"unstable_features": {sliding_sync.FEATURE: True, MARK: False}}, True),
-        ({"unstable_features": {sliding_sync.FEATURE: True}}, False),  # another server than Synapse
-        ({"unstable_features": {sliding_sync.FEATURE: False, MARK: False}}, False),
-        ({"unstable_features": {sliding_sync.FEATURE: 1, MARK: False}}, False),
-        ({"unstable_features": [sliding_sync.FEATURE, MARK]}, False),
+        ({"unstable_features": {sliding_sync.FEATURE: True}}, True),
+        ({"unstable_features": {sliding_sync.FEATURE: False}}, False),
+        ({"unstable_features": {sliding_sync.FEATURE: 1}}, False),
+        ({"unstable_features": [sliding_sync.FEATURE]}, False),
         ({"versions": ["v1.11"]}, False),
     ],
 )
-async def test_it_is_asked_only_of_a_synapse_that_offers_it(
+async def test_it_is_asked_only_of_a_homeserver_that_offers_it(
     server: FakeHomeserver, versions: Answer, served: bool
 ) -> None:
     assert is_served(versions) is served

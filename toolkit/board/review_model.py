@@ -368,7 +368,7 @@ class ReviewModel:
 
 
 def _say(decided: Decided, label: str) -> str:
-    rows = sum(len(unit.change.writes) for unit in decided.units if unit.change)
+    rows = sum(len(unit.writes) for unit in decided.units)
     words = f"Approved {label}: {count_of(rows, 'row')} to write."
     if decided.vote in _DONE:
         words = _DONE[decided.vote].format(label)

@@ -21,19 +21,15 @@ PATH = f"/_matrix/client/unstable/{FEATURE}/sync"
 STEP = 1_000  # rooms: some 3 MB, and seconds of a server's time
 CONNECTION, LIST = "matrix-drift", "rooms"
 
-# Only Synapse says something about this one. Others serve the same path, and Tuwunel for one shows the
-# account as online for it: that is no mere read.
-_OF_SYNAPSE = "io.element.e2ee_forced.private"
-
 
 def is_served(versions: Mapping[str, Any]) -> bool:
-    """Whether the answer of `/versions` offers it, from a homeserver that changes nothing for it.
+    """Whether the answer of `/versions` offers it.
 
-    >>> is_served({"unstable_features": {FEATURE: True, "io.element.e2ee_forced.private": False}})
+    >>> is_served({"unstable_features": {FEATURE: True}})
     True
     """
     features = versions.get("unstable_features")
-    return isinstance(features, dict) and features.get(FEATURE) is True and _OF_SYNAPSE in features
+    return isinstance(features, dict) and features.get(FEATURE) is True
 
 
 def is_own_request(path: str, data: Any) -> bool:

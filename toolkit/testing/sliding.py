@@ -13,8 +13,8 @@ from typing import Any
 from toolkit.testing.world import Event, encode
 
 PATH = ["_matrix", "client", "unstable", "org.matrix.simplified_msc3575", "sync"]
-FEATURES = {"org.matrix.simplified_msc3575": True, "io.element.e2ee_forced.private": False}
-"""What Synapse says in `/versions` of this, and the name by which it is told from other servers."""
+FEATURES = {"org.matrix.simplified_msc3575": True}
+"""What a homeserver says in `/versions` of this."""
 
 State = list[Event] | bytes
 
