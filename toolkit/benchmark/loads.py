@@ -1,60 +1,78 @@
-"""What a whole load of rooms costs the client: by sliding sync, against one `/state` a room.
-
-The homeserver is the fake one on loopback, in a thread of its own: only the CPU seconds of the client's
-thread are counted, which fetches, decodes and checks.
-"""
+"""What a whole load of rooms costs the client, over real HTTP from a fake homeserver on loopback."""
 
 import asyncio
+import json
 import statistics
-import threading
-import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Awaitable, Callable, Iterator
+from urllib.parse import quote
 
-from toolkit.benchmark.worlds import BOT, scale_rooms
+import aiohttp
+
+from toolkit.benchmark.lines import Line
+from toolkit.benchmark.serving import Served, serving
+from toolkit.benchmark.worlds import scale_rooms
 from toolkit.convention import Convention
 from toolkit.homeserver.reading import load_remote
 from toolkit.homeserver.transport import PlainClient
-from toolkit.model import RemoteState
-from toolkit.testing.fake import FakeHomeserver
+
+AT_ONCE = 8
 
 
-def measure_load(chats: int, rounds: int) -> tuple[float, float]:
-    """Medians of CPU seconds: by sliding sync, and by `/state`."""
-    times: dict[bool, list[float]] = {True: [], False: []}
-    with _serving(dict(scale_rooms(chats))) as server:
-        for _ in range(rounds):  # in turn, so that a busy neighbour hits both
-            remotes = []
-            for sliding_sync, taken in times.items():
-                begun = time.thread_time()
-                remotes.append(asyncio.run(_load(server, sliding_sync)))
-                taken.append(time.thread_time() - begun)
-            assert remotes[0] == remotes[1], "both must read the same"
-    return statistics.median(times[True]), statistics.median(times[False])
+def measure_loads(chats: int, rounds: int) -> Iterator[Line]:
+    """By `/state` against raw requests whose answers are parsed, and by sliding sync against `/state`."""
+    with serving(dict(scale_rooms(chats)), sliding_sync=True) as served:
+        ways: list[Callable[[Served], Awaitable[int]]] = [_by_state, _raw, _by_sliding_sync]
+        state, raw, slid = _in_turn(served, ways, rounds)
+    yield Line(chats, "all rooms by /state against the same requests, parsed", state, raw, 1.3)
+    yield Line(chats, "all rooms by sliding sync against /state", slid, state, 0.5)
 
 
-async def _load(server: FakeHomeserver, sliding_sync: bool) -> RemoteState:
-    async with PlainClient(server.url, server.access_token) as client:
-        return await load_remote(client, Convention(), local_rows=True, sliding_sync=sliding_sync)
+def _in_turn(
+    served: Served, ways: list[Callable[[Served], Awaitable[int]]], rounds: int
+) -> Iterator[float]:
+    """Medians of CPU seconds; in turn, so that a busy neighbour hits all."""
+    times: list[list[float]] = [[] for _ in ways]
+    for _ in range(rounds):
+        counts = set()
+        for way, taken in zip(ways, times, strict=True):
+            begun = served.client_cpu()
+            counts.add(asyncio.run(_count(way, served)))
+            taken.append(served.client_cpu() - begun)
+        assert len(counts) == 1, "all must read the same rooms"
+    return map(statistics.median, times)
 
 
-@contextmanager
-def _serving(rooms: dict[str, bytes]) -> Iterator[FakeHomeserver]:
-    server = FakeHomeserver(rooms, BOT, sliding_sync=True)
-    ready, stop = threading.Event(), asyncio.Event()
-    loop = asyncio.new_event_loop()
+async def _count(way: Callable[[Served], Awaitable[int]], served: Served) -> int:
+    return await way(served)
 
-    async def serve() -> None:
-        async with server:
-            ready.set()
-            await stop.wait()
 
-    thread = threading.Thread(target=loop.run_until_complete, args=(serve(),))
-    thread.start()
-    ready.wait()
-    try:
-        yield server
-    finally:
-        loop.call_soon_threadsafe(stop.set)
-        thread.join()
-        loop.close()
+async def _by_state(served: Served) -> int:
+    return await _load(served, sliding_sync=False)
+
+
+async def _by_sliding_sync(served: Served) -> int:
+    return await _load(served, sliding_sync=True)
+
+
+async def _load(served: Served, *, sliding_sync: bool) -> int:
+    async with PlainClient(served.server.url, served.server.access_token) as client:
+        remote = await load_remote(client, Convention(), local_rows=True, sliding_sync=sliding_sync)
+    return len(remote.rooms)
+
+
+async def _raw(served: Served) -> int:
+    """What any client has to do: ask, and parse what comes."""
+    base = f"{served.server.url}/_matrix/client/v3"
+    header = {"Authorization": f"Bearer {served.server.access_token}"}
+    async with aiohttp.ClientSession(headers=header) as session:
+        async with session.get(f"{base}/joined_rooms") as answer:
+            waiting = json.loads(await answer.read())["joined_rooms"]
+        count = len(waiting)
+
+        async def work() -> None:
+            while waiting:
+                async with session.get(f"{base}/rooms/{quote(waiting.pop())}/state") as answer:
+                    json.loads(await answer.read())
+
+        await asyncio.gather(*(work() for _ in range(AT_ONCE)))
+    return count

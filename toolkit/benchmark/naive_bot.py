@@ -1,39 +1,92 @@
-"""What bot code does that was written without a thought for cost: the benchmark's other side.
+"""What bot code does that was written without a thought for cost, beside ours, on a real Synapse.
 
 nio parses the whole sync into objects; then one `get` a key, and one committed `set` for each that is
 gone. It knows no upgrades, no strangers and no conflicts; in the benchmark's world there are none.
 """
 
+import asyncio
 import json
+import sqlite3
+import tempfile
+import time
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
 import aiosqlite
 import nio
 
+from toolkit import ChatManager, SQLiteStore, reconcile_matrix_state
+from toolkit.benchmark.lines import Line
+from toolkit.benchmark.worlds import CHATS_EACH
+from toolkit.testing.synapse import Account, ApiUser, Synapse
 
-def sync_body(rooms: list[tuple[str, bytes]]) -> bytes:
-    """The same rooms as one `/sync` answer."""
-    join = ",".join(
-        f'{json.dumps(room_id)}:{{"state":{{"events":{body.decode()}}},{_REST}}}'
-        for room_id, body in rooms
-    )
-    return f'{{"next_batch":"s1","rooms":{{"join":{{{join}}}}}}}'.encode()
+Start = Callable[[nio.AsyncClient, Path], Awaitable[object]]
 
 
-async def run_naively(sync: bytes, database: Path) -> None:
-    """Parse the sync, then look at the rows of every chat one by one."""
-    client = nio.AsyncClient("http://127.0.0.1:1", "@bot:example.org")
-    client.user_id = "@bot:example.org"
-    await client.receive_response(nio.SyncResponse.from_dict(json.loads(sync)))
+def measure_start(chats: int) -> Iterator[Line]:
+    """A start-up with a fresh client and an empty database, on the wall and in CPU seconds."""
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        Synapse.start(Path(folder) / "synapse") as synapse,
+    ):
+        bot = synapse.register("bot")
+        _make_rooms(synapse, ApiUser(synapse.url, bot), chats)
+        ours, base = Path(folder) / "ours.db", Path(folder) / "naive.db"
+        taken = asyncio.run(_start(run_ours, synapse, bot, ours))
+        naive = asyncio.run(_start(run_naively, synapse, bot, base))
+        assert _keys(ours) == _keys(base), "both must bring back the same rows"
+    for unit, one, other in zip(("CPU", "wall"), taken, naive, strict=True):
+        yield Line(
+            chats, f"start-up on a real Synapse against naive bot code, {unit}", one, other, 0.5
+        )
+
+
+def _make_rooms(synapse: Synapse, bot: ApiUser, chats: int) -> None:
+    for number in range(chats // CHATS_EACH):
+        user = synapse.register(f"user{number}").user_id
+        space = bot.create_room(creation_content={"type": "m.space"}, invite=[user])
+        for chat in range(1, CHATS_EACH + 1):
+            parent = {"type": "m.space.parent", "state_key": space, "content": _LINK}
+            room = bot.create_room(name=f"Чат {chat}", invite=[user], initial_state=[parent])
+            bot.put_state(space, "m.space.child", _LINK, room)
+
+
+async def _start(run: Start, synapse: Synapse, bot: Account, database: Path) -> tuple[float, float]:
+    with closing(sqlite3.connect(database)) as connection:
+        connection.execute("CREATE TABLE kv (key TEXT PRIMARY KEY, value TEXT)")
+    client = nio.AsyncClient(synapse.url, bot.user_id)
+    client.access_token, client.user_id = bot.access_token, bot.user_id
+    begun = time.process_time(), time.monotonic()
+    await run(client, database)
+    taken = time.process_time() - begun[0], time.monotonic() - begun[1]
+    await client.close()
+    return taken
+
+
+async def run_ours(client: nio.AsyncClient, database: Path) -> None:
+    """The toolkit's start-up."""
+    async with SQLiteStore(database) as store:
+        await reconcile_matrix_state(client, store, ChatManager(store))
+
+
+async def run_naively(client: nio.AsyncClient, database: Path) -> None:
+    """Sync, then look at the rows of every chat one by one."""
+    await client.sync(full_state=True)
     async with aiosqlite.connect(database) as connection:
         for room_id, room in client.rooms.items():
             if room.room_type != "m.space":
                 await _restore_chat(connection, room_id, room)
 
 
+def _keys(database: Path) -> set[str]:
+    with closing(sqlite3.connect(database)) as connection:
+        return {key for (key,) in connection.execute("SELECT key FROM kv")}
+
+
 async def _restore_chat(connection: aiosqlite.Connection, room_id: str, room: Any) -> None:
-    owner = next(user for user in room.users if user != room.own_user_id)
+    owner = next(u for u in (*room.users, *room.invited_users) if u != room.own_user_id)
     chat_id = f"C{room.name.rpartition(' ')[2]}"
     space_id = next(iter(room.parents))
     if await _get(connection, f"matrix_user:{owner}") is None:
@@ -56,7 +109,4 @@ async def _set(connection: aiosqlite.Connection, key: str, value: dict[str, Any]
     await connection.commit()
 
 
-_REST = (
-    '"timeline":{"events":[],"limited":false,"prev_batch":"p"},"ephemeral":{"events":[]},'
-    '"account_data":{"events":[]},"summary":{},"unread_notifications":{}'
-)
+_LINK = {"via": ["example.org"]}

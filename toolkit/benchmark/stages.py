@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from toolkit.benchmark.lines import Line, compare
-from toolkit.benchmark.worlds import BOT, scale_rooms, scale_rows
+from toolkit.benchmark.worlds import BOT, DRIFT_EVERY, scale_rooms, scale_rows
 from toolkit.database.chat_manager import ChatManager
 from toolkit.database.look import load_look
 from toolkit.database.sql import RowChange
@@ -35,7 +35,7 @@ def measure(chats: int, rounds: int) -> Iterator[Line]:
     """Local read, decode, plan and apply at one size; the read first, while the heap is small."""
     with tempfile.TemporaryDirectory() as folder:
         database = Path(folder) / "bot.db"
-        _fill(database, chats)
+        fill(database, chats)
         yield _read_line(chats, database, rounds)
         bodies = list(scale_rooms(chats))
         yield _decode_line(chats, bodies, rounds)
@@ -192,11 +192,14 @@ def _reset(database: Path, rows: list[RowChange]) -> None:
         connection.commit()
 
 
-def _fill(database: Path, chats: int) -> None:
+def fill(database: Path, chats: int, *, drift_every: int = DRIFT_EVERY) -> None:
+    """Make the bot's database of that world."""
     with _connected(database) as connection:
         connection.execute("PRAGMA journal_mode = WAL")
         connection.execute("CREATE TABLE kv (key TEXT PRIMARY KEY, value TEXT)")
-        connection.executemany("INSERT INTO kv VALUES (?, ?)", scale_rows(chats))
+        connection.executemany(
+            "INSERT INTO kv VALUES (?, ?)", scale_rows(chats, drift_every=drift_every)
+        )
         connection.commit()
 
 

@@ -22,8 +22,8 @@ def scale_rooms(chats: int) -> Iterator[tuple[str, bytes]]:
         yield room_id, _chat(room_id, space_id, owner, place)
 
 
-def scale_rows(chats: int) -> Iterator[tuple[str, str]]:
-    """The bot's rows for the same world, some of them lost."""
+def scale_rows(chats: int, *, drift_every: int = DRIFT_EVERY) -> Iterator[tuple[str, str]]:
+    """The bot's rows for the same world; every so many rooms have lost theirs, with 0 none."""
     for number in range(chats):
         user, place = divmod(number, CHATS_EACH)
         room_id, space_id, owner = _ids(user, place)
@@ -31,7 +31,7 @@ def scale_rows(chats: int) -> Iterator[tuple[str, str]]:
         if place == 0:
             count = min(CHATS_EACH, chats - number)
             yield _row(f"matrix_user:{owner}", space_id=space_id, next_chat_index=count + 1)
-        if number % DRIFT_EVERY:
+        if not drift_every or number % drift_every:
             yield _row(
                 f"matrix_room:{room_id}",
                 room_type="chat",
