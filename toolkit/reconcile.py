@@ -31,8 +31,8 @@ from toolkit.decisions.decision import (
 from toolkit.errors import HomeserverError, ToolkitError
 from toolkit.homeserver.belonging import check_belonging
 from toolkit.homeserver.reading import ClientLike, load_unsettled
+from toolkit.homeserver.vicinity import load_vicinity
 from toolkit.model import Plan, RemoteState, Status, Unit, UnitKind
-from toolkit.planning.one_room import narrow_plan
 from toolkit.planning.plan import plan_repairs
 from toolkit.records import LocalState, load_records
 from toolkit.writing.apply import apply_changes
@@ -194,9 +194,16 @@ async def _look(
     A room that the bot makes while we read is then in neither; the other way round its new rows
     would look as if they pointed at a room that nobody is in.
     """
-    met = options.met
     left = None if until is None else max(0.0, until - time.monotonic())
     async with within(left, "reading the rooms and rows"):
+        if options.met:
+            return await load_vicinity(
+                client,
+                store,
+                options.convention,
+                options.met,
+                lambda remote, local: _plan(remote, local, options),
+            )
         look = await load_look(store)
         local = load_records(look.rows.items())
 
@@ -209,10 +216,7 @@ async def _look(
             plan_of,
             local_rows=bool(look.rows),
             allow_empty=options.allow_empty,
-            only=met and met.room_id,
         )
-    if met:
-        return look, narrow_plan(plan_of(remote), local, *met)
     if not options.allow_empty:
         check_belonging(local, remote)
     return look, plan_of(remote)

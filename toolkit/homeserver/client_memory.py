@@ -5,6 +5,7 @@ names from events with a foreign state key, keeps values of redacted events, for
 and loses create events of upgraded rooms. Stand-ins in tests may hold anything at all.
 """
 
+from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -28,6 +29,27 @@ def knows_create_event(client: Any, room_id: str) -> bool:
     """Whether nio ever saw the room's create event; without it, the rest may be missing too."""
     room = _mapping(client, "rooms").get(room_id)
     return isinstance(getattr(room, "room_type", None), str)
+
+
+def remembered_room(client: Any, room_id: str) -> RoomState | None:
+    """One of them, if nio ever saw its create event."""
+    if not knows_create_event(client, room_id):
+        return None
+    return _recall(room_id, _mapping(client, "rooms")[room_id], user_id_of(client))
+
+
+def remembered_links(client: Any) -> dict[str, set[str]]:
+    """What the rooms that the client object holds say of others: room id -> rooms that name it, and
+    user -> Spaces that they are in."""
+    near: dict[str, set[str]] = defaultdict(set)
+    for room_id, room in _mapping(client, "rooms").items():
+        named = _texts(room, "children") | _texts(room, "parents")
+        named.add(_text(getattr(room, "replacement_room", None)) or "")
+        if getattr(room, "room_type", None) == "m.space":
+            named |= _texts(room, "users") | _texts(room, "invited_users")
+        for other in named:
+            near[other].add(room_id)
+    return near
 
 
 def user_id_of(client: Any) -> str:

@@ -78,7 +78,7 @@ def resolve_identity(
     spaces = [space for space in spaces if lineage.trusts(space)]
     heads = sorted(s.room_id for s in spaces if s.room_id not in lineage.newer)
     places = _Places(remote, lineage, heads)
-    inner = without_circles(links) if (links := _nested(spaces, lineage)) else {}
+    inner = without_circles(links) if (links := nested_spaces(spaces, lineage)) else {}
     nesting = settle_nesting(inner, places.facts(inner, told)) if inner else NO_NESTING
     user_spaces = tuple(
         space
@@ -108,7 +108,7 @@ def resolve_identity(
     return identity
 
 
-def _nested(spaces: Iterable[RoomState], lineage: Lineage) -> dict[str, set[str]]:
+def nested_spaces(spaces: Iterable[RoomState], lineage: Lineage) -> dict[str, set[str]]:
     """Space -> the Spaces that lie in it, as the bot's own links say.
 
     Others' links don't count here: a user who may write into one Space could otherwise take another

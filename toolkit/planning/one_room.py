@@ -9,7 +9,7 @@ from toolkit.records import UNREGISTERED, LocalState, parse_key, room_key, user_
 
 def narrow_plan(plan: Plan, local: LocalState, room_id: str, user_id: str) -> Plan:
     """The plan as far as it is about a room that the bot met through this user."""
-    owner = _owner(plan, local, room_id)
+    owner = owner_in(plan, local, room_id)
     unit = plan.unit(room_id)
     user = plan.user_unit(unit) if unit else plan.unit(owner or "")
     units = tuple(u for u in plan.units if u in (unit, user))
@@ -33,7 +33,8 @@ def narrow_plan(plan: Plan, local: LocalState, room_id: str, user_id: str) -> Pl
     )
 
 
-def _owner(plan: Plan, local: LocalState, room_id: str) -> str | None:
+def owner_in(plan: Plan, local: LocalState, room_id: str) -> str | None:
+    """Whose chat the room is, as far as the plan can tell."""
     if unit := plan.unit(room_id):
         return unit.owner
     row = local.rooms.get(room_id)

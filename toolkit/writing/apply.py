@@ -113,7 +113,7 @@ class _Writer:
         look = self.job.look
         if not self.made and look.token is not None and await source.version() == look.token:
             return _NOTHING_MOVED
-        now = dict(await source.load_rows())
+        now = dict(await source.load_rows(look.about))
         for key, unit_id in self.made.items():
             if not points_at(key, now.get(key), unit_id):
                 self.outcomes[unit_id] = Outcome(State.STALE, LEFT_WRONG)
@@ -179,7 +179,7 @@ class _Writer:
                 self.triggers = await transaction.has_triggers()
                 cancelled = await self._write_all(transaction)
                 if cancelled or self.made or self.triggers:
-                    self._take_stock(dict(await transaction.load_rows()))
+                    self._take_stock(dict(await transaction.load_rows(self.job.look.about)))
                 if self.texts:
                     self._begin(self._with_texts(run))  # should we die before `finish`
                 ended = True
