@@ -203,6 +203,7 @@ async def _look(
                 options.convention,
                 options.met,
                 lambda remote, local: _plan(remote, local, options),
+                decided=options.decisions or (),
             )
         look = await load_look(store)
         local = load_records(look.rows.items())

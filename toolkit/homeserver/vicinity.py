@@ -26,10 +26,22 @@ PlanOf = Callable[[RemoteState, LocalState], Plan]
 
 
 async def load_vicinity(
-    client: Any, store: Store, convention: Convention, met: Met, plan_of: PlanOf
+    client: Any,
+    store: Store,
+    convention: Convention,
+    met: Met,
+    plan_of: PlanOf,
+    decided: Collection[str] = (),
 ) -> tuple[Look, Plan]:
-    """The rows and the plan of one room, `met` through a user; raises as every look does."""
-    vicinity = _Vicinity(client, convention, met, plan_of)
+    """The rows and the plan of one room, `met` through a user; raises as every look does.
+
+    `decided` are the units that a human agreed to.
+    """
+
+    def begin() -> _Vicinity:
+        return _Vicinity(client, convention, met, plan_of, decided)
+
+    vicinity = begin()
     light = vicinity.source.light  # whose rooms cost nothing
     look = await load_look(store, None if light else Names(frozenset([met[0]])))
     while True:
@@ -40,15 +52,23 @@ async def load_vicinity(
         if (
             again.token != look.token
         ):  # somebody wrote: what the rooms said is older than these rows
-            vicinity = _Vicinity(client, convention, met, plan_of)
+            vicinity = begin()
         look = again
 
 
 class _Vicinity:
     """What was read since the rows were. `rooms` are those that something led to, read or remembered."""
 
-    def __init__(self, client: Any, convention: Convention, met: Met, plan_of: PlanOf) -> None:
-        self.client, self.convention, self.met, self.plan_of = client, convention, met, plan_of
+    def __init__(
+        self,
+        client: Any,
+        convention: Convention,
+        met: Met,
+        plan_of: PlanOf,
+        decided: Collection[str],
+    ) -> None:
+        self.client, self.convention, self.met = client, convention, met
+        self.plan_of, self.decided = plan_of, decided
         self.source = Source(client, convention)
         self.reading = Reading(self.source)
         self.rooms: dict[str, RoomState] = {}
@@ -67,7 +87,9 @@ class _Vicinity:
             plan = self.plan_of(remote, local)
             if self.source.light or not remote.joined(self.met[0]):
                 return narrow_plan(plan, local, *self.met), Names()
-            reach = find_reach(remote, local, plan, self.met, self.convention, self.near)
+            reach = find_reach(
+                remote, local, plan, self.met, self.convention, self.near, self.decided
+            )
             if reach.rooms:
                 await self._see(reach.rooms)
             elif not look.covers(reach.names):

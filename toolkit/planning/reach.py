@@ -10,7 +10,7 @@ from collections.abc import Collection, Iterable, Iterator, Mapping
 import msgspec
 
 from toolkit.convention import Convention
-from toolkit.model import Code, Link, Plan, Reason, RemoteState, RoomState
+from toolkit.model import Code, Link, Plan, Reason, RemoteState, RoomState, Unit
 from toolkit.planning.identity import nested_spaces
 from toolkit.planning.lineage import trace_upgrades
 from toolkit.planning.one_room import narrow_plan, owner_in
@@ -40,10 +40,12 @@ def find_reach(
     met: tuple[str, str],
     convention: Convention,
     near: Near,
+    decided: Collection[str] = (),
 ) -> Reach:
     """Look once at what is known by now; asked again after each reading, it ends.
 
-    `plan` is that of these two sides, `met` the room and the user through whom it was met.
+    `plan` is that of these two sides, `met` the room and the user through whom it was met, `decided` are
+    the units that a human agreed to.
     """
     walk = _Walk(remote, local, convention, near)
     users = _users(walk, plan, met)
@@ -55,7 +57,7 @@ def find_reach(
     return Reach(
         frozenset(walk.unseen),
         Names(known | {met[0]}, frozenset(users)),
-        _is_lost(plan, met[0]) or _is_doubtful(walk, plan, met, users),
+        _is_lost(plan, met[0]) or _is_doubtful(walk, plan, met, users, decided),
     )
 
 
@@ -102,9 +104,7 @@ class _Walk:
                 waiting += filter(self.remote.joined, self._leads_to(room))
 
     def is_settled(self, room_id: str) -> bool:
-        """Whether a room's own state and its upgrades say all of it: it is a stranger's, or replaced, or
-        a Space that no row is about.
-        """
+        """Whether a room's own state and its upgrades say all of it: it is a stranger's, or replaced."""
         waiting, chain = [room_id], set[str]()
         while waiting:
             one = waiting.pop()
@@ -113,9 +113,7 @@ class _Walk:
                 if seen := self._see(one):
                     waiting += filter(None, (seen.predecessor, seen.replacement))
         room = self.remote.rooms.get(room_id)
-        if room is None or not self.lineage.trusts(room) or room.replacement is not None:
-            return True
-        return room.is_space and not self._users_of(room_id)
+        return room is None or not self.lineage.trusts(room) or room.replacement is not None
 
     def named_by(self, user: str) -> Iterator[str]:
         """The rooms that a user's rows name, and the Spaces that they are known to be in."""
@@ -195,6 +193,7 @@ def _users(walk: _Walk, plan: Plan, met: tuple[str, str]) -> set[str]:
         return {owner}
     row = walk.local.rooms.get(room_id)
     found = {user for (user, _), r in walk.local.chats.items() if r.surface_ref == room_id} - {""}
+    found |= {user for user, r in walk.local.users.items() if r.space_id == room_id}
     if _is_lost(plan, room_id):
         found |= {user_id, row.matrix_user_id if row else user_id}
     return found
@@ -205,15 +204,28 @@ def _is_lost(plan: Plan, room_id: str) -> bool:
     return room_id in _homeless(plan)
 
 
-def _is_doubtful(walk: _Walk, plan: Plan, met: tuple[str, str], users: set[str]) -> bool:
-    """Whether something would be written while half of a link is missing, so that a Space may be unseen."""
+def _is_doubtful(
+    walk: _Walk, plan: Plan, met: tuple[str, str], users: set[str], decided: Collection[str]
+) -> bool:
+    """Whether something is about to be written, and something hints at a Space that nothing leads to."""
     narrowed = narrow_plan(plan, walk.local, *met)
-    if not any(unit.change for unit in narrowed.units):
+    due = [unit for unit in narrowed.units if unit.certain or (unit.change and unit.id in decided)]
+    if not due:
         return False
-    if any(note.code is Code.UNLISTED_ROOM and note.unit == met[0] for note in plan.notes):
-        return True
     named = {walk.lineage.head(room_id) for user in users for room_id in walk.named_by(user)}
-    return not named.isdisjoint(_homeless(plan))
+    return (
+        any(unit.needs_human or _moves(unit, walk) for unit in due)
+        or any(note.code is Code.UNLISTED_ROOM for note in narrowed.notes)
+        or not named.isdisjoint(_homeless(plan))
+    )
+
+
+def _moves(unit: Unit, walk: _Walk) -> bool:
+    """Whether the user's row names another Space than the one that would be written."""
+    row = walk.local.users.get(unit.owner or "")
+    return row is not None and row.space_id not in {
+        version.room_id for version in walk.lineage.versions(unit.space_id or "")
+    }
 
 
 def _homeless(plan: Plan) -> set[str]:
