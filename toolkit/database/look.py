@@ -20,9 +20,9 @@ class Look(msgspec.Struct, frozen=True):
     token: tuple[int, int] | None = None
     about: Names | None = None
 
-    def covers(self, names: Names) -> bool:
-        """Whether every row that concerns these names is here, if there is one."""
-        return self.about is None or names <= self.about
+    def covers(self, names: Names | None) -> bool:
+        """Whether every row that concerns these names is here, if there is one; None are all."""
+        return self.about is None or (names is not None and names <= self.about)
 
 
 async def load_look(store: Store, about: Names | None = None) -> Look:

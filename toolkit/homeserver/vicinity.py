@@ -16,7 +16,7 @@ from toolkit.homeserver.server import AT_ONCE
 from toolkit.model import Plan, RemoteState, RoomState
 from toolkit.planning.one_room import narrow_plan
 from toolkit.planning.proof import find_unproven
-from toolkit.planning.reach import find_reach, links_between
+from toolkit.planning.reach import Reach, find_reach
 from toolkit.records import LocalState, Names, load_records
 
 Met = tuple[str, str]
@@ -46,14 +46,14 @@ async def load_vicinity(
     look = await load_look(store, None if light else Names(frozenset([met[0]])))
     while True:
         plan, names = await vicinity.explore(look)
-        if look.about is None or look.covers(names):
+        if look.covers(names):
             return look, plan
-        again = await load_look(store, names | look.about)
+        before = look
+        look = await load_look(store, names and before.about and names | before.about)
         if (
-            again.token != look.token
+            look.token != before.token
         ):  # somebody wrote: what the rooms said is older than these rows
             vicinity = begin()
-        look = again
 
 
 class _Vicinity:
@@ -77,29 +77,32 @@ class _Vicinity:
         self.near: dict[str, set[str]] = {}
         self.begun = self.whole = False
 
-    async def explore(self, look: Look) -> tuple[Plan, Names]:
-        """Read all that these rows and the links lead to, and say whose rows it takes."""
+    async def explore(self, look: Look) -> tuple[Plan, Names | None]:
+        """Read all that these rows and the links lead to; and say whose rows that takes, None for all."""
         local = load_records(look.rows.items())
         if not self.begun:
             await self._begin(local_rows=bool(look.rows))
         while True:
             remote = self._state()
             plan = self.plan_of(remote, local)
+            about, names = narrow_plan(plan, local, *self.met), look.about
             if self.source.light or not remote.joined(self.met[0]):
-                return narrow_plan(plan, local, *self.met), Names()
-            reach = find_reach(
-                remote, local, plan, self.met, self.convention, self.near, self.decided
-            )
+                return about, names
+            reach = Reach(names=None) if self.whole else self._find_reach(remote, local, plan)
             if reach.rooms:
                 await self._see(reach.rooms)
             elif not look.covers(reach.names):
-                return plan, reach.names
+                return about, reach.names
             elif unproven := find_unproven(remote, plan, self.met[0]):
                 await self._read(unproven)
-            elif reach.everything and not self.whole:
-                await self._read_everything()
+            elif reach.everything:
+                self.whole = True  # any Space of the account may list the room
+                await self._see(self.reading.joined - self.rooms.keys())
             else:
-                return narrow_plan(plan, local, *self.met), reach.names
+                return about, names
+
+    def _find_reach(self, remote: RemoteState, local: LocalState, plan: Plan) -> Reach:
+        return find_reach(remote, local, plan, self.met, self.convention, self.near, self.decided)
 
     async def _begin(self, *, local_rows: bool) -> None:
         self.begun, self.reading.may_be_empty = True, not local_rows
@@ -109,9 +112,8 @@ class _Vicinity:
             self.rooms, self.account = self.reading.rooms, await self.source.account()
         elif self.met[0] in self.reading.joined:
             told = await self.source.account()
-            self.remembers = (
-                told == self.account
-            )  # memory of another account's view is worth nothing
+            # Memory of another account's view is worth nothing.
+            self.remembers = told == self.account
             self.account, self.near = told, remembered_links(self.client) if self.remembers else {}
 
     def _state(self) -> RemoteState:
@@ -139,15 +141,3 @@ class _Vicinity:
             await reading.read(others[:AT_ONCE])
         self.rooms = {r: room for r, room in self.rooms.items() if r not in room_ids}
         self.rooms |= {r: room for r, room in reading.rooms.items() if r in room_ids}
-
-    async def _read_everything(self) -> None:
-        """Any Space of the account may list the room. What the client knows to be none needn't be read."""
-        unread = self.reading.joined - self.reading.rooms.keys() - self.reading.refused.keys()
-        await self.reading.read(r for r in unread if not self._is_no_space(r))
-        for target, rooms in links_between(self.reading.rooms.values()).items():
-            self.near.setdefault(target, set()).update(rooms)
-        self.whole = True
-
-    def _is_no_space(self, room_id: str) -> bool:
-        room = self._recall(room_id)
-        return room is not None and not room.is_space

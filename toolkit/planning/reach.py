@@ -24,12 +24,12 @@ A_FEW, MANY = 2, 50  # rooms below a Space to be read at once: if Spaces lie in 
 
 
 class Reach(msgspec.Struct, frozen=True):
-    """`rooms` are to be read next; if there are none, `names` are whose rows must be known; and if they
-    are, `everything` says that only the whole account can tell.
+    """`rooms` are to be read next; if there are none, `names` are whose rows must be known, None for all;
+    and if they are, `everything` says that only the whole account can tell.
     """
 
-    rooms: frozenset[str]
-    names: Names = Names()
+    rooms: frozenset[str] = frozenset()
+    names: Names | None = None
     everything: bool = False
 
 
@@ -189,12 +189,15 @@ class _Walk:
 def _users(walk: _Walk, plan: Plan, met: tuple[str, str]) -> set[str]:
     """Whose rows matter: the owner's, or those of whoever may turn out to be it."""
     room_id, user_id = met
+    found = {user for user, row in walk.local.users.items() if row.space_id == room_id}
     if owner := owner_in(plan, walk.local, room_id):
-        return {owner}
-    row = walk.local.rooms.get(room_id)
-    found = {user for (user, _), r in walk.local.chats.items() if r.surface_ref == room_id} - {""}
-    found |= {user for user, r in walk.local.users.items() if r.space_id == room_id}
+        return found | {owner}
+    found |= {unit.owner for unit in plan.units if unit.owner and unit.space_id == room_id}
+    found |= {
+        user for (user, _), r in walk.local.chats.items() if user and r.surface_ref == room_id
+    }
     if _is_lost(plan, room_id):
+        row = walk.local.rooms.get(room_id)
         found |= {user_id, row.matrix_user_id if row else user_id}
     return found
 
