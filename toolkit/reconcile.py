@@ -7,7 +7,7 @@ what is written in `apply`; here the two sides are read in the order that makes 
 
 import logging
 import time
-from collections.abc import Mapping
+from collections.abc import Awaitable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import NamedTuple
@@ -29,6 +29,7 @@ from toolkit.decisions.decision import (
     stale_decisions,
 )
 from toolkit.errors import HomeserverError, ToolkitError
+from toolkit.homeserver.answers import ask_once
 from toolkit.homeserver.belonging import check_belonging
 from toolkit.homeserver.reading import ClientLike, load_unsettled
 from toolkit.homeserver.vicinity import load_vicinity
@@ -197,14 +198,7 @@ async def _look(
     left = None if until is None else max(0.0, until - time.monotonic())
     async with within(left, "reading the rooms and rows"):
         if options.met:
-            return await load_vicinity(
-                client,
-                store,
-                options.convention,
-                options.met,
-                lambda remote, local: _plan(remote, local, options),
-                decided=options.decisions or (),
-            )
+            return await _look_at_one(client, store, options, options.met)
         look = await load_look(store)
         local = load_records(look.rows.items())
 
@@ -221,6 +215,23 @@ async def _look(
     if not options.allow_empty:
         check_belonging(local, remote)
     return look, plan_of(remote)
+
+
+async def _look_at_one(
+    client: ClientLike, store: Store, options: Options, met: Met
+) -> tuple[Look, Plan]:
+    """The same for one room: what it rests on, and once only if it is no chat."""
+
+    def plan_of(remote: RemoteState, local: LocalState) -> Plan:
+        return _plan(remote, local, options)
+
+    def look() -> Awaitable[tuple[Look, Plan]]:
+        decided = options.decisions or ()
+        return load_vicinity(client, store, options.convention, met, plan_of, decided)
+
+    if options.decisions is not None:
+        return await look()
+    return await ask_once(client, store, options.convention, met, look)
 
 
 def _plan(remote: RemoteState, local: LocalState, options: Options) -> Plan:

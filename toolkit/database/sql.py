@@ -89,9 +89,8 @@ class Table:
         keys = [*map(room_key, sorted(names.rooms)), *map(user_key, sorted(names.users))]
         parts: list[tuple[str, tuple[Raw, ...]]] = [(self.among(len(keys)), _encoded(keys))]
         parts += [self._prefixed(chat_key(user, "")) for user in sorted(names.users)]
-        parts += [self._holding(family, names.rooms) for family in (CHAT, USER)]
-        if names.users:
-            parts.append(self._holding(ROOM, names.users))
+        named = {CHAT: names.rooms, USER: names.rooms, ROOM: names.users}
+        parts += [self._holding(family, ids) for family, ids in named.items() if ids]
         parts += [self._first(family) for family in FAMILIES]
         sql = " UNION ALL ".join(f"SELECT * FROM ({part})" for part, _ in parts)
         return sql, tuple(value for _, values in parts for value in values)

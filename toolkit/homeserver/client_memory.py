@@ -7,7 +7,9 @@ and loses create events of upgraded rooms. Stand-ins in tests may hold anything 
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
-from typing import Any
+from typing import Any, NamedTuple
+
+import msgspec
 
 from toolkit.model import Link, Member, RoomState
 
@@ -50,6 +52,28 @@ def remembered_links(client: Any) -> dict[str, set[str]]:
         for other in named:
             near[other].add(room_id)
     return near
+
+
+class Glimpse(NamedTuple):
+    """What of a client's memory could make another answer of whether a room is a chat."""
+
+    account: str
+    homeserver: str
+    room: RoomState | None
+    lists: tuple[str, ...]
+    rooms: int
+
+
+def glimpse(client: Any, room_id: str) -> Glimpse:
+    """As it is now: the room (who is in it matters in a Space alone), who lists it, and which rooms there are."""
+    rooms = _mapping(client, "rooms")
+    account = user_id_of(client)
+    room = _recall(room_id, rooms[room_id], account) if room_id in rooms else None
+    if room and not room.is_space:
+        room = msgspec.structs.replace(room, members=())
+    lists = (r for r, held in rooms.items() if room_id in _texts(held, "children"))
+    homeserver = _text(getattr(client, "homeserver", None)) or ""
+    return Glimpse(account, homeserver, room, tuple(sorted(lists)), hash(frozenset(rooms)))
 
 
 def user_id_of(client: Any) -> str:
@@ -97,6 +121,8 @@ def _mapping(holder: Any, name: str) -> Mapping[Any, Any]:
 
 def _texts(room: Any, name: str) -> set[str]:
     value = getattr(room, name, None)
+    if not value:
+        return set()
     items = value if isinstance(value, Iterable) and not isinstance(value, str) else ()
     return {item for item in items if isinstance(item, str)}
 

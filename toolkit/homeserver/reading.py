@@ -61,18 +61,18 @@ class Source:
             return account
         raise HomeserverError("The client has no `user_id`: set it to the bot's Matrix id.")
 
-    async def joined_rooms(self) -> list[str]:
+    async def joined_rooms(self) -> frozenset[str]:
         if self._server:
             return await self._server.joined_rooms()
         if not hasattr(self._client, "joined_rooms"):
-            return sorted(remembered_rooms(self._client))
+            return frozenset(remembered_rooms(self._client))
         try:
             answer = await self._call("joined_rooms")
         except RoomRefused as error:
             raise HomeserverError(f"Can't list the joined rooms: {error}.") from None
         rooms = getattr(answer, "rooms", None)
         if isinstance(rooms, list | tuple) and all(isinstance(room, str) for room in rooms):
-            return sorted(set(rooms))
+            return frozenset(rooms)
         raise HomeserverError(f"Can't list the joined rooms: {_said(answer)}.")
 
     async def read(self, room_ids: Iterable[str]) -> tuple[dict[str, RoomState], dict[str, str]]:
@@ -195,16 +195,15 @@ class Reading:
         self.rooms: dict[str, RoomState] = {}
         self.refused: dict[str, str] = {}
 
-    async def list_rooms(self) -> list[str]:
-        joined = await self.source.joined_rooms()
-        if not joined and not self.may_be_empty:
+    async def list_rooms(self) -> frozenset[str]:
+        self.joined = await self.source.joined_rooms()
+        if not self.joined and not self.may_be_empty:
             raise RemoteIncomplete(
                 "The homeserver says that the account is in no room at all, but there are local "
                 "rows: wrong account, or a server that isn't ready. Nothing was decided; if it is "
                 "true, allow it (`allow_empty=True`, or --allow-empty)."
             )
-        self.joined = frozenset(joined)
-        return joined
+        return self.joined
 
     async def read(self, wanted: Iterable[str]) -> None:
         """Read rooms; too many failures stop it all."""
@@ -221,7 +220,7 @@ class Reading:
         wanted = set(wanted)
         rooms, refused = await self.source.read(wanted)
         if refused:
-            still_joined = set(await self.list_rooms())
+            still_joined = await self.list_rooms()
             refused = {room: why for room, why in refused.items() if room in still_joined}
         self.rooms = {r: room for r, room in self.rooms.items() if r not in wanted} | rooms
         self.refused |= refused

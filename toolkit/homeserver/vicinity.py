@@ -43,7 +43,7 @@ async def load_vicinity(
 
     vicinity = begin()
     light = vicinity.source.light  # whose rooms cost nothing
-    look = await load_look(store, None if light else Names(frozenset([met[0]])))
+    look = await load_look(store, None if light else Names())
     while True:
         plan, names = await vicinity.explore(look)
         if look.covers(names):
@@ -85,23 +85,27 @@ class _Vicinity:
         while True:
             remote = self._state()
             plan = self.plan_of(remote, local)
-            about, names = narrow_plan(plan, local, *self.met), look.about
+            reach = self._find_reach(remote, local, plan)
             if self.source.light or not remote.joined(self.met[0]):
-                return about, names
-            reach = Reach(names=None) if self.whole else self._find_reach(remote, local, plan)
+                break
             if reach.rooms:
                 await self._see(reach.rooms)
             elif not look.covers(reach.names):
-                return about, reach.names
+                break
             elif unproven := find_unproven(remote, plan, self.met[0]):
                 await self._read(unproven)
             elif reach.everything:
                 self.whole = True  # any Space of the account may list the room
                 await self._see(self.reading.joined - self.rooms.keys())
             else:
-                return about, names
+                break
+        return narrow_plan(plan, local, *self.met), reach.names
 
     def _find_reach(self, remote: RemoteState, local: LocalState, plan: Plan) -> Reach:
+        if not remote.joined(self.met[0]):
+            return Reach(names=Names(frozenset([self.met[0]])))
+        if self.source.light or self.whole:
+            return Reach(names=None)
         return find_reach(remote, local, plan, self.met, self.convention, self.near, self.decided)
 
     async def _begin(self, *, local_rows: bool) -> None:

@@ -4,7 +4,7 @@ import msgspec
 
 from toolkit.model import Code, Finding, Plan, Reason, Skip, Status, Unit, UnitKind
 from toolkit.quotes import quote_odd
-from toolkit.records import UNREGISTERED, LocalState, parse_key, room_key, user_key
+from toolkit.records import UNREGISTERED, LocalState, Raw, parse_key, room_key, user_key
 
 
 def narrow_plan(plan: Plan, local: LocalState, room_id: str, user_id: str) -> Plan:
@@ -70,3 +70,10 @@ def _mismatch(unit: Unit | None, room_id: str, owner: str, user_id: str) -> Unit
         room_ids=(room_id,),
         needs_human=True,
     )
+
+
+def rows_about(local: LocalState, room_id: str) -> dict[str, Raw]:
+    """The stored rows that name a room: its own, chat rows that point at it, and user rows."""
+    users = (user_key(user) for user, row in local.users.items() if row.space_id == room_id)
+    keys = {*users, *(key for key in local.rows if _is_about(key, room_id, local))}
+    return {key: local.rows[key] for key in keys}
