@@ -7,10 +7,10 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import Any
 
-import msgspec
 import nio
 
 from tests.clients import TOKEN, nio_client
+from tests.homeserver.meeting import said
 from tests.worlds import BOT
 from toolkit.convention import Convention
 from toolkit.database.look import Look, load_look
@@ -112,11 +112,6 @@ class Bot:
                 await client.sync(full_state=True)
             server.requests.clear()
             yield client, server
-
-
-def said(plan: Plan) -> Plan:
-    """A plan as a report tells of it; what else is in there is about others."""
-    return msgspec.structs.replace(plan, spaces={}, others=0)
 
 
 def paths(server: FakeHomeserver) -> list[str]:
