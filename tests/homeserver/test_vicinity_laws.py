@@ -18,7 +18,7 @@ from tests.worlds import CONVENTION, Sides, worlds
 from toolkit.errors import RemoteIncomplete, StoreError
 from toolkit.model import Plan, RemoteState
 from toolkit.planning.plan import plan_repairs
-from toolkit.records import LocalState
+from toolkit.records import NULL, LocalState
 
 laws = settings(
     max_examples=int(os.environ.get("LAW_EXAMPLES", "40")),
@@ -38,7 +38,7 @@ async def meet(sides: Sides, *, agreed: bool) -> list[Meeting]:
     with TemporaryDirectory() as folder:
         bench = Bench(Path(folder) / "bot.db")
         bench.fill({})
-        bench.put(sides.rows)
+        bench.put({key: raw for key, raw in sides.rows.items() if raw is not NULL})
         try:
             return await meet_each(client, bench, plan_of, CONVENTION, decided=everything)
         except (RemoteIncomplete, StoreError):
@@ -95,8 +95,6 @@ UNSEEN = {
     "While a room could not be read that only the user's rows name, nothing decides between two Spaces",
     "The owner of a Space whose replacement could not be read is held back elsewhere too",
     "All owners of Spaces that may have become one unreadable room are held back",
-    "A Space that its user placed under an unreadable room waits itself, and what rows say of its chats "
-    "goes on",
     # The user's Space lies in another one, which it doesn't name, and no row names either.
     "An outer and an inner Space of one member, both with rooms and without a row, leave open which one "
     "counts",

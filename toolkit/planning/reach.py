@@ -10,7 +10,7 @@ from collections.abc import Collection, Iterable, Iterator, Mapping
 import msgspec
 
 from toolkit.convention import Convention
-from toolkit.model import Code, Link, Plan, Reason, RemoteState, RoomState, Unit
+from toolkit.model import Code, Plan, Reason, RemoteState, RoomState, Unit
 from toolkit.planning.identity import nested_spaces
 from toolkit.planning.lineage import trace_upgrades
 from toolkit.planning.one_room import narrow_plan, owner_in
@@ -65,8 +65,8 @@ def links_between(rooms: Iterable[RoomState]) -> dict[str, set[str]]:
     """What these rooms say of others, the other way round."""
     near: dict[str, set[str]] = defaultdict(set)
     for room in rooms:
-        for target in (*_targets(room.children), *_targets(room.parents)):
-            near[target].add(room.room_id)
+        for link in (*room.children, *room.parents):
+            near[link.target].add(room.room_id)
         for version in filter(None, (room.predecessor, room.replacement)):
             near[version].add(room.room_id)
         if room.is_space:
@@ -142,7 +142,13 @@ class _Walk:
             if self._holds_others(room.room_id):
                 return
             yield from self._below(room)
-        yield from _targets(link for link in room.parents if link.sender in self.lineage.accounts)
+        for link in room.parents:
+            if link.sender in self.lineage.accounts:
+                yield link.target
+            elif room.is_space and self.remote.joined(link.target):
+                self._see(
+                    link.target
+                )  # it leads nowhere, but who is below what can't be read waits
         yield from self.naming.get(room.room_id, ())
         yield from self.near.get(room.room_id, ())
         if row := self.local.rooms.get(room.room_id):
@@ -237,7 +243,3 @@ def _homeless(plan: Plan) -> set[str]:
     return found | {
         unit.id for unit in plan.units if any(f.remote is Reason.NO_SPACE for f in unit.findings)
     }
-
-
-def _targets(links: Iterable[Link]) -> Iterator[str]:
-    return (link.target for link in links)
