@@ -182,15 +182,17 @@ class RoomState(msgspec.Struct, frozen=True, gc=False, kw_only=True):
 class RemoteState(msgspec.Struct, frozen=True):
     """Every room that the account is joined to: read, or known to be unreadable and why.
 
-    A look gives `rooms` in the order of their ids; frames of very many are quicker then.
+    A look gives `rooms` in the order of their ids; frames of very many are quicker then. A look for
+    one room reads no more than it must; then `listed` are all that the account is joined to.
     """
 
     account: str
     rooms: dict[str, RoomState]
     unreadable: dict[str, str] = {}
+    listed: frozenset[str] = frozenset()
 
     def joined(self, room_id: str) -> bool:
-        return room_id in self.rooms or room_id in self.unreadable
+        return room_id in self.rooms or room_id in self.unreadable or room_id in self.listed
 
 
 class Choices(msgspec.Struct, frozen=True, omit_defaults=True, forbid_unknown_fields=True):

@@ -7,7 +7,7 @@ what is written in `apply`; here the two sides are read in the order that makes 
 
 import logging
 import time
-from collections.abc import Mapping
+from collections.abc import Awaitable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import NamedTuple
@@ -29,10 +29,11 @@ from toolkit.decisions.decision import (
     stale_decisions,
 )
 from toolkit.errors import HomeserverError, ToolkitError
+from toolkit.homeserver.answers import ask_once
 from toolkit.homeserver.belonging import check_belonging
 from toolkit.homeserver.reading import ClientLike, load_unsettled
+from toolkit.homeserver.vicinity import load_vicinity
 from toolkit.model import Plan, RemoteState, Status, Unit, UnitKind
-from toolkit.planning.one_room import narrow_plan
 from toolkit.planning.plan import plan_repairs
 from toolkit.records import LocalState, load_records
 from toolkit.writing.apply import apply_changes
@@ -200,9 +201,10 @@ async def _look(
     A room that the bot makes while we read is then in neither; the other way round its new rows
     would look as if they pointed at a room that nobody is in.
     """
-    met = options.met
     left = None if until is None else max(0.0, until - time.monotonic())
     async with within(left, "reading the rooms and rows"):
+        if options.met:
+            return await _look_at_one(client, store, options, options.met)
         look = await load_look(store)
         local = load_records(look.rows)
 
@@ -215,14 +217,28 @@ async def _look(
             plan_of,
             local_rows=bool(look.rows),
             allow_empty=options.allow_empty,
-            only=met and met.room_id,
             sliding_sync=options.sliding_sync,
         )
-    if met:
-        return look, narrow_plan(plan_of(remote), local, *met)
     if not options.allow_empty:
         check_belonging(local, remote)
     return look, plan_of(remote)
+
+
+async def _look_at_one(
+    client: ClientLike, store: Store, options: Options, met: Met
+) -> tuple[Look, Plan]:
+    """The same for one room: what it rests on, and once only if it is no chat."""
+
+    def plan_of(remote: RemoteState, local: LocalState) -> Plan:
+        return _plan(remote, local, options)
+
+    def look() -> Awaitable[tuple[Look, Plan]]:
+        decided = options.decisions or ()
+        return load_vicinity(client, store, options.convention, met, plan_of, decided)
+
+    if options.decisions is not None:
+        return await look()
+    return await ask_once(client, store, options.convention, met, look)
 
 
 def _plan(remote: RemoteState, local: LocalState, options: Options) -> Plan:

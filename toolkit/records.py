@@ -88,8 +88,25 @@ class Key(NamedTuple):
         return is_placeholder(self.chat_id)
 
 
+class Names(msgspec.Struct, frozen=True):
+    """Whose rows are asked for, where not all are: everything that concerns these rooms and users.
+
+    Of a room that is its own row, the chat rows that point at it and the user rows that name it as a
+    Space; of a user all rows under their name, and the room rows that name them.
+    """
+
+    rooms: frozenset[str] = frozenset()
+    users: frozenset[str] = frozenset()
+
+    def __or__(self, other: "Names") -> "Names":
+        return Names(self.rooms | other.rooms, self.users | other.users)
+
+    def __le__(self, other: "Names") -> bool:
+        return self.rooms <= other.rooms and self.users <= other.users
+
+
 class LocalState(msgspec.Struct, frozen=True):
-    """All rows of the three families at one moment.
+    """All rows of the three families at one moment, or those that concern some `Names`.
 
     `rows` holds every value as stored; the three tables hold what can be read, by mxid, room id and
     chat key; `unreadable` says why for each of the others. `kinds` tells, for those of them that are

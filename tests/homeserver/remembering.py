@@ -3,15 +3,22 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 from typing import Any
 
+import nio
+
 from tests.clients import TOKEN, nio_client
+from tests.homeserver.meeting import said
 from tests.worlds import BOT
 from toolkit.convention import Convention
+from toolkit.database.look import Look, load_look
 from toolkit.database.store import InMemoryStore
 from toolkit.homeserver.reading import load_remote, load_unsettled
+from toolkit.homeserver.vicinity import load_vicinity
 from toolkit.model import Plan, RemoteState
+from toolkit.planning.one_room import narrow_plan
 from toolkit.planning.plan import plan_repairs
 from toolkit.records import Raw, chat_key, load_records, room_key, user_key
 from toolkit.testing import FakeHomeserver, World
@@ -68,9 +75,35 @@ class Bot:
         local = load_records(rows.items())
         return lambda remote: plan_repairs(remote, local, PLAIN)
 
-    async def reads(self, *, only: str | None = None, sync: bool = True) -> tuple[list[str], Plan]:
+    async def reads(self, *, sync: bool = True) -> tuple[list[str], Plan]:
         """What a start-up of a synced bot asks the homeserver for, and what comes of it."""
         plan_of = self.plan_of()
+        async with self.asked(sync=sync) as (client, server):
+            remote = await load_unsettled(client, PLAIN, plan_of, local_rows=True)
+            asked = paths(server)
+            truth = plan_of(await load_remote(client, PLAIN, local_rows=True))
+        plan = plan_of(remote)
+        assert (plan.units, plan.skipped, plan.notes) == (truth.units, truth.skipped, truth.notes)
+        return asked, plan
+
+    async def meets(self, room_id: str, user: str, *, sync: bool = True) -> tuple[list[str], Plan]:
+        """What one room costs, and what is said about it: the same as by a look at everything."""
+        rows = load_records((await self.look()).rows.items())
+        async with self.asked(sync=sync) as (client, server):
+            _, plan = await load_vicinity(
+                client, await self.store(), PLAIN, (room_id, user), plan_repairs
+            )
+            asked = paths(server)
+            truth = self.plan_of()(await load_remote(client, PLAIN, local_rows=True))
+        assert said(plan) == said(narrow_plan(truth, rows, room_id, user))
+        return asked, plan
+
+    async def look(self) -> Look:
+        return await load_look(await self.store())
+
+    @asynccontextmanager
+    async def asked(self, *, sync: bool) -> AsyncIterator[tuple[nio.AsyncClient, FakeHomeserver]]:
+        """A client, and the homeserver that remembers what it was asked from here on."""
         async with (
             FakeHomeserver(self.world.rooms, BOT, TOKEN) as server,
             nio_client(server.url, BOT) as client,
@@ -78,18 +111,11 @@ class Bot:
             if sync:
                 await client.sync(full_state=True)
             server.requests.clear()
-            remote = await load_unsettled(client, PLAIN, plan_of, local_rows=True, only=only)
-            asked = [request.path for request in server.requests]
-            truth = plan_of(await load_remote(client, PLAIN, local_rows=True))
-        plan = plan_of(remote)
-        if only is None:
-            assert (plan.units, plan.skipped, plan.notes) == (
-                truth.units,
-                truth.skipped,
-                truth.notes,
-            )
-        assert plan.unit(only or "") == truth.unit(only or "")
-        return [path.removeprefix("/_matrix/client/v3/") for path in asked], plan
+            yield client, server
+
+
+def paths(server: FakeHomeserver) -> list[str]:
+    return [request.path.removeprefix("/_matrix/client/v3/") for request in server.requests]
 
 
 def states(*room_ids: str) -> list[str]:

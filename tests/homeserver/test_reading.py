@@ -150,14 +150,13 @@ async def test_a_client_that_never_synced_reads_everything() -> None:
 async def test_a_single_room_costs_its_users_rooms() -> None:
     bot = Bot(ALICE, BOB)
     del bot.rows[room_key("!bob1")], bot.rows[room_key("!alice1")]
-    asked, plan = await bot.reads(only="!bob1")
+    asked, plan = await bot.meets("!bob1", BOB)
     assert rooms_in(asked) == states("!bob", "!bob1", "!bob2")
     assert plan.unit("!bob1")
-    asked, _ = await bot.reads(only="!elsewhere")
+    asked, _ = await bot.meets("!elsewhere", BOB)
     assert asked == ["joined_rooms"]
-    del bot.rows[chat_key(ALICE, "C2")]
     bot.rows = Bot(ALICE, BOB).rows
-    asked, plan = await bot.reads(only="!bob1")
+    asked, plan = await bot.meets("!bob1", BOB)
     assert rooms_in(asked) == states("!bob", "!bob1")  # memory doesn't prove who made them
     assert "!bob1" in plan.in_sync_rooms
 

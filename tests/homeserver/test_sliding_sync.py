@@ -199,6 +199,7 @@ async def test_a_start_up_that_reads_everything_slides_and_one_that_reads_little
 
 # -- who offers it --------------------------------------------------------------------------------
 
+
 @pytest.mark.parametrize(
     ("versions", "served"),
     [

@@ -9,7 +9,7 @@ import sqlite3
 import time
 from collections.abc import AsyncIterator, Iterator, Sequence
 from contextvars import ContextVar
-from itertools import chain
+from itertools import chain, count
 from pathlib import Path
 from typing import Any, NoReturn, TypeVar, cast
 
@@ -24,10 +24,11 @@ from toolkit.database.foreign_table import (
 )
 from toolkit.database.sql import Table, decode, encode, key_range, set_parameters
 from toolkit.errors import StoreError
-from toolkit.records import FAMILIES, NULL, Raw
+from toolkit.records import FAMILIES, NULL, Names, Raw
 
 T = TypeVar("T")
 
+_opened = count()
 _lock_until: ContextVar[float | None] = ContextVar("lock_until", default=None)
 
 
@@ -39,6 +40,7 @@ class Database:
         self.table = table
         self._connection = connection
         self._rollbacks = 0
+        self._opened = next(_opened) << 32
         self.is_view = False
 
     @property
@@ -107,8 +109,13 @@ class Database:
             found.update(with_null(await self.fetch(self.table.among(len(some)), some)))
         return found
 
-    async def load_rows(self) -> list[tuple[str, Raw]]:
-        """All rows of the three families. Raises `StoreError` where they aren't ours to read."""
+    async def load_rows(self, about: Names | None = None) -> list[tuple[str, Raw]]:
+        """All rows of the three families, or those that concern these names (and perhaps some more).
+
+        Raises `StoreError` where they aren't ours to read, as far as this is seen.
+        """
+        if about is not None:
+            return list(dict(with_null(await self.fetch(*self.table.about(about)))).items())
         found = await self.fetch(self.table.families, ENDS * 2)
         if odd := next((key for key, _ in found if type(key) is bytes), None):
             self.refuse(why_odd_key(odd))
@@ -126,11 +133,12 @@ class Database:
     async def version(self) -> tuple[int, int]:
         """`data_version` counts other connections' commits, `total_changes()` our own writes.
 
-        A rollback changes rows back without counting, so those are added.
+        A rollback changes rows back without counting, so those are added. Each connection counts in
+        numbers of its own, so that none can be taken for one of an earlier connection.
         """
         sql = "SELECT data_version, total_changes() FROM pragma_data_version"
         [(others, own)] = await self.fetch(sql)
-        return others, own + self._rollbacks
+        return others + self._opened, own + self._rollbacks
 
     async def begin(self) -> None:
         """Take the lock for writing, which is waited for no longer than `waiting_until` allows."""

@@ -5,27 +5,38 @@ import msgspec
 from toolkit.database.foreign_table import refusal, why_no_objects
 from toolkit.database.store import Store, transactional
 from toolkit.errors import StoreError
-from toolkit.records import FAMILIES, Raw, encode_row
+from toolkit.records import FAMILIES, Names, Raw, encode_row
+
+MANY_NAMES = 40  # to look for more of them in every row costs more than to read every row
 
 
 class Look(msgspec.Struct, frozen=True):
-    """The local rows at one moment.
+    """The local rows at one moment: all of the three families, or those `about` some names.
 
     `token` tells whether anybody wrote since, while the same store stays open; None can't tell.
     """
 
     rows: dict[str, Raw]
     token: tuple[int, int] | None = None
+    about: Names | None = None
+
+    def covers(self, names: Names | None) -> bool:
+        """Whether every row that concerns these names is here, if there is one; None are all."""
+        return self.about is None or (names is not None and names <= self.about)
 
 
-async def load_look(store: Store) -> Look:
+async def load_look(store: Store, about: Names | None = None) -> Look:
     """Read all rows of the three families as of one moment (a plain store: as near as it can).
+
+    With `about` only those that concern these names, where a store can tell and they aren't too many.
 
     Raises `StoreError` where nothing can be read, also for rows that aren't JSON objects at all.
     """
     if transactional(store):
+        if about and len(about.rooms) + len(about.users) > MANY_NAMES:
+            about = None
         token = await store.version()  # before the rows: a write in between shows
-        return Look(dict(await store.load_rows()), token)
+        return Look(dict(await store.load_rows(about)), token, about)
     try:
         keys = [key for family in FAMILIES for key in sorted(await store.keys(family))]
         rows = {key: await load_row(store, key) for key in keys}

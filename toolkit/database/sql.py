@@ -4,12 +4,25 @@ Text goes to SQLite as bytes in a `CAST(? AS TEXT)` where it may not be UTF-8, s
 be compared and repaired as well; bytes alone would be a BLOB, which equals no text.
 """
 
-from collections.abc import Sequence
+import re
+from collections.abc import Iterable, Sequence
 from functools import partial
 from typing import NamedTuple
 
 from toolkit.errors import StoreError
-from toolkit.records import FAMILIES, NULL, Raw, parse_key
+from toolkit.records import (
+    CHAT,
+    FAMILIES,
+    NULL,
+    ROOM,
+    USER,
+    Names,
+    Raw,
+    chat_key,
+    parse_key,
+    room_key,
+    user_key,
+)
 
 
 class RowChange(NamedTuple):
@@ -68,6 +81,43 @@ class Table:
         table, key, value = self._columns
         keys = ", ".join([_TEXT] * count)
         return f"SELECT {key}, {value} FROM {table} WHERE {key} IN ({keys})"
+
+    def about(self, names: Names) -> tuple[str, tuple[Raw, ...]]:
+        """The rows that concern these rooms and users, found by key, by prefix and by what they hold; and
+        how each family stores its values, which new rows must be like. With its parameters.
+        """
+        keys = [*map(room_key, sorted(names.rooms)), *map(user_key, sorted(names.users))]
+        parts: list[tuple[str, tuple[Raw, ...]]] = [(self.among(len(keys)), _encoded(keys))]
+        parts += [self._prefixed(chat_key(user, "")) for user in sorted(names.users)]
+        named = {CHAT: names.rooms, USER: names.rooms, ROOM: names.users}
+        parts += [self._holding(family, ids) for family, ids in named.items() if ids]
+        parts += [self._first(family) for family in FAMILIES]
+        sql = " UNION ALL ".join(f"SELECT * FROM ({part})" for part, _ in parts)
+        return sql, tuple(value for _, values in parts for value in values)
+
+    def _prefixed(self, prefix: str) -> tuple[str, tuple[Raw, ...]]:
+        table, key, value = self._columns
+        within = self._within("?", "?")
+        return f"SELECT {key}, {value} FROM {table} WHERE {within}", key_range(prefix)
+
+    def _holding(self, family: str, ids: Iterable[str]) -> tuple[str, tuple[Raw, ...]]:
+        """Rows of a family in whose text one of the ids may stand. No index tells, but to look at a
+        row's text takes a tenth of fetching and reading it."""
+        patterns = list(map(like_pattern, sorted(ids)))
+        rows, ends = self._prefixed(family)
+        # Only as text: on BLOBs, LIKE may be built to find nothing.
+        text = f"CAST({self._columns[2]} AS TEXT) LIKE ?"
+        return f"{rows} AND ({' OR '.join([text] * len(patterns))})", (*ends, *patterns)
+
+    def _first(self, family: str) -> tuple[str, tuple[Raw, ...]]:
+        """A row of the family that is text, or if there is none, a BLOB."""
+        rows, ends = self._prefixed(family)
+        texts, blobs = (f"{rows} AND typeof({self._columns[2]}) = '{t}'" for t in ("text", "blob"))
+        sql = (
+            f"SELECT * FROM ({texts} LIMIT 1) UNION ALL "
+            f"SELECT * FROM ({blobs} AND NOT EXISTS ({texts}) LIMIT 1)"
+        )
+        return sql, ends * 3
 
     def changes(self, rows: Sequence[RowChange]) -> list[tuple[str, list[tuple[Raw, ...]]]]:
         """The few statements that make these changes, each with the parameters of all its rows."""
@@ -135,6 +185,17 @@ def key_range(prefix: str) -> tuple[bytes, bytes | None]:
     return start, body[:-1] + bytes([body[-1] + 1]) if body else None
 
 
+def like_pattern(text: str) -> str:
+    """What any row's text matches in which this id stands, however it is escaped there.
+
+    Encoders write letters, digits and these signs as they are; of the rest each has its own opinion.
+
+    >>> like_pattern("!a-b:hs"), like_pattern("@жора/1:hs")
+    ('%!a-b:hs%', '%@%1:hs%')
+    """
+    return f"%{_MAY_BE_ESCAPED.sub('%', text)}%"
+
+
 def set_parameters(key: str, text: str) -> tuple[Raw, ...]:
     """What `update` and `insert` need to set a row."""
     return encode(key), encode(text), *key_range(parse_key(key).family)
@@ -174,6 +235,12 @@ def encode(text: str) -> bytes:
     except UnicodeEncodeError:
         raise StoreError("A key or value that holds a lone surrogate can't be stored.") from None
 
+
+def _encoded(texts: Iterable[str]) -> tuple[Raw, ...]:
+    return tuple(map(encode, texts))
+
+
+_MAY_BE_ESCAPED = re.compile(r"[^A-Za-z0-9.:@!_-]+")
 
 decode = partial(str, encoding="utf-8", errors="surrogateescape")
 

@@ -22,7 +22,7 @@ from toolkit.database.connection import Database, connect
 from toolkit.database.sql import Table, encode, key_range
 from toolkit.database.transaction import Transaction, joined, transacting
 from toolkit.errors import StoreError
-from toolkit.records import NULL, Raw, decode_object, encode_row
+from toolkit.records import NULL, Names, Raw, decode_object, encode_row
 
 T = TypeVar("T")
 
@@ -48,7 +48,7 @@ class TransactionalStore(Store, Protocol):
     @property
     def path(self) -> Path: ...
 
-    async def load_rows(self) -> list[tuple[str, Raw]]: ...
+    async def load_rows(self, about: Names | None = None) -> list[tuple[str, Raw]]: ...
 
     async def version(self) -> tuple[int, int]: ...
 
@@ -191,10 +191,13 @@ class SQLiteStore:
             rows = await database.fetch(self._table.keys, key_range(prefix))
         return sorted(key for (key,) in rows)
 
-    async def load_rows(self) -> list[tuple[str, Raw]]:
-        """All rows of the three families as stored, of one moment, in no particular order."""
+    async def load_rows(self, about: Names | None = None) -> list[tuple[str, Raw]]:
+        """All rows of the three families as stored, of one moment, in no particular order.
+
+        With `about`, those that concern these rooms and users; some more may come along.
+        """
         async with self._turn() as database:
-            return await database.load_rows()
+            return await database.load_rows(about)
 
     async def version(self) -> tuple[int, int]:
         """A token that differs from an earlier one if anybody, also this store, wrote in between.

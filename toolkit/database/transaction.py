@@ -8,7 +8,7 @@ from toolkit.aside import finish
 from toolkit.database.connection import Database
 from toolkit.database.sql import RowChange
 from toolkit.errors import StoreError
-from toolkit.records import Raw
+from toolkit.records import Names, Raw
 
 
 class Transaction:
@@ -19,9 +19,9 @@ class Transaction:
         self._open = True
         self._savepoints = 0
 
-    async def load_rows(self) -> list[tuple[str, Raw]]:
-        """All rows of the three families, with what this transaction wrote."""
-        return await self.database().load_rows()
+    async def load_rows(self, about: Names | None = None) -> list[tuple[str, Raw]]:
+        """All rows of the three families, or those about some names, with what this transaction wrote."""
+        return await self.database().load_rows(about)
 
     async def version(self) -> tuple[int, int]:
         """The store's token; equal to one from before the transaction if nobody wrote since."""

@@ -5,8 +5,11 @@ names from events with a foreign state key, keeps values of redacted events, for
 and loses create events of upgraded rooms. Stand-ins in tests may hold anything at all.
 """
 
+from collections import defaultdict
 from collections.abc import Iterable, Mapping
-from typing import Any
+from typing import Any, NamedTuple
+
+import msgspec
 
 from toolkit.model import Link, Member, RoomState
 
@@ -28,6 +31,49 @@ def knows_create_event(client: Any, room_id: str) -> bool:
     """Whether nio ever saw the room's create event; without it, the rest may be missing too."""
     room = _mapping(client, "rooms").get(room_id)
     return isinstance(getattr(room, "room_type", None), str)
+
+
+def remembered_room(client: Any, room_id: str) -> RoomState | None:
+    """One of them, if nio ever saw its create event."""
+    if not knows_create_event(client, room_id):
+        return None
+    return _recall(room_id, _mapping(client, "rooms")[room_id], user_id_of(client))
+
+
+def remembered_links(client: Any) -> dict[str, set[str]]:
+    """What the rooms that the client object holds say of others: room id -> rooms that name it, and
+    user -> Spaces that they are in."""
+    near: dict[str, set[str]] = defaultdict(set)
+    for room_id, room in _mapping(client, "rooms").items():
+        named = _texts(room, "children") | _texts(room, "parents")
+        named.add(_text(getattr(room, "replacement_room", None)) or "")
+        if getattr(room, "room_type", None) == "m.space":
+            named |= _texts(room, "users") | _texts(room, "invited_users")
+        for other in named:
+            near[other].add(room_id)
+    return near
+
+
+class Glimpse(NamedTuple):
+    """What of a client's memory could make another answer of whether a room is a chat."""
+
+    account: str
+    homeserver: str
+    room: RoomState | None
+    lists: tuple[str, ...]
+    rooms: int
+
+
+def glimpse(client: Any, room_id: str) -> Glimpse:
+    """As it is now: the room (who is in it matters in a Space alone), who lists it, and which rooms there are."""
+    rooms = _mapping(client, "rooms")
+    account = user_id_of(client)
+    room = _recall(room_id, rooms[room_id], account) if room_id in rooms else None
+    if room and not room.is_space:
+        room = msgspec.structs.replace(room, members=())
+    lists = (r for r, held in rooms.items() if room_id in _texts(held, "children"))
+    homeserver = _text(getattr(client, "homeserver", None)) or ""
+    return Glimpse(account, homeserver, room, tuple(sorted(lists)), hash(frozenset(rooms)))
 
 
 def user_id_of(client: Any) -> str:
@@ -75,6 +121,8 @@ def _mapping(holder: Any, name: str) -> Mapping[Any, Any]:
 
 def _texts(room: Any, name: str) -> set[str]:
     value = getattr(room, name, None)
+    if not value:
+        return set()
     items = value if isinstance(value, Iterable) and not isinstance(value, str) else ()
     return {item for item in items if isinstance(item, str)}
 

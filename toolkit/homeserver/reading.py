@@ -7,7 +7,7 @@ their word.
 
 import asyncio
 import inspect
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 from typing import Any, Protocol
 
 import msgspec
@@ -19,10 +19,10 @@ from toolkit.homeserver.client_memory import knows_create_event, remembered_room
 from toolkit.homeserver.readonly import is_transport, read_only
 from toolkit.homeserver.room_state import UnreadableState, decode_room
 from toolkit.homeserver.server import Homeserver, RoomRefused, is_errcode, read_each
-from toolkit.model import Code, Plan, Reason, RemoteState, RoomState
+from toolkit.model import Plan, RemoteState, RoomState
+from toolkit.planning.unverified import find_unverified
 from toolkit.progress import Progress, watcher
 
-_STRANGE = Reason.NOT_CREATED_BY_BOT
 PlanOf = Callable[[RemoteState], Plan]
 
 
@@ -65,18 +65,18 @@ class Source:
             return account
         raise HomeserverError("The client has no `user_id`: set it to the bot's Matrix id.")
 
-    async def joined_rooms(self) -> list[str]:
+    async def joined_rooms(self) -> frozenset[str]:
         if self._server:
             return await self._server.joined_rooms()
         if not hasattr(self._client, "joined_rooms"):
-            return sorted(remembered_rooms(self._client))
+            return frozenset(remembered_rooms(self._client))
         try:
             answer = await self._call("joined_rooms")
         except RoomRefused as error:
             raise HomeserverError(f"Can't list the joined rooms: {error}.") from None
         rooms = getattr(answer, "rooms", None)
         if isinstance(rooms, list | tuple) and all(isinstance(room, str) for room in rooms):
-            return sorted(set(rooms))
+            return frozenset(rooms)
         raise HomeserverError(f"Can't list the joined rooms: {_said(answer)}.")
 
     async def read(self, room_ids: Iterable[str]) -> tuple[dict[str, RoomState], dict[str, str]]:
@@ -147,7 +147,7 @@ async def load_remote(
     Raises `HomeserverError`, or `RemoteIncomplete` where nothing may be decided (rules 2.9).
     """
     source = Source(client, convention, progress, seen, sliding_sync=sliding_sync)
-    look = _Look(source, local_rows, allow_empty)
+    look = Reading(source, may_be_empty=allow_empty or not local_rows)
     account = await look.source.account()
     await look.read(await look.list_rooms())
     return look.state(account)
@@ -160,16 +160,15 @@ async def load_unsettled(
     *,
     local_rows: bool,
     allow_empty: bool = False,
-    only: str | None = None,
     sliding_sync: bool = True,
 ) -> RemoteState:
-    """Read what a bot's call needs: rooms that its own memory shows in sync are taken as that.
+    """Read what a bot's start-up needs: rooms that its own memory shows in sync are taken as that.
 
     Everything else is read, together with all that it rests on, until nothing that would be said or
-    written rests on memory. `only` narrows "everything" to one room.
+    written rests on memory.
     """
     source = Source(client, convention, sliding_sync=sliding_sync)
-    look = _Look(source, local_rows, allow_empty)
+    look = Reading(source, may_be_empty=allow_empty or not local_rows)
     joined = await look.list_rooms()
     if look.source.light:
         await look.read(joined)
@@ -178,50 +177,60 @@ async def load_unsettled(
     remembered = look.source.remembered()
     look.rooms = {room_id: remembered[room_id] for room_id in joined if room_id in remembered}
     unread = set(joined) - look.rooms.keys()
+
+    def unproven() -> set[str]:
+        remote = look.state(account)
+        return find_unverified(remote, plan_of(remote))
+
     if not unread:
-        unread = _to_prove(look.state(account), plan_of, only)
+        unread = unproven()
     if (unread or not account) and (told := await look.source.account()) != account:
         # Memory of another account's view is worth nothing.
         account, look.rooms, unread = told, {}, set(joined)
     while unread:
         await look.read(unread)
-        unread = _to_prove(look.state(account), plan_of, only)
+        unread = unproven()
     return look.state(account)
 
 
-class _Look:
-    """What one look has found so far."""
+class Reading:
+    """What one look at the homeserver has found so far."""
 
-    def __init__(self, source: Source, local_rows: bool, allow_empty: bool) -> None:
-        self.source, self._may_be_empty = source, allow_empty or not local_rows
+    def __init__(self, source: Source, *, may_be_empty: bool = True) -> None:
+        self.source, self.may_be_empty = source, may_be_empty
+        self.joined: frozenset[str] = frozenset()
         self.rooms: dict[str, RoomState] = {}
         self.refused: dict[str, str] = {}
 
-    async def list_rooms(self) -> list[str]:
-        joined = await self.source.joined_rooms()
-        if not joined and not self._may_be_empty:
+    async def list_rooms(self) -> frozenset[str]:
+        self.joined = await self.source.joined_rooms()
+        if not self.joined and not self.may_be_empty:
             raise RemoteIncomplete(
                 "The homeserver says that the account is in no room at all, but there are local "
                 "rows: wrong account, or a server that isn't ready. Nothing was decided; if it is "
                 "true, allow it (`allow_empty=True`, or --allow-empty)."
             )
-        return joined
+        return self.joined
 
     async def read(self, wanted: Iterable[str]) -> None:
-        """Read rooms; those that the account left meanwhile are dropped, too many failures stop it all."""
-        wanted = set(wanted)
-        rooms, refused = await self.source.read(wanted)
-        if refused:
-            still_joined = set(await self.list_rooms())
-            refused = {room: why for room, why in refused.items() if room in still_joined}
-        self.rooms = {r: room for r, room in self.rooms.items() if r not in wanted} | rooms
-        self.refused |= refused
+        """Read rooms; too many failures stop it all."""
+        await self.read_some(wanted)
         if len(self.refused) > len(self.rooms):
             why = min(self.refused.values())
             raise RemoteIncomplete(
                 f"{len(self.refused)} of {len(self.refused) + len(self.rooms)} rooms could not be "
                 f"read ({why}); that is too few to decide anything. Try again."
             )
+
+    async def read_some(self, wanted: Iterable[str]) -> None:
+        """Read rooms; those that the account left meanwhile are dropped."""
+        wanted = set(wanted)
+        rooms, refused = await self.source.read(wanted)
+        if refused:
+            still_joined = await self.list_rooms()
+            refused = {room: why for room, why in refused.items() if room in still_joined}
+        self.rooms = {r: room for r, room in self.rooms.items() if r not in wanted} | rooms
+        self.refused |= refused
 
     def state(self, account: str) -> RemoteState:
         return RemoteState(account, dict(sorted(self.rooms.items())), self.refused)
@@ -236,115 +245,6 @@ def _check_membership(room: RoomState, account: str) -> None:
         raise UnreadableState("state without the account's own membership")
     if own not in (None, "join"):
         raise RoomRefused("the account isn't in the room any more, by the room's own state")
-
-
-def _to_prove(remote: RemoteState, plan_of: PlanOf, only: str | None) -> set[str]:
-    """Rooms known from memory whose state must be read before the plan can be trusted.
-
-    First those that it says more about than "in sync"; once they are proven, what that rests on.
-    """
-    plan = plan_of(remote)
-    said = _said_about(remote, plan)
-    if only is not None:
-        said = (said & _reach(remote, plan, {only})) | {only}  # memory proves nothing about it
-    # Memory doesn't know who made a Space either: whoever made one of its rooms may have made it.
-    doubted = {only or "", *(s.room_id for s in plan.skipped if s.reason is _STRANGE)} & said
-    doubted |= {u.id for u in plan.units if any(f.remote is _STRANGE for f in u.findings)} & said
-    said |= {r for r, room in remote.rooms.items() if room.is_space and _lists(room, doubted)}
-    return _unproven(remote, said) or _unproven(remote, _rests_on(remote, plan, said))
-
-
-def _lists(space: RoomState, rooms: set[str]) -> bool:
-    return any(link.target in rooms for link in space.children)
-
-
-def _unproven(remote: RemoteState, room_ids: set[str]) -> set[str]:
-    return {r for r in room_ids if r in remote.rooms and not remote.rooms[r].verified}
-
-
-def _said_about(remote: RemoteState, plan: Plan) -> set[str]:
-    """Rooms that findings, notes or reasons are about; that a Space is one needs no proof."""
-    said = {room_id for unit in plan.units for room_id in unit.room_ids}
-    said |= {note.unit for note in plan.notes}
-    said |= {s.room_id for s in plan.skipped if not remote.rooms[s.room_id].is_space}
-    spaces = {room_id: room for room_id, room in remote.rooms.items() if room.is_space}
-    users = {*plan.in_sync_users, *(unit.owner for unit in plan.units if unit.owner)}
-    return said | _spaces_in_spaces(spaces) | _further_spaces(spaces, users)
-
-
-def _spaces_in_spaces(spaces: Mapping[str, RoomState]) -> set[str]:
-    """Spaces that are linked to each other: the inner one is nobody's, if the link is live."""
-    return {
-        end
-        for room_id, space in spaces.items()
-        for link in (*space.children, *space.parents)
-        if link.target in spaces
-        for end in (room_id, link.target)
-    }
-
-
-def _further_spaces(spaces: Mapping[str, RoomState], users: Iterable[str]) -> set[str]:
-    """Spaces that share a user: what the plan says of the user row is about one of them only."""
-    of_user: dict[str, set[str]] = {user: set() for user in users}
-    for room_id, space in spaces.items():
-        for member in space.members:
-            if member.user_id in of_user:
-                of_user[member.user_id].add(room_id)
-    return {room_id for shared in of_user.values() if len(shared) > 1 for room_id in shared}
-
-
-def _rests_on(remote: RemoteState, plan: Plan, said: set[str]) -> set[str]:
-    """What must be true elsewhere for that to be true."""
-    reasons = {skip.room_id: skip.reason for skip in plan.skipped if skip.room_id in said}
-    found: set[str] = set()
-    if Reason.NO_SPACE in reasons.values():  # any Space may list the room
-        found |= {room_id for room_id, room in remote.rooms.items() if room.is_space}
-    for room_id in reasons:  # it may be the upgrade of one of the account's rooms
-        found.add(remote.rooms[room_id].predecessor or "")
-    for note in plan.notes:  # nio may have refused the link of the Space that doesn't list the chat
-        if note.code is Code.UNLISTED_ROOM and note.unit in said:
-            found |= {link.target for link in remote.rooms[note.unit].parents}
-    units = {room_id for unit in plan.units for room_id in unit.room_ids}
-    return found | _reach(remote, plan, units & said)
-
-
-def _reach(remote: RemoteState, plan: Plan, start: set[str]) -> set[str]:
-    """All rooms connected with these through links, upgrades, a common owner or a row."""
-    if not start:
-        return set()
-    near = _neighbours(remote, plan)
-    reached: set[str] = set()
-    waiting = set(start)
-    while waiting:
-        reached |= waiting
-        waiting = {other for one in waiting for other in near.get(one, ())} - reached
-    return reached
-
-
-def _neighbours(remote: RemoteState, plan: Plan) -> dict[str, set[str]]:
-    """What touches what. A stranger's room, once proven one, touches nothing: its links count nowhere."""
-    strange = {s.room_id for s in plan.skipped if s.reason is _STRANGE}
-    near: dict[str, set[str]] = {}
-
-    def connect(one: str, other: str) -> None:
-        if one not in strange and other not in strange:
-            near.setdefault(one, set()).add(other)
-            near.setdefault(other, set()).add(one)
-
-    for room_id, room in remote.rooms.items():
-        linked = (link.target for link in (*room.children, *room.parents))
-        for target in (*linked, room.predecessor, room.replacement):
-            if target:
-                connect(room_id, target)
-    for unit in plan.units:
-        told = (f.local for f in unit.findings if isinstance(f.local, str))
-        for other in (*unit.room_ids, unit.space_id, *unit.candidates, *told):
-            if other:
-                connect(unit.owner or unit.id, other)
-    for space, rooms in plan.spaces.items():
-        for room_id in rooms:
-            connect(space, room_id)
-    return near
 
 
 def _said(answer: Any) -> str:

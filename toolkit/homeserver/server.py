@@ -106,13 +106,13 @@ class Homeserver:
             return user_id
         raise self._foreign()
 
-    async def joined_rooms(self) -> list[str]:
+    async def joined_rooms(self) -> frozenset[str]:
         """Ids of the rooms that the account is joined to: the only list that counts (rules 2.8)."""
         answer = await self._ask(f"{API}/joined_rooms", "list the joined rooms")
         rooms = answer.get("joined_rooms")
-        if isinstance(rooms, list) and all(isinstance(room, str) for room in rooms):
+        if isinstance(rooms, list) and set(map(type, rooms)) <= {str}:
             self._joined = frozenset(rooms)
-            return sorted(self._joined)
+            return self._joined
         raise self._foreign()
 
     async def read_rooms(

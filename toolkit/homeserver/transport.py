@@ -30,7 +30,7 @@ class PlainClient:
     redirect to another server goes without the token.
     """
 
-    __slots__ = ("_session", "access_token", "homeserver", "user_id")
+    __slots__ = ("__weakref__", "_session", "access_token", "homeserver", "user_id")
 
     def __init__(self, homeserver: str, access_token: str) -> None:
         self.homeserver, self.access_token = homeserver.rstrip("/"), access_token

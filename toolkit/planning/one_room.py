@@ -4,12 +4,12 @@ import msgspec
 
 from toolkit.model import Code, Finding, Plan, Reason, Skip, Status, Unit, UnitKind
 from toolkit.quotes import quote_odd
-from toolkit.records import UNREGISTERED, LocalState, parse_key, room_key, user_key
+from toolkit.records import UNREGISTERED, LocalState, Raw, parse_key, room_key, user_key
 
 
 def narrow_plan(plan: Plan, local: LocalState, room_id: str, user_id: str) -> Plan:
     """The plan as far as it is about a room that the bot met through this user."""
-    owner = _owner(plan, local, room_id)
+    owner = owner_in(plan, local, room_id)
     unit = plan.unit(room_id)
     user = plan.user_unit(unit) if unit else plan.unit(owner or "")
     units = tuple(u for u in plan.units if u in (unit, user))
@@ -33,7 +33,8 @@ def narrow_plan(plan: Plan, local: LocalState, room_id: str, user_id: str) -> Pl
     )
 
 
-def _owner(plan: Plan, local: LocalState, room_id: str) -> str | None:
+def owner_in(plan: Plan, local: LocalState, room_id: str) -> str | None:
+    """Whose chat the room is, as far as the plan can tell."""
     if unit := plan.unit(room_id):
         return unit.owner
     row = local.rooms.get(room_id)
@@ -69,3 +70,10 @@ def _mismatch(unit: Unit | None, room_id: str, owner: str, user_id: str) -> Unit
         room_ids=(room_id,),
         needs_human=True,
     )
+
+
+def rows_about(local: LocalState, room_id: str) -> dict[str, Raw]:
+    """The stored rows that name a room: its own, chat rows that point at it, and user rows."""
+    users = (user_key(user) for user, row in local.users.items() if row.space_id == room_id)
+    keys = {*users, *(key for key in local.rows if _is_about(key, room_id, local))}
+    return {key: local.rows[key] for key in keys}

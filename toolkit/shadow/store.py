@@ -18,7 +18,7 @@ from toolkit.database.store import Store, transactional
 from toolkit.errors import RefusedCall, StoreError
 from toolkit.homeserver.refused_calls import HiddenAttribute, told_call
 from toolkit.model import RowWrite
-from toolkit.records import Raw, decode_object, encode_row, parse_key
+from toolkit.records import Names, Raw, decode_object, encode_row, parse_key
 
 
 class ShadowStore:
@@ -74,8 +74,8 @@ class ShadowStore:
                     (found.discard if raw is None else found.add)(key)
             return sorted(found)
 
-    async def load_rows(self) -> list[tuple[str, Raw]]:
-        """All rows of the three families, with what was written here."""
+    async def load_rows(self, about: Names | None = None) -> list[tuple[str, Raw]]:
+        """All rows of the three families, with what was written here, whatever they are about."""
         async with self._turn():
             written = {key: r for key, r in self._written.items() if parse_key(key).family}
             gone = {key for key, raw in written.items() if raw is None}
@@ -171,8 +171,8 @@ class ShadowTransaction:
     def __init__(self, store: ShadowStore) -> None:
         self._store = store
 
-    async def load_rows(self) -> list[tuple[str, Raw]]:
-        """All rows of the three families, with what was written here."""
+    async def load_rows(self, about: Names | None = None) -> list[tuple[str, Raw]]:
+        """All rows of the three families, with what was written here, whatever they are about."""
         return await self._store.load_rows()
 
     async def version(self) -> tuple[int, int]:

@@ -103,7 +103,7 @@ class _Writer:
         look = self.job.look
         if not self.tally.made and look.token is not None and await source.version() == look.token:
             return _NOTHING_MOVED
-        now = dict(await source.load_rows())
+        now = dict(await source.load_rows(look.about))
         for key, unit_id in self.tally.made.items():
             if not points_at(key, now.get(key), unit_id):
                 self.tally.outcomes[unit_id] = Outcome(State.STALE, LEFT_WRONG)
@@ -166,7 +166,7 @@ class _Writer:
                 self.triggers = await transaction.has_triggers()
                 cancelled = await self._write_all(transaction)
                 if cancelled or self.tally.made or self.triggers:
-                    rows = dict(await transaction.load_rows())
+                    rows = dict(await transaction.load_rows(self.job.look.about))
                     self.tally.take_stock(self.job.units, rows)
                 if self.tally.texts:
                     # Should we die before `finish`.
