@@ -14,6 +14,7 @@ from typing import NamedTuple
 
 from msgspec.structs import replace
 
+from toolkit.aside import aside
 from toolkit.convention import Convention
 from toolkit.database.chat_manager import ChatManagerLike
 from toolkit.database.look import Look, load_look
@@ -181,7 +182,7 @@ async def reconcile(
     until = None if options.deadline is None else time.monotonic() + options.deadline
     async with one_at_a_time(store, options.deadline):
         look, plan = await _look(client, store, options, until)
-        units, refused = _choose(plan, options.decisions)
+        units, refused = await aside(_choose, plan, options.decisions)
         if options.dry_run:
             result = Result(dict.fromkeys((unit.id for unit in units), APPLIED))
         else:
@@ -190,7 +191,7 @@ async def reconcile(
             now, told = datetime.now(UTC), options.told
             job = new_job(plan, units, look, options.action, now, by=by, until=until, told=told)
             result = await apply_changes(job, store, chat_mgr)
-    return Reconciled(_tell(plan, result, refused, options), result)
+    return Reconciled(await aside(_tell, plan, result, refused, options), result)
 
 
 async def _look(
@@ -206,12 +207,12 @@ async def _look(
         if options.met:
             return await _look_at_one(client, store, options, options.met)
         look = await load_look(store)
-        local = load_records(look.rows)
+        local = await aside(load_records, look.rows)
 
         def plan_of(remote: RemoteState) -> Plan:
             return _plan(remote, local, options)
 
-        remote = await load_unsettled(
+        remote, plan = await load_unsettled(
             client,
             options.convention,
             plan_of,
@@ -220,8 +221,8 @@ async def _look(
             sliding_sync=options.sliding_sync,
         )
     if not options.allow_empty:
-        check_belonging(local, remote)
-    return look, plan_of(remote)
+        await aside(check_belonging, local, remote)
+    return look, plan
 
 
 async def _look_at_one(
@@ -234,7 +235,15 @@ async def _look_at_one(
 
     def look() -> Awaitable[tuple[Look, Plan]]:
         decided = options.decisions or ()
-        return load_vicinity(client, store, options.convention, met, plan_of, decided)
+        return load_vicinity(
+            client,
+            store,
+            options.convention,
+            met,
+            plan_of,
+            decided,
+            sliding_sync=options.sliding_sync,
+        )
 
     if options.decisions is not None:
         return await look()

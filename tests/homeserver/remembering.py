@@ -79,7 +79,7 @@ class Bot:
         """What a start-up of a synced bot asks the homeserver for, and what comes of it."""
         plan_of = self.plan_of()
         async with self.asked(sync=sync) as (client, server):
-            remote = await load_unsettled(client, PLAIN, plan_of, local_rows=True)
+            remote = (await load_unsettled(client, PLAIN, plan_of, local_rows=True))[0]
             asked = paths(server)
             truth = plan_of(await load_remote(client, PLAIN, local_rows=True))
         plan = plan_of(remote)
@@ -134,4 +134,4 @@ def unasked(remote: RemoteState) -> Plan:
 
 
 async def load_remote_of(client: Any) -> RemoteState:
-    return await load_unsettled(client, PLAIN, unasked, local_rows=False)
+    return (await load_unsettled(client, PLAIN, unasked, local_rows=False))[0]

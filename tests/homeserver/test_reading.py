@@ -174,7 +174,7 @@ async def test_the_memory_of_another_account_is_worth_nothing() -> None:
         nio_client(server.url, "@other:example.org") as client,
     ):
         await client.sync(full_state=True)
-        remote = await load_unsettled(client, PLAIN, bot.plan_of(), local_rows=True)
+        remote = (await load_unsettled(client, PLAIN, bot.plan_of(), local_rows=True))[0]
     assert remote.account == BOT
     assert all(room.verified for room in remote.rooms.values())
 
@@ -186,7 +186,7 @@ async def test_a_client_that_does_not_know_its_name_asks(monkeypatch: pytest.Mon
         nio_client(server.url, "") as client,
     ):
         await client.sync(full_state=True)
-        remote = await load_unsettled(client, PLAIN, bot.plan_of(), local_rows=True)
+        remote = (await load_unsettled(client, PLAIN, bot.plan_of(), local_rows=True))[0]
     assert remote.account == BOT and bot.plan_of()(remote).units == ()
 
 
@@ -200,7 +200,7 @@ async def test_one_unreadable_room_does_not_stop_a_bot_that_is_in_sync_otherwise
     ):
         await client.sync(full_state=True)
         server.fault(Fault("!lounge/state$", Answer(502)))
-        remote = await load_unsettled(client, PLAIN, plan_of, local_rows=True)
+        remote = (await load_unsettled(client, PLAIN, plan_of, local_rows=True))[0]
     assert remote.unreadable == {"!lounge": "the homeserver answered 502"}
     (unit,) = plan_of(remote).units
     assert {finding.code for finding in unit.findings} == {Code.ROOM_UNREADABLE}
@@ -211,7 +211,7 @@ async def test_a_list_that_is_empty_all_at_once_decides_nothing() -> None:
     bot = Bot(ALICE)
     async with FakeHomeserver({}, BOT, TOKEN) as server, any_client(server.url, BOT) as client:
         with pytest.raises(RemoteIncomplete):
-            await load_unsettled(client, PLAIN, bot.plan_of(), local_rows=True)
+            (await load_unsettled(client, PLAIN, bot.plan_of(), local_rows=True))[0]
 
 
 async def test_a_room_that_lingers_in_memory_is_not_joined() -> None:
@@ -222,7 +222,7 @@ async def test_a_room_that_lingers_in_memory_is_not_joined() -> None:
     ):
         await client.sync(full_state=True)
         bot.world.leave("!bob1")
-        remote = await load_unsettled(client, PLAIN, bot.plan_of(), local_rows=True)
+        remote = (await load_unsettled(client, PLAIN, bot.plan_of(), local_rows=True))[0]
         assert "!bob1" in client.rooms
     assert not remote.joined("!bob1")
     assert room_key("!bob1") in bot.plan_of()(remote).orphans
@@ -254,7 +254,7 @@ async def _compare_roads(sides: Sides) -> None:
     ):
         await client.sync(full_state=True)
         truth = plan_of(await load_remote(client, CONVENTION, **options))
-        remote = await load_unsettled(client, CONVENTION, plan_of, **options)
+        remote = (await load_unsettled(client, CONVENTION, plan_of, **options))[0]
     plan = plan_of(remote)
     trusted = {room_id for room_id, room in remote.rooms.items() if not room.verified}
     spaces = {local.users[user].space_id for user in plan.in_sync_users}

@@ -190,9 +190,11 @@ async def test_a_start_up_that_reads_everything_slides_and_one_that_reads_little
     for wanted, count in ((True, 0), (False, 20)):
         server.requests.clear()
         async with any_client(server.url) as client:
-            remote = await load_unsettled(
-                client, Convention(), all_unknown, local_rows=True, sliding_sync=wanted
-            )
+            remote = (
+                await load_unsettled(
+                    client, Convention(), all_unknown, local_rows=True, sliding_sync=wanted
+                )
+            )[0]
         assert len(remote.rooms) == 20
         assert (len(posts(server)), asked(server, "/state")) == (int(wanted), count)
 

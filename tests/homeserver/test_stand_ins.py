@@ -55,7 +55,7 @@ class Wrapper:
 async def test_an_object_with_two_methods_is_enough() -> None:
     bot = Bot(ALICE)
     client = Wrapper(bot.world.rooms)
-    remote = await load_unsettled(client, PLAIN, bot.plan_of(), local_rows=True)
+    remote = (await load_unsettled(client, PLAIN, bot.plan_of(), local_rows=True))[0]
     assert remote == await load_remote(client, PLAIN, local_rows=True)
     assert all(room.verified for room in remote.rooms.values())
     assert bot.plan_of()(remote).units == ()
@@ -199,7 +199,7 @@ def stand_in(**more: Any) -> SimpleNamespace:
 
 async def test_a_light_stand_in_is_taken_at_its_word() -> None:
     plan = plan_repairs(
-        await load_unsettled(stand_in(), PLAIN, unasked, local_rows=False),
+        (await load_unsettled(stand_in(), PLAIN, unasked, local_rows=False))[0],
         load_records([]),
         PLAIN,
     )
@@ -227,7 +227,7 @@ async def test_a_stand_in_that_lists_rooms_is_believed_about_that() -> None:
     assert list(remote.rooms) == ["!space"]
     listed = nio.JoinedRoomsResponse(["!space", "!chat", "!unknown"])
     client.joined_rooms = AsyncMock(return_value=listed)
-    remote = await load_unsettled(client, PLAIN, unasked, local_rows=True)
+    remote = (await load_unsettled(client, PLAIN, unasked, local_rows=True))[0]
     assert remote.unreadable == {"!unknown": "the client doesn't hold it"}
 
 
@@ -240,7 +240,7 @@ async def test_a_stand_in_without_a_list_but_with_state_is_read() -> None:
             side_effect=lambda room_id: nio.RoomGetStateResponse(bot.world.rooms[room_id], room_id)
         ),
     )
-    remote = await load_unsettled(client, PLAIN, bot.plan_of(), local_rows=True)
+    remote = (await load_unsettled(client, PLAIN, bot.plan_of(), local_rows=True))[0]
     assert bot.plan_of()(remote).units == ()
     assert all(room.verified for room in remote.rooms.values())
 
@@ -253,7 +253,7 @@ async def test_a_stand_in_with_no_rooms_is_an_empty_remote_side() -> None:
     ):
         assert (await load_remote_of(client)).rooms == {}
         with pytest.raises(RemoteIncomplete):
-            await load_unsettled(client, PLAIN, unasked, local_rows=True)
+            (await load_unsettled(client, PLAIN, unasked, local_rows=True))[0]
 
 
 async def test_odd_rooms_of_a_stand_in_are_no_error() -> None:
@@ -285,7 +285,7 @@ async def test_a_mock_that_was_not_told_what_to_say_is_one_sentence(client: Any)
         await load_remote(client, PLAIN, local_rows=True)
     assert is_one_sentence(str(caught.value)), str(caught.value)
     with pytest.raises(ToolkitError):
-        await load_unsettled(client, PLAIN, unasked, local_rows=True)
+        (await load_unsettled(client, PLAIN, unasked, local_rows=True))[0]
 
 
 async def test_a_mock_that_was_told_is_read() -> None:
@@ -296,6 +296,6 @@ async def test_a_mock_that_was_told_is_read() -> None:
     client.room_get_state.side_effect = lambda room_id: nio.RoomGetStateResponse(
         bot.world.rooms[room_id], room_id
     )
-    remote = await load_unsettled(client, PLAIN, bot.plan_of(), local_rows=True)
+    remote = (await load_unsettled(client, PLAIN, bot.plan_of(), local_rows=True))[0]
     assert bot.plan_of()(remote).units == ()
     assert {call[0] for call in client.method_calls} == {"joined_rooms", "room_get_state"}

@@ -15,6 +15,7 @@ from typing import Any, NoReturn, TypeVar, cast
 
 import aiosqlite
 
+from toolkit.aside import aside
 from toolkit.database.foreign_table import (
     NAME_ANOTHER,
     REPEATED,
@@ -116,7 +117,9 @@ class Database:
         """
         if about is not None:
             return list(dict(with_null(await self.fetch(*self.table.about(about)))).items())
-        found = await self.fetch(self.table.families, ENDS * 2)
+        return await aside(self._checked, await self.fetch(self.table.families, ENDS * 2))
+
+    def _checked(self, found: list[tuple[Any, ...]]) -> list[tuple[str, Raw]]:
         if odd := next((key for key, _ in found if type(key) is bytes), None):
             self.refuse(why_odd_key(odd))
         rows = with_null(found)

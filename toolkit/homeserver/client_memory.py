@@ -5,7 +5,6 @@ names from events with a foreign state key, keeps values of redacted events, for
 and loses create events of upgraded rooms. Stand-ins in tests may hold anything at all.
 """
 
-from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple
 
@@ -40,18 +39,19 @@ def remembered_room(client: Any, room_id: str) -> RoomState | None:
     return _recall(room_id, _mapping(client, "rooms")[room_id], user_id_of(client))
 
 
-def remembered_links(client: Any) -> dict[str, set[str]]:
-    """What the rooms that the client object holds say of others: room id -> rooms that name it, and
-    user -> Spaces that they are in."""
-    near: dict[str, set[str]] = defaultdict(set)
-    for room_id, room in _mapping(client, "rooms").items():
-        named = _texts(room, "children") | _texts(room, "parents")
-        named.add(_text(getattr(room, "replacement_room", None)) or "")
-        if getattr(room, "room_type", None) == "m.space":
-            named |= _texts(room, "users") | _texts(room, "invited_users")
-        for other in named:
-            near[other].add(room_id)
-    return near
+def held_rooms(client: Any) -> list[str]:
+    """The ids of all rooms that the client object holds."""
+    return list(_mapping(client, "rooms"))
+
+
+def remembered_links(client: Any, room_id: str) -> set[str]:
+    """What a room that the client object holds says of others: rooms, and the users of a Space."""
+    room = _mapping(client, "rooms").get(room_id)
+    named = _texts(room, "children") | _texts(room, "parents")
+    named.add(_text(getattr(room, "replacement_room", None)) or "")
+    if getattr(room, "room_type", None) == "m.space":
+        named |= _texts(room, "users") | _texts(room, "invited_users")
+    return named
 
 
 class Glimpse(NamedTuple):

@@ -7,15 +7,16 @@ their word.
 
 import asyncio
 import inspect
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Protocol
 
 import msgspec
 
+from toolkit.aside import aside, in_slices
 from toolkit.convention import Convention
 from toolkit.errors import HomeserverError, RemoteIncomplete, ToolkitError
 from toolkit.homeserver import server as matrix
-from toolkit.homeserver.client_memory import knows_create_event, remembered_rooms, user_id_of
+from toolkit.homeserver.client_memory import remembered_room, remembered_rooms, user_id_of
 from toolkit.homeserver.readonly import is_transport, read_only
 from toolkit.homeserver.room_state import UnreadableState, decode_room
 from toolkit.homeserver.server import Homeserver, RoomRefused, is_errcode, read_each
@@ -90,10 +91,13 @@ class Source:
         found = {room_id: held[room_id] for room_id in wanted if room_id in held}
         return found, dict.fromkeys(set(wanted) - found.keys(), "the client doesn't hold it")
 
-    def remembered(self) -> dict[str, RoomState]:
-        """What the client object holds of rooms whose create event it saw."""
-        rooms = remembered_rooms(self._client)
-        return {r: room for r, room in rooms.items() if knows_create_event(self._client, r)}
+    async def remembered(self, room_ids: Iterable[str]) -> dict[str, RoomState]:
+        """What the client object holds of these rooms, of those whose create event it saw."""
+        return {
+            room_id: room
+            async for room_id in in_slices(room_ids)
+            if (room := remembered_room(self._client, room_id))
+        }
 
     async def _read_one(self, room_id: str) -> RoomState:
         answer = await self._call("room_get_state", room_id)
@@ -161,7 +165,7 @@ async def load_unsettled(
     local_rows: bool,
     allow_empty: bool = False,
     sliding_sync: bool = True,
-) -> RemoteState:
+) -> tuple[RemoteState, Plan]:
     """Read what a bot's start-up needs: rooms that its own memory shows in sync are taken as that.
 
     Everything else is read, together with all that it rests on, until nothing that would be said or
@@ -172,25 +176,30 @@ async def load_unsettled(
     joined = await look.list_rooms()
     if look.source.light:
         await look.read(joined)
-        return look.state(await look.source.account())
-    account = user_id_of(client)
-    remembered = look.source.remembered()
-    look.rooms = {room_id: remembered[room_id] for room_id in joined if room_id in remembered}
+        remote = look.state(await look.source.account())
+        return remote, await aside(plan_of, remote)
+    account, confirmed = user_id_of(client), False
+    look.rooms = await look.source.remembered(joined)
     unread = set(joined) - look.rooms.keys()
+    while True:
+        if not confirmed and (unread or not account):
+            confirmed, told = True, await look.source.account()
+            if told != account:  # memory of another account's view is worth nothing
+                account, look.rooms, unread = told, {}, set(joined)
+        if unread:
+            await look.read(unread)
+        remote, plan, unread = await aside(_judge, account, look.rooms, look.refused, plan_of)
+        if not unread:
+            return remote, plan
 
-    def unproven() -> set[str]:
-        remote = look.state(account)
-        return find_unverified(remote, plan_of(remote))
 
-    if not unread:
-        unread = unproven()
-    if (unread or not account) and (told := await look.source.account()) != account:
-        # Memory of another account's view is worth nothing.
-        account, look.rooms, unread = told, {}, set(joined)
-    while unread:
-        await look.read(unread)
-        unread = unproven()
-    return look.state(account)
+def _judge(
+    account: str, rooms: Mapping[str, RoomState], refused: dict[str, str], plan_of: PlanOf
+) -> tuple[RemoteState, Plan, set[str]]:
+    """What is known by now, the plan of it, and the rooms that must be read before it can be trusted."""
+    remote = RemoteState(account, dict(sorted(rooms.items())), refused)
+    plan = plan_of(remote)
+    return remote, plan, find_unverified(remote, plan)
 
 
 class Reading:

@@ -4,13 +4,20 @@ What leads on is decided in `planning.reach`; here it is read, rows before rooms
 makes meanwhile is then in neither, instead of being one that its new rows name and that nobody is in.
 """
 
+from collections import defaultdict
 from collections.abc import Callable, Collection, Iterable
 from typing import Any
 
+from toolkit.aside import aside, in_slices
 from toolkit.convention import Convention
 from toolkit.database.look import Look, load_look
 from toolkit.database.store import Store
-from toolkit.homeserver.client_memory import remembered_links, remembered_room, user_id_of
+from toolkit.homeserver.client_memory import (
+    held_rooms,
+    remembered_links,
+    remembered_room,
+    user_id_of,
+)
 from toolkit.homeserver.reading import Reading, Source
 from toolkit.homeserver.server import AT_ONCE
 from toolkit.model import Plan, RemoteState, RoomState
@@ -32,6 +39,8 @@ async def load_vicinity(
     met: Met,
     plan_of: PlanOf,
     decided: Collection[str] = (),
+    *,
+    sliding_sync: bool = True,
 ) -> tuple[Look, Plan]:
     """The rows and the plan of one room, `met` through a user; raises as every look does.
 
@@ -39,7 +48,8 @@ async def load_vicinity(
     """
 
     def begin() -> _Vicinity:
-        return _Vicinity(client, convention, met, plan_of, decided)
+        source = Source(client, convention, sliding_sync=sliding_sync)
+        return _Vicinity(client, source, convention, met, plan_of, decided)
 
     vicinity = begin()
     light = vicinity.source.light  # whose rooms cost nothing
@@ -50,9 +60,7 @@ async def load_vicinity(
             return look, plan
         before = look
         look = await load_look(store, names and before.about and names | before.about)
-        if (
-            look.token != before.token
-        ):  # somebody wrote: what the rooms said is older than these rows
+        if look.token != before.token:  # what the rooms said is older than these rows
             vicinity = begin()
 
 
@@ -62,14 +70,14 @@ class _Vicinity:
     def __init__(
         self,
         client: Any,
+        source: Source,
         convention: Convention,
         met: Met,
         plan_of: PlanOf,
         decided: Collection[str],
     ) -> None:
-        self.client, self.convention, self.met = client, convention, met
+        self.client, self.source, self.convention, self.met = client, source, convention, met
         self.plan_of, self.decided = plan_of, decided
-        self.source = Source(client, convention)
         self.reading = Reading(self.source)
         self.rooms: dict[str, RoomState] = {}
         self.account = user_id_of(client)
@@ -79,27 +87,30 @@ class _Vicinity:
 
     async def explore(self, look: Look) -> tuple[Plan, Names | None]:
         """Read all that these rows and the links lead to; and say whose rows that takes, None for all."""
-        local = load_records(look.rows.items())
+        local = await aside(load_records, look.rows)
         if not self.begun:
             await self._begin(local_rows=bool(look.rows))
         while True:
             remote = self._state()
-            plan = self.plan_of(remote, local)
-            reach = self._find_reach(remote, local, plan)
+            plan, reach = await aside(self._judge, remote, local)
             if self.source.light or not remote.joined(self.met[0]):
                 break
             if reach.rooms:
                 await self._see(reach.rooms)
             elif not look.covers(reach.names):
                 break
-            elif unproven := find_unverified(remote, plan, self.met[0]):
-                await self._read(unproven)
+            elif unverified := await aside(find_unverified, remote, plan, self.met[0]):
+                await self._read(unverified)
             elif reach.everything:
                 self.whole = True  # any Space of the account may list the room
                 await self._see(self.reading.joined - self.rooms.keys())
             else:
                 break
         return narrow_plan(plan, local, *self.met), reach.names
+
+    def _judge(self, remote: RemoteState, local: LocalState) -> tuple[Plan, Reach]:
+        plan = self.plan_of(remote, local)
+        return plan, self._find_reach(remote, local, plan)
 
     def _find_reach(self, remote: RemoteState, local: LocalState, plan: Plan) -> Reach:
         if not remote.joined(self.met[0]):
@@ -118,7 +129,15 @@ class _Vicinity:
             told = await self.source.account()
             # Memory of another account's view is worth nothing.
             self.remembers = told == self.account
-            self.account, self.near = told, remembered_links(self.client) if self.remembers else {}
+            self.account, self.near = told, await self._links() if self.remembers else {}
+
+    async def _links(self) -> dict[str, set[str]]:
+        """What the rooms that the client object holds say of others, copied before anybody thinks about it."""
+        near: dict[str, set[str]] = defaultdict(set)
+        async for room_id in in_slices(held_rooms(self.client)):
+            for other in remembered_links(self.client, room_id):
+                near[other].add(room_id)
+        return near
 
     def _state(self) -> RemoteState:
         rooms = dict(sorted(self.rooms.items()))
