@@ -19,7 +19,9 @@ SLICE = 100
 
 async def aside(work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
     """Do it in a thread. Who is cancelled meanwhile waits no longer; the thread ends by itself."""
-    return await asyncio.to_thread(work, *args, **kwargs)
+    done: list[T] = []  # asyncio's futures would keep it until the garbage collector comes
+    await asyncio.to_thread(lambda: done.append(work(*args, **kwargs)))
+    return done.pop()
 
 
 async def finish(work: Coroutine[Any, Any, T]) -> T:

@@ -13,7 +13,7 @@ import nio
 import pytest
 
 from tests.clients import TOKEN, is_one_sentence
-from tests.homeserver.remembering import ALICE, PLAIN, Bot, load_remote_of, unasked
+from tests.homeserver.remembering import ALICE, PLAIN, Bot, load_remote_of, plan_without_rows
 from tests.worlds import BOT
 from toolkit.database.chat_manager import ChatManager
 from toolkit.database.store import InMemoryStore
@@ -199,7 +199,7 @@ def stand_in(**more: Any) -> SimpleNamespace:
 
 async def test_a_light_stand_in_is_taken_at_its_word() -> None:
     plan = plan_repairs(
-        (await load_unsettled(stand_in(), PLAIN, unasked, local_rows=False))[0],
+        (await load_unsettled(stand_in(), PLAIN, plan_without_rows, local_rows=False))[0],
         load_records([]),
         PLAIN,
     )
@@ -227,7 +227,7 @@ async def test_a_stand_in_that_lists_rooms_is_believed_about_that() -> None:
     assert list(remote.rooms) == ["!space"]
     listed = nio.JoinedRoomsResponse(["!space", "!chat", "!unknown"])
     client.joined_rooms = AsyncMock(return_value=listed)
-    remote = (await load_unsettled(client, PLAIN, unasked, local_rows=True))[0]
+    remote = (await load_unsettled(client, PLAIN, plan_without_rows, local_rows=True))[0]
     assert remote.unreadable == {"!unknown": "the client doesn't hold it"}
 
 
@@ -253,7 +253,7 @@ async def test_a_stand_in_with_no_rooms_is_an_empty_remote_side() -> None:
     ):
         assert (await load_remote_of(client)).rooms == {}
         with pytest.raises(RemoteIncomplete):
-            (await load_unsettled(client, PLAIN, unasked, local_rows=True))[0]
+            (await load_unsettled(client, PLAIN, plan_without_rows, local_rows=True))[0]
 
 
 async def test_odd_rooms_of_a_stand_in_are_no_error() -> None:
@@ -285,7 +285,7 @@ async def test_a_mock_that_was_not_told_what_to_say_is_one_sentence(client: Any)
         await load_remote(client, PLAIN, local_rows=True)
     assert is_one_sentence(str(caught.value)), str(caught.value)
     with pytest.raises(ToolkitError):
-        (await load_unsettled(client, PLAIN, unasked, local_rows=True))[0]
+        (await load_unsettled(client, PLAIN, plan_without_rows, local_rows=True))[0]
 
 
 async def test_a_mock_that_was_told_is_read() -> None:

@@ -184,7 +184,7 @@ class TestRequests:
         report = await full(bench, client, sliding_sync=wanted)
         assert one["restored_room_meta"] == ["!a1"] and len(report["restored_chat_rows"]) == 1
         asked = [request.method for request in server.requests]
-        assert (asked.count("POST"), len(asked)) == ((2, 8) if wanted else (0, 2 * 16))
+        assert (asked.count("POST"), len(asked)) == ((1, 5 + 4) if wanted else (0, 5 + 16))
 
     async def test_what_only_memory_says_is_never_written(
         self, bench: Bench, client: nio.AsyncClient

@@ -4,17 +4,25 @@ Counted in CPU seconds of the loop's own thread, so that neither a busy neighbou
 loop is taken for a blocked one.
 """
 
+import asyncio
 import json
+import tempfile
 import time
 from asyncio import events
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 from unittest.mock import patch
 
 import nio
 
-from toolkit.benchmark.worlds import BOT
+from toolkit import ChatManager, SQLiteStore, reconcile_matrix_state
+from toolkit.benchmark.lines import Line
+from toolkit.benchmark.serving import serving
+from toolkit.benchmark.stages import fill
+from toolkit.benchmark.worlds import BOT, DRIFT_EVERY, scale_rooms
+from toolkit.testing.fake import FakeHomeserver
 
 
 @contextmanager
@@ -29,6 +37,27 @@ def longest_step() -> Iterator[list[float]]:
 
     with patch.object(events.Handle, "_run", timed):
         yield longest
+
+
+def measure_event_loop(chats: int, bound: float) -> Iterator[Line]:
+    """The longest step of a start-up that finds everything in sync, and of one that repairs 5 %."""
+    rooms = dict(scale_rooms(chats))
+    for what, drift_every in (("in sync", 0), ("repairing", DRIFT_EVERY)):
+        with tempfile.TemporaryDirectory() as folder, serving(rooms) as served:
+            database = Path(folder) / "bot.db"
+            fill(database, chats, drift_every=drift_every)
+            longest = asyncio.run(_start_up(served.server, rooms, database))
+        what = f"start-up, {what}: longest step of the event loop"
+        yield Line(chats, what, 1000 * longest, bound=bound, unit="ms")
+
+
+async def _start_up(server: FakeHomeserver, rooms: dict[str, bytes], database: Path) -> float:
+    client = synced_client(server.url, server.access_token, rooms.items())
+    async with SQLiteStore(database) as store:
+        with longest_step() as longest:
+            await reconcile_matrix_state(client, store, ChatManager(store))
+    await client.close()
+    return longest[0]
 
 
 def synced_client(url: str, token: str, rooms: Iterable[tuple[str, bytes]]) -> nio.AsyncClient:

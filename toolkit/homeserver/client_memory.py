@@ -39,18 +39,17 @@ def remembered_room(client: Any, room_id: str) -> RoomState | None:
     return _recall(room_id, _mapping(client, "rooms")[room_id], user_id_of(client))
 
 
-def held_rooms(client: Any) -> list[str]:
-    """The ids of all rooms that the client object holds."""
-    return list(_mapping(client, "rooms"))
+def held_spaces(client: Any) -> list[tuple[str, Any]]:
+    """The Spaces that the client object holds, by their ids; the objects are its own."""
+    rooms = _mapping(client, "rooms").items()
+    return [pair for pair in rooms if getattr(pair[1], "room_type", None) == "m.space"]
 
 
-def remembered_links(client: Any, room_id: str) -> set[str]:
-    """What a room that the client object holds says of others: rooms, and the users of a Space."""
-    room = _mapping(client, "rooms").get(room_id)
-    named = _texts(room, "children") | _texts(room, "parents")
-    named.add(_text(getattr(room, "replacement_room", None)) or "")
-    if getattr(room, "room_type", None) == "m.space":
-        named |= _texts(room, "users") | _texts(room, "invited_users")
+def links_of(space: Any) -> set[str]:
+    """The rooms and users that such a Space names."""
+    named = _texts(space, "children") | _texts(space, "parents")
+    named |= _texts(space, "users") | _texts(space, "invited_users")
+    named.add(_text(getattr(space, "replacement_room", None)) or "")
     return named
 
 
@@ -71,7 +70,7 @@ def glimpse(client: Any, room_id: str) -> Glimpse:
     room = _recall(room_id, rooms[room_id], account) if room_id in rooms else None
     if room and not room.is_space:
         room = msgspec.structs.replace(room, members=())
-    lists = (r for r, held in rooms.items() if room_id in _texts(held, "children"))
+    lists = (r for r, space in held_spaces(client) if room_id in _texts(space, "children"))
     homeserver = _text(getattr(client, "homeserver", None)) or ""
     return Glimpse(account, homeserver, room, tuple(sorted(lists)), hash(frozenset(rooms)))
 

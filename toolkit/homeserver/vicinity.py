@@ -13,8 +13,8 @@ from toolkit.convention import Convention
 from toolkit.database.look import Look, load_look
 from toolkit.database.store import Store
 from toolkit.homeserver.client_memory import (
-    held_rooms,
-    remembered_links,
+    held_spaces,
+    links_of,
     remembered_room,
     user_id_of,
 )
@@ -132,11 +132,11 @@ class _Vicinity:
             self.account, self.near = told, await self._links() if self.remembers else {}
 
     async def _links(self) -> dict[str, set[str]]:
-        """What the rooms that the client object holds say of others, copied before anybody thinks about it."""
+        """What the Spaces that the client object holds say of others, copied before anybody thinks about it."""
         near: dict[str, set[str]] = defaultdict(set)
-        async for room_id in in_slices(held_rooms(self.client)):
-            for other in remembered_links(self.client, room_id):
-                near[other].add(room_id)
+        async for space_id, space in in_slices(held_spaces(self.client)):
+            for other in links_of(space):
+                near[other].add(space_id)
         return near
 
     def _state(self) -> RemoteState:
