@@ -24,7 +24,8 @@ from rich.console import Console
 from rich.table import Table
 
 from toolkit.benchmark.naive_bot import run_naively, sync_body
-from toolkit.benchmark.worlds import BOT, scale_rooms, scale_rows
+from toolkit.benchmark.served import ServedClient
+from toolkit.benchmark.worlds import BOT, DRIFT_EVERY, chat_ids, scale_rooms, scale_rows
 from toolkit.database.chat_manager import ChatManager
 from toolkit.database.look import load_look
 from toolkit.database.sql import RowChange
@@ -32,6 +33,7 @@ from toolkit.database.store import SQLiteStore
 from toolkit.homeserver.room_state import decode_room
 from toolkit.model import Plan, RemoteState, RoomState, Unit
 from toolkit.planning.plan import plan_repairs
+from toolkit.reconcile import reconcile_single_room
 from toolkit.records import LocalState, load_records
 from toolkit.writing.apply import _Writer, apply_changes
 from toolkit.writing.job import new_job
@@ -66,6 +68,7 @@ def measure(chats: int, rounds: int) -> Iterator[Line]:
         _fill(database, chats)
         yield _read_line(chats, database, rounds)
         bodies = list(scale_rooms(chats))
+        yield _one_room_line(chats, database, dict(bodies), rounds)
         yield _decode_line(chats, bodies, rounds)
         remote = RemoteState(BOT, {r: decode_room(r, body) for r, body in bodies})
         local = load_records(_raw_rows(database))
@@ -84,6 +87,32 @@ def _decode_line(chats: int, bodies: list[tuple[str, bytes]], rounds: int) -> Li
         rounds,
         0.5,
     )
+
+
+def _one_room_line(chats: int, database: Path, rooms: dict[str, bytes], rounds: int) -> Line:
+    """`reconcile_single_room` of a chat without its room row, against parsing the same answers and one
+    look through all rows for the room."""
+    met, _, owner = chat_ids(DRIFT_EVERY)
+    asked: list[bytes] = []
+
+    async def meet() -> None:
+        client: Any = ServedClient(rooms)
+        await reconcile_single_room(client, store, ChatManager(store), met, owner, dry_run=True)
+        asked[:] = client.answers
+
+    def base() -> list[object]:
+        with _connected(database) as connection:
+            rows = connection.execute("SELECT * FROM kv WHERE instr(value, ?)", (met,)).fetchall()
+        return [*map(json.loads, asked), rows]
+
+    store = SQLiteStore(database)
+    with asyncio.Runner() as runner:
+        runner.run(store.open())
+        runner.run(meet())
+        what = f"one room, {len(asked)} requests, against the same"
+        line = _compare(chats, what, lambda: runner.run(meet()), base, rounds, None)
+        runner.run(store.close())
+    return line
 
 
 def _plan_line(chats: int, remote: RemoteState, local: LocalState, rounds: int) -> Line:
