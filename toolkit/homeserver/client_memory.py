@@ -5,7 +5,6 @@ names from events with a foreign state key, keeps values of redacted events, for
 and loses create events of upgraded rooms. Stand-ins in tests may hold anything at all.
 """
 
-from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple
 
@@ -15,6 +14,10 @@ from toolkit.model import Link, Member, RoomState
 
 UNVERIFIED = "unverified"
 """Stands in evidence where an event id would, for what only a client object's memory says."""
+
+
+_NAMING = ("children", "parents")
+_NAMING_IN_SPACES = (*_NAMING, "users", "invited_users")
 
 
 def remembered_rooms(client: Any) -> dict[str, RoomState]:
@@ -40,17 +43,19 @@ def remembered_room(client: Any, room_id: str) -> RoomState | None:
     return _recall(room_id, _mapping(client, "rooms")[room_id], user_id_of(client))
 
 
-def remembered_links(client: Any) -> dict[str, set[str]]:
+def remembered_links(client: Any) -> dict[str, list[str]]:
     """What the rooms that the client object holds say of others: room id -> rooms that name it, and
     user -> Spaces that they are in."""
-    near: dict[str, set[str]] = defaultdict(set)
+    near: dict[str, list[str]] = {}
     for room_id, room in _mapping(client, "rooms").items():
-        named = _texts(room, "children") | _texts(room, "parents")
-        named.add(_text(getattr(room, "replacement_room", None)) or "")
-        if getattr(room, "room_type", None) == "m.space":
-            named |= _texts(room, "users") | _texts(room, "invited_users")
-        for other in named:
-            near[other].add(room_id)
+        is_space = getattr(room, "room_type", None) == "m.space"
+        for name in _NAMING_IN_SPACES if is_space else _NAMING:
+            if value := getattr(room, name, None):
+                # nio's are sets and dicts of texts; whatever else a stand-in holds is looked at twice.
+                for other in value if type(value) in (set, dict) else _texts(room, name):
+                    near.setdefault(other, []).append(room_id)
+        if replacement := _text(getattr(room, "replacement_room", None)):
+            near.setdefault(replacement, []).append(room_id)
     return near
 
 
@@ -71,7 +76,7 @@ def glimpse(client: Any, room_id: str) -> Glimpse:
     room = _recall(room_id, rooms[room_id], account) if room_id in rooms else None
     if room and not room.is_space:
         room = msgspec.structs.replace(room, members=())
-    lists = (r for r, held in rooms.items() if room_id in _texts(held, "children"))
+    lists = (r for r, held in rooms.items() if room_id in _listed(held))
     homeserver = _text(getattr(client, "homeserver", None)) or ""
     return Glimpse(account, homeserver, room, tuple(sorted(lists)), hash(frozenset(rooms)))
 
@@ -125,6 +130,11 @@ def _texts(room: Any, name: str) -> set[str]:
         return set()
     items = value if isinstance(value, Iterable) and not isinstance(value, str) else ()
     return {item for item in items if isinstance(item, str)}
+
+
+def _listed(room: Any) -> Any:
+    value = getattr(room, "children", None)
+    return value if type(value) is set else _texts(room, "children")
 
 
 def _text(value: Any) -> str | None:

@@ -4,7 +4,7 @@ What leads on is decided in `planning.reach`; here it is read, rows before rooms
 makes meanwhile is then in neither, instead of being one that its new rows name and that nobody is in.
 """
 
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Collection, Iterable, Mapping
 from typing import Any
 
 from toolkit.convention import Convention
@@ -74,7 +74,7 @@ class _Vicinity:
         self.rooms: dict[str, RoomState] = {}
         self.account = user_id_of(client)
         self.remembers = False
-        self.near: dict[str, set[str]] = {}
+        self.near: Mapping[str, Collection[str]] = {}
         self.begun = self.whole = False
 
     async def explore(self, look: Look) -> tuple[Plan, Names | None]:
