@@ -267,6 +267,81 @@ async def test_a_bot_in_sync_pays_exactly_one_request(synapse: Synapse, tmp_path
         assert sorted(read) == sorted(expected)
 
 
+@pytest.fixture(scope="module")
+def crowd(synapse: Synapse) -> Home:
+    """Users below a root Space, and rooms that are nobody's chat."""
+    names = [f"user{number}" for number in range(8)]
+    home = settle(synapse, "bot-crowd", *names)
+    root = home.rooms["root"] = home.bot.create_room(creation_content={"type": "m.space"})
+    for name in names:
+        space = home.space(name)
+        home.bot.put_state(root, "m.space.child", home.via, space)
+        home.bot.put_state(space, "m.space.parent", home.via, root)
+        for number in (1, 2):
+            home.chat(name, number, "10")
+    home.rooms["user3/2 new"] = home.bot.upgrade(home.rooms["user3/2"])
+    home.rooms["lobby"] = home.people["user0"].create_room(invite=[home.bot.user_id])
+    home.bot.join(home.rooms["lobby"])
+    home.rooms["adrift"] = home.bot.create_room(name="Чат 9")
+    return home
+
+
+@STARTS
+@pytest.mark.parametrize("rows", ["no rows", "all but its own"])
+async def test_a_room_that_is_met_costs_its_owners_rooms(
+    crowd: Home, tmp_path: Path, start: Start, rows: str
+) -> None:
+    kept: Rows = {}
+    if rows != "no rows":
+        for name in crowd.people:
+            kept |= crowd.rows(name, 1, 2)
+        del kept[room_key(crowd.rooms["user3/1"])]
+    path = write_database(tmp_path / "bot.db", kept)
+    async with (
+        measured(crowd.bot, start, crowd.rooms["user3/1"]) as seen,
+        SQLiteStore(path) as store,
+    ):
+        report = await reconcile_single_room(
+            seen.client, store, ChatManager(store), crowd.rooms["user3/1"], crowd.user("user3")
+        )
+        owners = [label for label in crowd.rooms if label.startswith("user3/")]
+        assert len(seen.paths) <= 10 + len(owners) < len(crowd.rooms)
+    assert report["restored_room_meta"] == [crowd.rooms["user3/1"]] and not report["conflicts"]
+
+
+@STARTS
+@pytest.mark.parametrize(
+    ("label", "reason"),
+    [
+        ("lobby", Reason.NOT_CREATED_BY_BOT),
+        ("user3/space", Reason.SPACE),
+        ("root", Reason.SPACE),
+        ("adrift", Reason.NO_SPACE),
+    ],
+)
+async def test_a_room_that_is_no_chat_is_asked_about_once(
+    crowd: Home, tmp_path: Path, start: Start, label: str, reason: Reason
+) -> None:
+    path = write_database(tmp_path / "bot.db", crowd.rows("user3", 1, 2))
+    async with (
+        measured(crowd.bot, start, crowd.rooms["user3/1"]) as seen,
+        SQLiteStore(path) as store,
+    ):
+        for again in (False, True):
+            seen.proxy.requests.clear()
+            report = await reconcile_single_room(
+                seen.client, store, ChatManager(store), crowd.rooms[label], crowd.user("user3")
+            )
+            assert report["skipped_rooms"] == [{"room_id": crowd.rooms[label], "reason": reason}]
+            assert bool(seen.paths) != again
+        seen.proxy.requests.clear()
+        elsewhere = await reconcile_single_room(
+            seen.client, store, ChatManager(store), "!elsewhere", crowd.user("user3")
+        )
+        assert seen.paths == ["/joined_rooms"]
+        assert elsewhere["skipped_rooms"] == [{"room_id": "!elsewhere", "reason": "not_joined"}]
+
+
 # -- the demo's world -----------------------------------------------------------------------------
 
 

@@ -16,6 +16,10 @@ UNVERIFIED = "unverified"
 """Stands in evidence where an event id would, for what only a client object's memory says."""
 
 
+_NAMING = ("children", "parents")
+_NAMING_IN_SPACES = (*_NAMING, "users", "invited_users")
+
+
 def remembered_rooms(client: Any) -> dict[str, RoomState]:
     """Every room that the client object holds, as far as it can be understood."""
     account = user_id_of(client)
@@ -39,18 +43,22 @@ def remembered_room(client: Any, room_id: str) -> RoomState | None:
     return _recall(room_id, _mapping(client, "rooms")[room_id], user_id_of(client))
 
 
-def held_spaces(client: Any) -> list[tuple[str, Any]]:
-    """The Spaces that the client object holds, by their ids; the objects are its own."""
-    rooms = _mapping(client, "rooms").items()
-    return [pair for pair in rooms if getattr(pair[1], "room_type", None) == "m.space"]
+def held_rooms(client: Any) -> list[tuple[str, Any]]:
+    """All rooms that the client object holds, by their ids; the objects are its own."""
+    return list(_mapping(client, "rooms").items())
 
 
-def links_of(space: Any) -> set[str]:
-    """The rooms and users that such a Space names."""
-    named = _texts(space, "children") | _texts(space, "parents")
-    named |= _texts(space, "users") | _texts(space, "invited_users")
-    named.add(_text(getattr(space, "replacement_room", None)) or "")
-    return named
+def note_links(room_id: str, room: Any, near: dict[str, list[str]]) -> None:
+    """Add what such a room says of others: room id -> rooms that name it, and user -> Spaces that they
+    are in."""
+    is_space = getattr(room, "room_type", None) == "m.space"
+    for name in _NAMING_IN_SPACES if is_space else _NAMING:
+        if value := getattr(room, name, None):
+            # nio's are sets and dicts of texts; whatever else a stand-in holds is looked at twice.
+            for other in value if type(value) in (set, dict) else _texts(room, name):
+                near.setdefault(other, []).append(room_id)
+    if replacement := _text(getattr(room, "replacement_room", None)):
+        near.setdefault(replacement, []).append(room_id)
 
 
 class Glimpse(NamedTuple):
@@ -70,7 +78,7 @@ def glimpse(client: Any, room_id: str) -> Glimpse:
     room = _recall(room_id, rooms[room_id], account) if room_id in rooms else None
     if room and not room.is_space:
         room = msgspec.structs.replace(room, members=())
-    lists = (r for r, space in held_spaces(client) if room_id in _texts(space, "children"))
+    lists = (r for r, held in rooms.items() if room_id in _listed(held))
     homeserver = _text(getattr(client, "homeserver", None)) or ""
     return Glimpse(account, homeserver, room, tuple(sorted(lists)), hash(frozenset(rooms)))
 
@@ -124,6 +132,11 @@ def _texts(room: Any, name: str) -> set[str]:
         return set()
     items = value if isinstance(value, Iterable) and not isinstance(value, str) else ()
     return {item for item in items if isinstance(item, str)}
+
+
+def _listed(room: Any) -> Any:
+    value = getattr(room, "children", None)
+    return value if type(value) is set else _texts(room, "children")
 
 
 def _text(value: Any) -> str | None:

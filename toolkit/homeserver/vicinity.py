@@ -4,8 +4,7 @@ What leads on is decided in `planning.reach`; here it is read, rows before rooms
 makes meanwhile is then in neither, instead of being one that its new rows name and that nobody is in.
 """
 
-from collections import defaultdict
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Collection, Iterable, Mapping
 from typing import Any
 
 from toolkit.aside import aside, in_slices
@@ -13,8 +12,8 @@ from toolkit.convention import Convention
 from toolkit.database.look import Look, load_look
 from toolkit.database.store import Store
 from toolkit.homeserver.client_memory import (
-    held_spaces,
-    links_of,
+    held_rooms,
+    note_links,
     remembered_room,
     user_id_of,
 )
@@ -82,7 +81,7 @@ class _Vicinity:
         self.rooms: dict[str, RoomState] = {}
         self.account = user_id_of(client)
         self.remembers = False
-        self.near: dict[str, set[str]] = {}
+        self.near: Mapping[str, Collection[str]] = {}
         self.begun = self.whole = False
 
     async def explore(self, look: Look) -> tuple[Plan, Names | None]:
@@ -131,12 +130,11 @@ class _Vicinity:
             self.remembers = told == self.account
             self.account, self.near = told, await self._links() if self.remembers else {}
 
-    async def _links(self) -> dict[str, set[str]]:
-        """What the Spaces that the client object holds say of others, copied before anybody thinks about it."""
-        near: dict[str, set[str]] = defaultdict(set)
-        async for space_id, space in in_slices(held_spaces(self.client)):
-            for other in links_of(space):
-                near[other].add(space_id)
+    async def _links(self) -> dict[str, list[str]]:
+        """What the rooms that the client object holds say of others, copied before anybody thinks about it."""
+        near: dict[str, list[str]] = {}
+        async for room_id, room in in_slices(held_rooms(self.client)):
+            note_links(room_id, room, near)
         return near
 
     def _state(self) -> RemoteState:
