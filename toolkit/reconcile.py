@@ -8,13 +8,12 @@ what is written in `apply`; here the two sides are read in the order that makes 
 import logging
 import time
 from collections.abc import Awaitable, Mapping
-from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import NamedTuple
 
 from msgspec.structs import replace
 
 from toolkit.aside import aside
+from toolkit.calls import Met, Options, Reconciled, tell
 from toolkit.convention import Convention
 from toolkit.database.chat_manager import ChatManagerLike
 from toolkit.database.look import Look, load_look
@@ -27,19 +26,18 @@ from toolkit.decisions.decision import (
     approvers,
     read_decisions,
     second_spaces,
-    stale_decisions,
 )
 from toolkit.errors import HomeserverError, ToolkitError
 from toolkit.homeserver.answers import ask_once
 from toolkit.homeserver.belonging import check_belonging
 from toolkit.homeserver.reading import ClientLike, load_unsettled
 from toolkit.homeserver.vicinity import load_vicinity
-from toolkit.model import Plan, RemoteState, Status, Unit, UnitKind
+from toolkit.model import Plan, RemoteState, Unit
 from toolkit.planning.plan import plan_repairs
 from toolkit.records import LocalState, load_records
 from toolkit.writing.apply import apply_changes
-from toolkit.writing.job import APPLIED, Result, Told, check_size, new_job
-from toolkit.writing.report import Report, build_report
+from toolkit.writing.job import APPLIED, Result, check_size, new_job
+from toolkit.writing.report import Report
 from toolkit.writing.turns import one_at_a_time
 
 _log = logging.getLogger(__name__)
@@ -114,54 +112,10 @@ async def reconcile_single_room(
     return _report_of(await reconcile(client, store, chat_mgr, options))
 
 
-def _report_of(done: "Reconciled") -> Report:
+def _report_of(done: Reconciled) -> Report:
     if done.result.warning:
         _log.warning(done.result.warning)
     return done.report
-
-
-# One call
-
-
-class Met(NamedTuple):
-    """A room that the bot met, and the user through whom."""
-
-    room_id: str
-    user_id: str
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Options:
-    """What a call is about, and what it may do: fields as the parameters of the two functions above.
-
-    With `met` it is about that room alone. `told` hears of the run as soon as there is one, so that
-    whoever cancels it knows which it was.
-    """
-
-    met: Met | None = None
-    convention: Convention = field(default_factory=Convention)
-    decisions: Mapping[str, Decision] | None = None
-    allow_empty: bool = False
-    lower_counters: bool = False
-    dry_run: bool = False
-    deadline: float | None = None
-    max_changes: int | None = None
-    sliding_sync: bool = True
-    told: Told | None = None
-
-    @property
-    def action(self) -> str:
-        """What the journal calls it."""
-        if self.met:
-            return "single room"
-        return "start-up" if self.decisions is None else "approved"
-
-
-class Reconciled(NamedTuple):
-    """What a call did: its report, and what the writer says of its own run."""
-
-    report: Report
-    result: Result
 
 
 async def reconcile(
@@ -191,7 +145,7 @@ async def reconcile(
             now, told = datetime.now(UTC), options.told
             job = new_job(plan, units, look, options.action, now, by=by, until=until, told=told)
             result = await apply_changes(job, store, chat_mgr)
-    return Reconciled(await aside(_tell, plan, result, refused, options), result)
+    return Reconciled(await aside(tell, plan, result, refused, options), result)
 
 
 async def _look(
@@ -267,27 +221,3 @@ def _choose(
     wanted = certain if decisions is None else agreed_units(plan, decisions)
     second = second_spaces(wanted)
     return [unit for unit in wanted if unit.id not in second], second
-
-
-def _tell(plan: Plan, result: Result, refused: dict[str, str], options: Options) -> Report:
-    """The report, with decisions that nothing came of; a call about one room tells of no others."""
-    decisions = options.decisions or {}
-    if options.met:
-        about = {options.met.room_id, *(unit.id for unit in plan.units)}
-        decisions = {unit: decision for unit, decision in decisions.items() if unit in about}
-    stale = stale_decisions(plan, decisions) | refused
-    held = {unit.id for unit in plan.units}
-    gone = tuple(_gone(unit_id) for unit_id in stale if unit_id not in held)
-    return build_report(replace(plan, units=(*plan.units, *gone)), stale | result.reasons)
-
-
-def _gone(unit_id: str) -> Unit:
-    """A unit that was decided and isn't planned, for the report."""
-    is_user = unit_id.startswith("@")
-    return Unit(
-        id=unit_id,
-        kind=UnitKind.USER if is_user else UnitKind.ROOM,
-        status=Status.CONFLICT,
-        findings=(),
-        owner=unit_id if is_user else None,
-    )

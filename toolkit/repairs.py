@@ -9,12 +9,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import ClassVar, Protocol
 
+from toolkit.calls import Options, Reconciled
 from toolkit.database.store import transactional
 from toolkit.decisions.decision import Decision, user_name
 from toolkit.model import Choices, Plan, RemoteState, Unit
 from toolkit.planning.plan import plan_repairs
 from toolkit.progress import Progress, watched_by
-from toolkit.reconcile import Options, Reconciled, reconcile
+from toolkit.reconcile import reconcile
 from toolkit.records import LocalState, Raw, load_records
 from toolkit.sources.sides import Sides
 from toolkit.writing.job import Result, Told

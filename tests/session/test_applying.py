@@ -13,7 +13,8 @@ from tests.boards import look
 from tests.session.votes import votes
 from toolkit import ChatManager, Session, SQLiteStore, ToolkitError, reconcile_matrix_state
 from toolkit import repairs as road
-from toolkit.reconcile import Options, reconcile
+from toolkit.calls import Options
+from toolkit.reconcile import reconcile
 from toolkit.testing import FakeHomeserver, Fault, Hook, Status
 
 

@@ -12,6 +12,7 @@ from typing import Any, TypeVar
 
 from msgspec.structs import replace
 
+from toolkit.calls import Reconciled
 from toolkit.cli.look import DRIFT, IN_SYNC, look, road_of
 from toolkit.cli.options import Where
 from toolkit.cli.output import Cancelled, agree, progress, say, show, show_json, someone_there
@@ -39,7 +40,6 @@ from toolkit.decisions.ledger_file import load_ledger
 from toolkit.errors import ToolkitError
 from toolkit.model import NO_CHOICES, Choices, Plan
 from toolkit.quotes import quote_odd
-from toolkit.reconcile import Reconciled
 from toolkit.records import load_records
 from toolkit.repairs import load_history, plan_taking_back, take_back
 from toolkit.sources.sides import Sides

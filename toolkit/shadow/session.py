@@ -7,11 +7,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import ClassVar
 
+from toolkit.calls import Reconciled
 from toolkit.decisions.decision import Decision, agreed_units, approvers
 from toolkit.errors import ToolkitError
 from toolkit.model import Plan, RemoteState, Unit
 from toolkit.progress import Progress
-from toolkit.reconcile import Reconciled
 from toolkit.records import LocalState, Raw
 from toolkit.repairs import Picked
 from toolkit.session.session import Session
