@@ -227,6 +227,14 @@ async def test_a_synced_client_remembers_who_else_lists_a_room() -> None:
     assert not {*states("!alice", "!alice1")} & {*asked}
 
 
+async def test_a_synced_client_remembers_what_a_room_went_on_as() -> None:
+    bot = Bot(ALICE, BOB)
+    bot.world.upgrade("!bob2", "!bob2new")
+    asked, plan = await bot.meets("!bob2new", BOB)
+    assert rooms_in(asked) == states("!bob", "!bob1", "!bob2", "!bob2new")
+    assert plan.units[0].certain
+
+
 async def test_a_synced_client_reads_of_the_whole_account_the_spaces() -> None:
     bot = Bot(ALICE, BOB, CAROL)
     bot.world.room("!adrift", members=[BOB])

@@ -1,7 +1,7 @@
 """What of both sides one room's plan rests on: which rooms to read next, and whose rows. Pure.
 
 It follows what leads anywhere: the bot's links, upgrades, rows, and what is known of other rooms besides.
-What only a look at the whole account could find, it doesn't (rules 5, "What a single room rests on").
+What only a look at the whole account could find, it doesn't (rules 5).
 """
 
 from collections import defaultdict
@@ -61,20 +61,6 @@ def find_reach(
     )
 
 
-def links_between(rooms: Iterable[RoomState]) -> dict[str, set[str]]:
-    """What these rooms say of others, the other way round."""
-    near: dict[str, set[str]] = defaultdict(set)
-    for room in rooms:
-        for link in (*room.children, *room.parents):
-            near[link.target].add(room.room_id)
-        for version in filter(None, (room.predecessor, room.replacement)):
-            near[version].add(room.room_id)
-        if room.is_space:
-            for member in room.members:
-                near[member.user_id].add(room.room_id)
-    return near
-
-
 class _Walk:
     """Rooms reached so far; `unseen` are those that must be read to go on."""
 
@@ -88,7 +74,7 @@ class _Walk:
         rooms = remote.rooms.values()
         spaces = [room for room in rooms if room.is_space and self.lineage.trusts(room)]
         self.inner = find_nested(spaces, self.lineage)
-        self.naming = links_between(rooms)
+        self.naming = _naming(rooms)
         self.reached: set[str] = set()
         self.unseen: set[str] = set()
 
@@ -192,6 +178,16 @@ class _Walk:
         return {user for user, row in self.local.users.items() if row.space_id in ids}
 
 
+def _naming(rooms: Iterable[RoomState]) -> dict[str, set[str]]:
+    """What these rooms say of others, the other way round."""
+    found: dict[str, set[str]] = defaultdict(set)
+    for room in rooms:
+        named = {link.target for link in (*room.children, *room.parents)}
+        for other in named | {room.predecessor or "", room.replacement or ""}:
+            found[other].add(room.room_id)
+    return found
+
+
 def _users(walk: _Walk, plan: Plan, met: tuple[str, str]) -> set[str]:
     """Whose rows matter: the owner's, or those of whoever may turn out to be it."""
     room_id, user_id = met
@@ -218,7 +214,7 @@ def _is_doubtful(
 ) -> bool:
     """Whether something is about to be written, and something hints at a Space that nothing leads to."""
     narrowed = narrow_plan(plan, walk.local, *met)
-    due = [unit for unit in narrowed.units if unit.certain or (unit.change and unit.id in decided)]
+    due = [unit for unit in narrowed.units if unit.certain or unit.id in decided]
     if not due:
         return False
     named = {walk.lineage.head(room_id) for user in users for room_id in walk.named_by(user)}
