@@ -83,7 +83,7 @@ def lines_table(lines: Iterable[Line]) -> Table:
             "" if line.ratio is None else f"{line.ratio:.2f}",
             ""
             if line.bound is None
-            else f"≤ {line.bound:g}" + ("" if line.base else f" {line.unit}"),
+            else f"≤ {line.bound:,.10g}" + ("" if line.base else f" {line.unit}"),
         )
     return table
 
