@@ -48,6 +48,7 @@ def test_a_run_is_read_back_as_it_was_told(journal: Journal) -> None:
     )
     journal.finish(told)
     assert journal.runs() == [told]
+    assert all(type(entry.kind) is UnitKind for entry in journal.runs()[0].entries)
     assert journal.path.read_bytes().isascii()
 
 
@@ -184,19 +185,20 @@ class TestAfterACrash:
     """An intent without outcome: the rows tell."""
 
     @pytest.mark.parametrize(
-        ("rows", "expected"),
+        ("rows", "expected", "why"),
         [
-            ({"a": "2", "b": "3"}, "applied"),
-            ({"a": "1"}, "not applied"),
-            ({"a": "2"}, "unknown"),
-            ({"a": "other", "b": "3"}, "unknown"),
+            ({"a": "2", "b": "3"}, "applied", ""),
+            ({"a": "1"}, "not applied", ""),
+            ({"a": "2"}, "unknown", "the rows were written again since"),
+            ({"a": "other", "b": "3"}, "unknown", "the rows were written again since"),
         ],
     )
     def test_the_rows_tell_what_happened(
-        self, journal: Journal, rows: dict[str, Raw], expected: str
+        self, journal: Journal, rows: dict[str, Raw], expected: str, why: str
     ) -> None:
         journal.begin(run(entry(("a", "1", "2"), ("b", None, "3"))))
         assert outcome(journal, rows) == [expected]
+        assert journal.runs(rows)[0].entries[0].detail == why
         assert journal.runs()[0].entries[0].outcome == "unknown"
 
     @pytest.mark.parametrize("chat", ["3", '{"its": "own text"}'])
@@ -205,6 +207,8 @@ class TestAfterACrash:
     ) -> None:
         journal.begin(run(entry(("a", "1", "2"), ("b", None, "3"), made="b")))
         assert outcome(journal, {"a": "1", "b": chat}) == ["unfinished"]
+        [told] = journal.runs({"a": "1", "b": chat})
+        assert told.entries[0].detail.startswith("only the bot's chat manager wrote its row;")
         assert outcome(journal, {"a": "1"}) == ["not applied"]
         assert outcome(journal, {"a": "other", "b": chat}) == ["unknown"]
 
@@ -216,6 +220,12 @@ class TestAfterACrash:
         journal.begin(run(entry(("a", "1", "2"))))
         journal.finish(run(entry(("a", "1", "2"), outcome="applied"), name="r2"))
         assert outcome(journal, {"a": "2"}) == ["not applied", "applied"]
+
+    def test_rows_that_no_later_run_wrote_are_as_it_left_them(self, journal: Journal) -> None:
+        journal.begin(run(entry(("a", "1", "2"), ("b", None, "3"))))
+        journal.finish(run(entry(("b", "3", "4"), outcome="applied"), name="r2"))
+        journal.finish(run(entry(("c", "5", "6"), outcome="applied"), name="r3"))
+        assert outcome(journal, {"a": "2", "b": "4", "c": "6"}) == ["applied"] * 3
 
     def test_a_run_that_a_later_one_took_back_was_applied(self, journal: Journal) -> None:
         journal.begin(run(entry(("a", "1", "2"))))

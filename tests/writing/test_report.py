@@ -18,7 +18,7 @@ from toolkit.model import (
     UnitKind,
 )
 from toolkit.records import chat_key, room_key, user_key
-from toolkit.writing.report import Report, build_report
+from toolkit.writing.report import Report, build_report, stale_units
 
 ALICE = "@alice:hs"
 
@@ -99,6 +99,14 @@ def test_what_went_stale_is_a_conflict_and_not_restored() -> None:
         {"code": "stale_plan", "room_id": "!a", "detail": "moved"},
         {"code": "stale_plan", "key": f"matrix_user:{ALICE}", "detail": ""},
     ]
+
+
+def test_the_units_that_went_stale_are_found_by_room_or_user_if_asked_for() -> None:
+    lost = [unit(room, RowWrite(room_key(room), None, "{}")) for room in ("!a", "!b")]
+    row = unit(ALICE, RowWrite(user_key(ALICE), None, "{}"), owner=ALICE)
+    stuck = unit("!c", findings=(finding("!c", Code.OWNER_LEFT),), status=Status.CONFLICT)
+    report = build_report(plan(*lost, row, stuck), {"!a": "moved", "!b": "too", ALICE: "late"})
+    assert stale_units(report, ["!a", "!c", ALICE]) == {"!a": "moved", ALICE: "late"}
 
 
 def test_what_was_not_to_be_written_is_in_no_list() -> None:
@@ -211,6 +219,26 @@ def test_a_moved_chat_and_a_lowered_counter_are_noted_with_both_values() -> None
         },
         {"code": "ids_exhausted", "key": "matrix_user:1", "detail": "cause of ids_exhausted"},
     ]
+
+
+def test_each_units_notes_are_told() -> None:
+    told = [unit(r, findings=(finding(r, Code.WRONG_SURFACE_REF),)) for r in ("!a", "!b")]
+    notes = build_report(plan(*told), {})["notes"]
+    assert [note["key"] for note in notes] == [room_key("!a"), room_key("!b")]
+
+
+@pytest.mark.parametrize("order", [1, -1])
+def test_what_is_about_one_room_is_sorted_by_all_that_is_said_of_it(order: int) -> None:
+    chats = [(ALICE, "C2"), ("@bob:hs", "C1"), ("@bob:hs", "C3")]
+    writes = [RowWrite(chat_key(*chat), None, "{}") for chat in chats][::order]
+    said = [(Code.CHAT_ID_UNKNOWN, "z"), (Code.OWNER_LEFT, "a"), (Code.OWNER_LEFT, "b")]
+    causes = [
+        Finding(unit="!b", code=code, key=room_key("!b"), cause=cause) for code, cause in said
+    ][::order]
+    stuck = unit("!b", findings=tuple(causes), status=Status.CONFLICT)
+    report = build_report(plan(unit("!a", *writes), stuck), {"!a": None})
+    assert [(r["user_id"], r["chat_id"]) for r in report["restored_chat_rows"]] == chats
+    assert [(c["code"], c["detail"]) for c in report["conflicts"]] == said
 
 
 def test_lists_are_sorted_and_json_can_hold_them() -> None:

@@ -101,6 +101,7 @@ def test_a_room_rests_on_the_room_rows_of_all_its_versions(
         (chat_key(ALICE, "C3"), None, chat_row("!a"), True),
         (chat_key(ALICE, "C3"), chat_row("!a"), None, True),
         (chat_key(ALICE, "C3"), chat_row("!sibling"), chat_row("!elsewhere"), False),
+        (chat_key(ALICE, "C3"), chat_row("!sibling"), None, True),
         (chat_key(BOB, "C3"), None, chat_row("!sibling"), True),
         (chat_key(BOB, "C3"), None, chat_row("!elsewhere"), False),
         (chat_key(ALICE, "unregistered:!a"), None, chat_row("!a"), False),
@@ -176,6 +177,8 @@ def foreign_stale(unit: Unit, key: str, before: Raw, after: Raw) -> bool:
         (user_key(BOB), None, user_row("!s"), True),
         (user_key(BOB), None, user_row("!t"), False),
         (chat_key(BOB, "C3"), None, chat_row("!x"), False),
+        (f"settings:{ALICE}", None, "{}", True),
+        (f"settings:{BOB}", None, "{}", False),
     ],
 )
 def test_what_a_function_made_rests_on_all_that_its_rows_name(

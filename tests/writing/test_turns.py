@@ -223,9 +223,14 @@ class TestTheFile:
             entered = True
         assert entered
 
-    def test_a_database_that_is_gone_leaves_no_file(self, tmp_path: Path) -> None:
-        with hold_lock(tmp_path / "gone.db"):
-            pass
+    def test_for_a_database_that_is_gone_it_is_narrow_and_removed(self, tmp_path: Path) -> None:
+        old = os.umask(0)
+        try:
+            with hold_lock(tmp_path / "gone.db"):
+                [lock] = tmp_path.iterdir()
+                assert stat.S_IMODE(lock.stat().st_mode) == 0o600
+        finally:
+            os.umask(old)
         assert list(tmp_path.iterdir()) == []
 
     def test_a_file_system_without_locks_is_as_before(

@@ -114,6 +114,21 @@ async def test_an_undo_is_a_run_with_backup_and_journal(bench: Bench, store: SQL
     assert second.backup == str(result.backup)
 
 
+async def test_an_undo_says_how_far_it_is_and_puts_its_backup_where_it_is_told(
+    bench: Bench, store: SQLiteStore
+) -> None:
+    run, seen = await repaired(bench, store), list[tuple[int, int]]()
+    folder = bench.path.with_name("elsewhere")
+    folder.mkdir()
+    _, result = await undo(
+        store, run, backup_dir=folder, progress=lambda done, total, word: seen.append((done, total))
+    )
+    assert result.record and result.backup and result.backup.parent == folder
+    assert seen[-1] == (3, 3) and result.record.finished
+    assert result.record.time.endswith("+00:00")
+    assert {entry.by for entry in result.record.entries} == {""}
+
+
 async def test_an_undo_can_be_undone(bench: Bench, store: SQLiteStore) -> None:
     run = await repaired(bench, store)
     after = bench.bytes()
@@ -203,6 +218,7 @@ async def test_an_interrupted_run_is_taken_back_as_far_as_it_went(
         run = await repaired(bench, store)
     [told] = await history(store)
     assert not told.finished
+    assert {unit.status for unit in (await plan_undo(store, run)).units} == {Status.MISMATCHED}
     assert {entry.outcome for entry in told.entries} == {"applied"}
     await undo(store, run)
     assert bench.bytes() == before
@@ -215,6 +231,7 @@ async def test_an_unknown_run_is_an_error_that_names_the_latest(
 ) -> None:
     with pytest.raises(StoreError, match="no run nope in the journal; the latest are: none"):
         await undo(store, "nope")
-    run = await repaired(bench, store)
-    with pytest.raises(StoreError, match=run):
+    for number in range(6):
+        Journal(bench.path).begin(Run(f"r{number}", "", "test", ()))
+    with pytest.raises(StoreError, match=r"are: r1, r2, r3, r4, r5\."):
         await plan_undo(store, "nope")

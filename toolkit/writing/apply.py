@@ -133,8 +133,7 @@ class _Writer:
             if not (write := chat_insert(unit)):
                 continue
             if self.job.late:
-                self.tally.outcomes[unit.id] = LATE
-                continue
+                return  # in the transaction all that is left is refused as late
             try:
                 await make_chat(self.chat_mgr, write, self.job.until)
             except ManagerFailed as error:

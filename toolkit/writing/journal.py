@@ -231,7 +231,7 @@ def _known(type_: type[S], value: dict[str, Any], **read: Any) -> S:
     """A value from its JSON; fields that a later version adds are passed over."""
     found = {name: value[name] for name in type_.__struct_fields__ if name in value} | read
     for field in msgspec.structs.fields(type_):
-        told = found.get(field.name, "")
+        told = found.get(field.name)
         if field.type in (str, str | None) and not isinstance(told, str | None):
             raise TypeError(f"{field.name} is no text")
     return type_(**found)

@@ -194,7 +194,7 @@ def _sorted(report: Report) -> Report:
 def _order(entry: Any) -> tuple[str, ...]:
     if isinstance(entry, str):
         return (entry,)
-    name = entry.get("room_id") or entry.get("key") or ""
+    name = entry.get("room_id") or entry["key"]
     return (
         name,
         *(str(entry.get(field, "")) for field in ("code", "user_id", "chat_id", "key", "detail")),

@@ -30,13 +30,13 @@ class Tally:
         """How managers and triggers left the rows, since undo compares byte by byte; and a unit is
         finished too if the cancellation came between its last row and our knowing of it."""
         self.texts |= {key: rows[key] for key in self.made if key in rows}
-        others: dict[str, Raw] = {}
+        others: set[str] = set()
         for unit in units:
             writes = unit.writes
             if all(rows.get(w.key) == self.texts.get(w.key, w.after) for w in writes):
                 self.outcomes.setdefault(unit.id, APPLIED)
             if self.outcomes.get(unit.id) == APPLIED:
-                others |= {w.key: w.after for w in writes if rows.get(w.key, w.after) != w.after}
+                others |= {w.key for w in writes if rows.get(w.key) != w.after}
         self.texts = {key: rows[key] for key in (*self.made, *others) if key in rows}
 
     def with_texts(self, run: Run) -> Run:

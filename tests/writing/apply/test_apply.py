@@ -246,6 +246,18 @@ class TestOrder:
 class TestMeanwhile:
     """The live bot writes between the plan and its application."""
 
+    async def test_nothing_is_read_again_if_nobody_wrote(
+        self, bench: Bench, store: SQLiteStore, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        look = await load_look(store)
+        plan = bench.plan(look)
+        read: list[Any] = []
+        for owner in (SQLiteStore, Transaction):
+            monkeypatch.setattr(owner, "load_rows", read.append)
+        result = await apply_changes(new_job(plan, plan.units, look, "test", NOW), store, None)
+        assert read == []
+        assert states(result) == {"!a1": "applied", "!b1": "applied"}
+
     @pytest.mark.parametrize(
         ("wrote", "stale"),
         [

@@ -3,6 +3,7 @@
 import asyncio
 import json
 import sqlite3
+import time
 from contextlib import closing, suppress
 from typing import Any
 
@@ -224,6 +225,8 @@ class TestFailingRows:
             "ignored the write"
         )
         assert (bench.row(A1), outcomes(bench)["!a1"]) == (before, "failed")
+        [entry] = [e for e in Journal(bench.path).runs()[-1].entries if e.unit == "!a1"]
+        assert entry.detail == result.outcomes["!a1"].detail
 
     async def test_all_of_a_unit_is_undone_if_one_row_is_ignored(self, bench: Bench) -> None:
         bench.fill(without(small_rows(), A1, C1, CB))
@@ -348,6 +351,16 @@ class TestFailingRows:
             with pytest.raises(StoreError, match="read_only"):
                 await bench.run(store)
         assert bench.bytes() == before
+
+    async def test_a_lock_is_waited_for_no_longer_than_the_deadline(self, bench: Bench) -> None:
+        bench.fill(without(small_rows(), A1))
+        started = time.monotonic()
+        async with SQLiteStore(bench.path, busy_timeout=20) as store:
+            with closing(sqlite3.connect(bench.path)) as other:
+                other.execute("BEGIN IMMEDIATE")
+                with pytest.raises(StoreError, match="lock"):
+                    await bench.run(store, until=started + 1)
+        assert time.monotonic() - started < 10
 
     async def test_a_locked_database_ends_the_run(self, bench: Bench) -> None:
         bench.fill(without(small_rows(), A1))

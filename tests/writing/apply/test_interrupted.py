@@ -69,10 +69,16 @@ class TestCancellation:
             await bench.run(store, Mine(store))
         assert {k: bench.row(k) for k in small_rows()} == small_rows()
 
+    @pytest.mark.parametrize("triggered", [False, True])
     async def test_a_unit_whose_last_step_was_cancelled_is_known_as_finished(
-        self, bench: Bench, store: SQLiteStore, monkeypatch: pytest.MonkeyPatch
+        self, bench: Bench, store: SQLiteStore, monkeypatch: pytest.MonkeyPatch, triggered: bool
     ) -> None:
         """The savepoint was released, and we were cancelled before we heard of it."""
+        if triggered:
+            bench.sql(
+                """CREATE TRIGGER seen AFTER INSERT ON kv BEGIN UPDATE kv
+                SET value = json_set(value, '$.seen', 1) WHERE key = NEW.key; END"""
+            )
         savepoint = Transaction.savepoint
 
         def cancelled_after(self: Transaction) -> Any:
@@ -93,6 +99,20 @@ class TestCancellation:
             await bench.run(store)
         assert bench.row(A1) is not None
         assert outcomes(bench) == {"!a1": "applied", "!b1": "applied"}
+
+    async def test_cancelled_before_the_commit_nothing_is_called_applied(
+        self, bench: Bench, store: SQLiteStore, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        async def cancelled(self: Transaction) -> Any:
+            raise asyncio.CancelledError
+
+        before = bench.bytes()
+        monkeypatch.setattr(Transaction, "load_rows", cancelled)
+        with pytest.raises(asyncio.CancelledError):
+            await bench.run(store, Mine(store))
+        assert bench.bytes() == before
+        [run] = Journal(bench.path).runs((await load_look(store)).rows)
+        assert {entry.outcome for entry in run.entries} == {"not applied"}
 
     async def test_cancelled_while_committing_it_is_journaled_all_the_same(
         self, bench: Bench, store: SQLiteStore, monkeypatch: pytest.MonkeyPatch

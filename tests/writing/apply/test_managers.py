@@ -13,6 +13,7 @@ from tests.writing.apply.runs import without
 from toolkit import ChatManager, SQLiteStore, StoreError
 from toolkit.database.chat_manager import ChatContext
 from toolkit.records import chat_key
+from toolkit.writing.chat_rows import LEFT_WRONG
 from toolkit.writing.job import Job
 from toolkit.writing.journal import Journal
 
@@ -89,6 +90,16 @@ class TestForeignManager:
         assert states(result) == {"!a1": "stale", "!b1": "applied"}
         assert manager.called == ["!b1"]
 
+    async def test_it_is_called_also_behind_a_unit_that_needs_no_chat_row(
+        self, bench: Bench
+    ) -> None:
+        bench.fill(without(small_rows(), A1, CB))
+        manager = SyncManager(bench.path)
+        async with SQLiteStore(bench.path) as store:
+            result = await bench.run(store, manager)
+        assert states(result) == {"!a1": "applied", "!b1": "applied"}
+        assert manager.called == ["!b1"]
+
     async def test_the_same_manager_class_on_another_store_is_foreign(self, bench: Bench) -> None:
         bench.fill(without(small_rows(), C1))
         async with SQLiteStore(bench.path) as store, SQLiteStore(bench.path) as other:
@@ -157,6 +168,7 @@ class TestJoinedManager:
         async with SQLiteStore(bench.path) as store:
             result = await bench.run(store, Wrong(store))
         assert states(result) == {"!a1": "stale"}
+        assert result.outcomes["!a1"].detail == LEFT_WRONG
         assert (bench.row(A1), bench.row(C1)) == (None, None)
 
     async def test_one_that_locks_itself_out_stops_only_its_units(self, bench: Bench) -> None:
