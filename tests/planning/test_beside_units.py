@@ -1,6 +1,9 @@
 """What the plan says beside its units: notes, other rows, and what each Space reaches."""
 
+import pytest
+
 from tests.scenario import Scenario, load
+from toolkit.model import Code
 from toolkit.planning.plan import plan_repairs
 
 
@@ -81,3 +84,30 @@ def test_a_space_reaches_its_chats_versions_and_archives_and_no_other_users() ->
         }
     ).plan()
     assert plan.spaces == {"!s": ("!in", "!r1", "!r1b", "!r2", "!s"), "!t": ("!b1", "!bin", "!t")}
+
+
+@pytest.mark.parametrize("unreadable", [{}, {"!dark": "timeout"}])
+def test_a_chat_of_a_space_that_only_a_row_vouches_for_keeps_its_id(
+    unreadable: dict[str, str],
+) -> None:
+    """Until its owner is settled; also where another room couldn't be read."""
+    plan = Scenario(
+        {
+            "rule": "",
+            "remote": {
+                "!a": {"space": "@alice:hs", "chats": {"!new": "Чат 1"}},
+                "!b": {
+                    "space": None,
+                    "members": {"@alice:hs": "knock"},
+                    "chats": {"!old": "Чат 1"},
+                },
+                "!dark": {"by": "@m:hs"},
+                "unreadable": unreadable,
+            },
+            "rows": {"matrix_user:@alice:hs": {"space_id": "!b", "next_chat_index": 2}},
+        }
+    ).plan()
+    unit = plan.unit("!new")
+    assert unit
+    assert Code.DUPLICATE_CHAT_ID in {finding.code for finding in unit.findings}
+    assert unit.change is None
