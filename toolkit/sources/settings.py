@@ -100,6 +100,25 @@ def read_token(environment: Mapping[str, str]) -> str | None:
     return token
 
 
+def tell_missing(ways: Mapping[str, str], **found: object) -> None:
+    """Raise `ToolkitError` if something isn't there, all of it at once with where it can be set.
+
+    `ways` says how a caller names each: `homeserver` and `database`. What isn't asked for isn't missed.
+    """
+    texts = {
+        name: f"No {name} is named: give {way}, or `{name}` in {FILE}."
+        for name, way in ways.items()
+    }
+    texts["token"] = (
+        f"There is no access token: set {TOKEN}, or {TOKEN_FILE} to a file that holds it."
+    )
+    missing = [text for name, text in texts.items() if not found.get(name, True)]
+    if len(missing) > 1:
+        missing.append("To see first what it does: `matrix-drift demo` needs none of that.")
+    if missing:
+        raise ToolkitError(" ".join(missing))
+
+
 def _check(path: Path, name: str, value: Any) -> None:
     if any(word in name.lower() for word in ("token", "password", "secret")):
         raise ToolkitError(
