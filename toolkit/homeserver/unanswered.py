@@ -26,6 +26,10 @@ def meaning_of(
         )
     if isinstance(error, ssl.SSLError | aiohttp.ClientSSLError):
         return HomeserverError(_no_tls(error, address))
+    if isinstance(error, aiohttp.RedirectClientError):
+        return HomeserverError(
+            f"{address} sends its callers on to what is no address; check the address."
+        )
     if isinstance(error, aiohttp.InvalidURL):
         return no_address(address)
     likely = likely_scheme(address) if first else ""
