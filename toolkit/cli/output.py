@@ -108,8 +108,8 @@ def _bar(doing: str) -> Iterator[Progress]:
 PIPED_WIDTH = 160
 """Wide enough for whole ids and most causes, narrow enough for a log."""
 
-SCREENFUL = 100
-"""Units that a terminal shows; a pipe gets all."""
+SCREENFUL = 30
+"""Units that a terminal shows one by one; a pipe gets all."""
 
 
 def show(parts: "Iterable[RenderableType]", file: TextIO | None = None) -> None:
