@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import Any
 
@@ -51,3 +51,22 @@ def is_one_sentence(text: str) -> bool:
     """For a person: it ends, has no line breaks or markup, and shows no objects and no secret."""
     marks = ("\n", "<", "object at", "Traceback", "Bearer", TOKEN, "ClientResponse")
     return text.rstrip().endswith(".") and not any(mark in text for mark in marks)
+
+
+def chain(error: BaseException) -> Iterator[BaseException]:
+    """The error with all that it came from, shown or not."""
+    waiting, seen = [error], set[int]()
+    while waiting:
+        found = waiting.pop()
+        if id(found) not in seen:
+            seen.add(id(found))
+            yield found
+            waiting += [e for e in (found.__cause__, found.__context__) if e is not None]
+            waiting += getattr(found, "exceptions", ())
+
+
+def assert_discreet(error: BaseException, *tokens: str) -> None:
+    """Nothing in the error or what it came from holds the token; frames do, and aren't looked at."""
+    for each in chain(error):
+        held = f"{each} {each!r} {each.args!r} {vars(each)!r} {getattr(each, '__notes__', '')}"
+        assert not [token for token in tokens or (TOKEN,) if token in held], type(each)

@@ -13,7 +13,6 @@ from hypothesis import strategies as st
 
 from toolkit.benchmark.board import open_session
 from toolkit.board import ReviewModel, items, to_browser
-from toolkit.board.collation import natural_key
 from toolkit.board.listing import ORDERS, Listing
 from toolkit.board.table import ReviewTable
 from toolkit.board.tally import Approved, Counts, Tally
@@ -24,6 +23,7 @@ from toolkit.decisions.ledger import Vote
 from toolkit.model import Plan, RemoteState, Status, Unit, UnitKind
 from toolkit.records import CHAT, ROOM, USER
 from toolkit.session.session import Session
+from toolkit.text.collation import natural_key
 
 CHATS = 24
 

@@ -10,7 +10,9 @@ from typing import Any
 
 import pytest
 
+from tests.bench import Bench
 from tests.cli.command import ROOT
+from toolkit.records import room_key
 from toolkit.testing import Synapse
 
 
@@ -19,9 +21,8 @@ def start(*arguments: str, **options: Any) -> "subprocess.Popen[str]":
     command = [sys.executable, "-c", code, *arguments]
     pipe = subprocess.PIPE
     environment = {**os.environ, "PYTHONPATH": str(ROOT)} | options.pop("env", {})
-    return subprocess.Popen(
-        command, stdout=pipe, stderr=pipe, text=True, env=environment, **options
-    )
+    streams = {"stdout": pipe, "stderr": pipe} | options
+    return subprocess.Popen(command, text=True, env=environment, **streams)
 
 
 @pytest.mark.parametrize("arguments", [("--help",), ("apply", "--help"), ("check", "-h")])
@@ -43,12 +44,42 @@ def test_a_pipe_gets_no_colours_and_its_end_no_complaint(tmp_path: Path) -> None
         out, err = process.communicate(timeout=60)
     assert (process.returncode, err) == (2, "")
     assert "\x1b" not in out
-    with start("check", "--json", cwd=tmp_path) as process:
-        assert process.stdout
-        assert process.stderr
+
+
+@pytest.mark.usefixtures("environment")
+@pytest.mark.parametrize(
+    ("words", "code"),
+    [
+        ("check", 2),
+        ("check --json", 2),
+        ("plan --out decisions.json", 2),
+        ("history", 0),
+        ("explain", 0),
+        ("--help", 0),
+        ("", 0),
+        ("check --table other", 1),
+        ("apply !a1 --json", 0),
+    ],
+)
+def test_a_reader_who_leaves_changes_neither_the_work_nor_the_exit_code(
+    tmp_path: Path, bench: Bench, words: str, code: int
+) -> None:
+    with start(*words.split(), cwd=tmp_path) as process:
+        assert process.stdout and process.stderr
         process.stdout.close()
-        assert process.stderr.read() == ""
-        assert process.wait(60) == 1
+        told = process.stderr.read()
+        assert process.wait(60) == code
+    assert not {"Traceback", "Broken", "pipe"} & set(told.split())
+    assert (tmp_path / "decisions.json").exists() is words.startswith("plan")
+    assert (bench.row(room_key("!a1")) is not None) is words.startswith("apply")
+
+
+@pytest.mark.usefixtures("environment")
+def test_a_reader_of_words_and_results_may_leave_as_well(tmp_path: Path) -> None:
+    with start("plan", "--out", "d.json", cwd=tmp_path, stderr=subprocess.STDOUT) as process:
+        assert process.stdout
+        process.stdout.close()
+        assert process.wait(60) == 2
 
 
 @pytest.mark.usefixtures("environment")

@@ -1,5 +1,6 @@
 """Where the command line finds its settings, and one sentence for each error."""
 
+from itertools import combinations
 from pathlib import Path
 
 import pytest
@@ -133,7 +134,7 @@ def test_no_option_takes_a_token() -> None:
 
 def test_wrong_usage_ends_with_1(md: Md) -> None:
     for arguments in (
-        (),
+        ("--debug",),
         ("bogus",),
         ("check", "--bogus"),
         ("check", "--deadline", "0"),
@@ -166,12 +167,51 @@ def test_an_error_is_one_sentence_and_1(md: Md, arguments: tuple[str, ...], word
     assert "Traceback" not in done.err
 
 
-def test_missing_settings_are_named(md: Md, monkeypatch: pytest.MonkeyPatch) -> None:
+NAMED = {
+    "MATRIX_HOMESERVER": "No homeserver is named: give --homeserver, MATRIX_HOMESERVER, or `homeserver` in",
+    "BOT_DATABASE": "No database is named: give --database, BOT_DATABASE, or `database` in matrix-drift.toml",
+    "MATRIX_ACCESS_TOKEN": "There is no access token: set MATRIX_ACCESS_TOKEN, or MATRIX_ACCESS_TOKEN_FILE",
+}
+
+
+@pytest.mark.parametrize(
+    "missing",
+    [names for count in (1, 2, 3) for names in combinations(NAMED, count)],
+    ids=", ".join,
+)
+def test_all_that_is_missing_is_named_at_once_and_nothing_else(
+    md: Md, monkeypatch: pytest.MonkeyPatch, missing: tuple[str, ...]
+) -> None:
+    for name in missing:
+        monkeypatch.delenv(name)
+    for command in ("check", "plan", "plan --shadow no.module:f", "apply !a1", "snapshot f"):
+        done = md(*command.split())
+        assert (done.code, done.out, len(done.err.splitlines())) == (1, "", 1), command
+        assert {name for name, words in NAMED.items() if words in done.err} == set(missing)
+        assert done.said("`matrix-drift demo`") is (len(missing) > 1)
+    if "BOT_DATABASE" in missing:
+        history = md("history")
+        assert history.said(NAMED["BOT_DATABASE"]) and not history.said("homeserver")
+
+
+def test_whoever_can_be_asked_for_the_token_misses_the_rest_alone(
+    md: Md, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("toolkit.cli.options.someone_there", lambda: True)
+    monkeypatch.delenv("MATRIX_ACCESS_TOKEN")
+    answers = iter(["", TOKEN])
+    monkeypatch.setattr("click.prompt", lambda *words, **options: next(answers))
+    assert md("check").said(NAMED["MATRIX_ACCESS_TOKEN"])
+    assert md("check").code == 2
     monkeypatch.delenv("MATRIX_HOMESERVER")
-    assert md("check").said("No homeserver is named", "MATRIX_HOMESERVER")
-    monkeypatch.delenv("BOT_DATABASE")
-    assert md("check").said("No database is named", "BOT_DATABASE")
-    assert md("history").said("No database is named")
+    done = md("check")
+    assert done.said(NAMED["MATRIX_HOMESERVER"]) and not done.said("token")
+
+
+def test_the_bare_command_is_help(md: Md) -> None:
+    done = md()
+    assert (done.code, done.err, done.out) == (0, "", md("--help").out)
+    assert "check" in done.out
 
 
 def test_a_dead_token_and_a_broken_server_are_one_sentence_each(

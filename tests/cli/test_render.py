@@ -192,12 +192,6 @@ def test_an_approved_overwrite_shows_what_is_lost(monkeypatch: pytest.MonkeyPatc
     assert "(the whole row)  2 bytes ff7b → {" in out
 
 
-def test_a_long_list_is_cut_with_a_word(monkeypatch: pytest.MonkeyPatch) -> None:
-    out = shown(render_check(broken(), limit=1), "80", monkeypatch)
-    assert "… and 3 more; --json has them all." in out
-    assert "!b1" not in out
-
-
 def test_the_report_says_what_was_written_and_what_moved(monkeypatch: pytest.MonkeyPatch) -> None:
     plan = broken()
     report = build_report(plan, {ALICE: None, "!a1": None, "!a2": "row x was written meanwhile"})

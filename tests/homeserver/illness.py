@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from tests.clients import TOKEN, any_client, is_one_sentence
+from tests.clients import TOKEN, any_client, assert_discreet, is_one_sentence
 from toolkit.convention import Convention
 from toolkit.errors import ToolkitError
 from toolkit.homeserver.reading import load_remote
@@ -54,6 +54,7 @@ async def failure(url: str, kind: type[ToolkitError], **options: Any) -> str:
     assert type(caught.value) is kind, repr(caught.value)
     assert is_one_sentence(str(caught.value)), str(caught.value)
     assert TOKEN not in repr(caught.value) and TOKEN not in repr(caught.getrepr(style="long"))
+    assert_discreet(caught.value)
     return str(caught.value)
 
 

@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from tests.clients import TOKEN, assert_discreet
 from toolkit.homeserver.room_state import UnreadableState, decode_room
 from toolkit.model import Link, Member, RemoteState, RoomState
 
@@ -259,3 +260,10 @@ def test_the_slow_path_gives_what_the_fast_one_does() -> None:
 def test_a_room_is_joined_whether_or_not_it_could_be_read() -> None:
     remote = RemoteState("@bot:hs", {"!r": decode()}, {"!dark": "timeout"})
     assert [remote.joined(room_id) for room_id in ("!r", "!dark", "!gone")] == [True, True, False]
+
+
+def test_an_unreadable_state_keeps_nothing_of_the_body() -> None:
+    """A proxy's page may quote the request; what couldn't be decoded holds a piece of it."""
+    with pytest.raises(UnreadableState) as caught:
+        decode_room("!r", b'[{"type":"' + TOKEN.encode() + b'\xff"},')
+    assert_discreet(caught.value)

@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import json
 import ssl
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +16,7 @@ from aiohttp import web
 from hypothesis import HealthCheck, given, settings
 
 from tests.bench import Bench
-from tests.clients import TOKEN, TRANSPORTS, any_client
+from tests.clients import TOKEN, TRANSPORTS, any_client, assert_discreet
 from tests.worlds import BOT, CONVENTION, readable_worlds
 from tests.worlds import Sides as Worlds
 from toolkit.convention import Convention
@@ -216,23 +216,6 @@ async def test_redirects_without_end_are_given_up(transport: str) -> None:
 # -- what is told ---------------------------------------------------------------------------------
 
 
-def chain(error: BaseException) -> Iterator[BaseException]:
-    """The error with all that it came from, shown or not."""
-    waiting, seen = [error], set[int]()
-    while waiting:
-        found = waiting.pop()
-        if id(found) not in seen:
-            seen.add(id(found))
-            yield found
-            waiting += [e for e in (found.__cause__, found.__context__) if e is not None]
-
-
-def assert_discreet(error: BaseException) -> None:
-    for each in chain(error):
-        held = f"{each} {each!r} {each.args!r} {vars(each)!r} {getattr(each, '__notes__', '')}"
-        assert TOKEN not in held, type(each)
-
-
 ECHOES = {
     "refused": Status(403, {"errcode": "M_UNKNOWN", "error": f"{TOKEN} may not"}),
     "dead": Status(401, {"errcode": TOKEN, "error": TOKEN}),
@@ -242,6 +225,15 @@ ECHOES = {
     ),
     "no json": Status(200, f"<html>{TOKEN}</html>"),
     "no list": Garbage(json.dumps({"error": TOKEN}).encode()),
+    "failed": Status(500, {"errcode": TOKEN, "error": TOKEN}, {"X-Echo": TOKEN}),
+    "no UTF-8": Garbage(b'[{"type":"' + TOKEN.encode() + b'\xff"},'),
+    "half a pair": Garbage(b'[{"type":"' + TOKEN.encode() + b'\\ud800"}]'),
+    "cut short": Garbage(f'[{{"type":"{TOKEN}"'.encode()),
+    "much too deep": Garbage(f'["{TOKEN}",'.encode() + b"[" * 100_000),
+    "another type": Garbage(json.dumps([{"type": [TOKEN], "sender": TOKEN}]).encode()),
+    "sent on": Status(302, TOKEN, {"Location": f"/{TOKEN}?access_token={TOKEN}"}),
+    "sent nowhere": Status(302, TOKEN, {"Location": f"http://[{TOKEN}"}),
+    "sent to mail": Status(302, TOKEN, {"Location": f"mailto:{TOKEN}"}),
     "cut": Cut(),
     "reset": Reset(),
 }
@@ -263,6 +255,10 @@ def test_the_search_finds_what_hides_behind_an_error() -> None:
     hiding = HomeserverError("No JSON.")
     assert_discreet(hiding)
     hiding.__context__ = json.JSONDecodeError("Expecting value", f"<{TOKEN}>", 0)
+    with pytest.raises(AssertionError):
+        assert_discreet(hiding)
+    hiding.__context__ = None
+    hiding.__cause__ = ExceptionGroup("", [ValueError(), UnicodeError(f"\xff{TOKEN}".encode())])
     with pytest.raises(AssertionError):
         assert_discreet(hiding)
 

@@ -12,15 +12,17 @@ import os
 import traceback
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 from urllib.parse import quote
 
+import nio
 import pytest
 from nbclient import NotebookClient
 
 import toolkit.cli
 from tests.bench import BOT, Bench, small_rows
-from tests.clients import nio_client
+from tests.clients import assert_discreet, chain, nio_client
 from tests.make_notebooks import NOTEBOOKS, make_notebook, read_notebook, write_notebook
 from tests.promises.test_homeserver import TROUBLE
 from toolkit import (
@@ -38,6 +40,7 @@ from toolkit.homeserver.reading import Source
 from toolkit.homeserver.server import Homeserver
 from toolkit.homeserver.transport import PlainClient
 from toolkit.records import chat_key, room_key
+from toolkit.sources.settings import read_settings, read_token
 from toolkit.sources.snapshot import load_snapshot
 from toolkit.testing import FakeHomeserver, Fault, Status
 
@@ -167,18 +170,6 @@ def runs_of(bench: Bench) -> list[str]:
     return [run.id for run in Journal(bench.path).runs()]
 
 
-def all_of(error: BaseException) -> Iterator[BaseException]:
-    """An error with everything that led to it, also what is not shown."""
-    waiting: list[BaseException | None] = [error]
-    seen: list[BaseException] = []
-    while waiting:
-        if (one := waiting.pop()) is not None and one not in seen:
-            seen.append(one)
-            yield one
-            waiting += [one.__cause__, one.__context__]
-            waiting += getattr(one, "exceptions", ())
-
-
 @pytest.mark.parametrize("trouble", ILL)
 @pytest.mark.parametrize("path", ["/joined_rooms$", "/whoami$", "/state$"])
 async def test_no_error_and_nothing_that_led_to_it_holds_the_token(
@@ -192,15 +183,49 @@ async def test_no_error_and_nothing_that_led_to_it_holds_the_token(
         server.fault(Fault(path, ILL[trouble]))
         with pytest.raises(ToolkitError) as caught:
             await reconcile_matrix_state(client, store, ChatManager(store), deadline=0.5)
-    for error in all_of(caught.value):
-        shown = [
-            str(error),
-            repr(error),
-            repr(error.args),
-            "".join(traceback.format_exception(error)),
-        ]
-        assert not shows("".join(shown)), type(error)
+    assert_discreet(caught.value, *FORMS)
+    for error in chain(caught.value):
+        assert not shows("".join(traceback.format_exception(error))), type(error)
     assert not shows(log.getvalue())
+
+
+@pytest.mark.parametrize("method", ["joined_rooms", "room_get_state"])
+async def test_what_a_stand_in_raises_is_not_kept(bench: Bench, method: str) -> None:
+    """It may hold a request, and with it a token that nobody here was given."""
+
+    async def fail(*args: str) -> None:
+        raise LookupError("Authorization", {"Authorization": f"Bearer {TOKEN}"})
+
+    async def list_rooms() -> nio.JoinedRoomsResponse:
+        return nio.JoinedRoomsResponse(list(bench.world.rooms))
+
+    client = SimpleNamespace(user_id=BOT, joined_rooms=list_rooms, room_get_state=fail)
+    setattr(client, method, fail)
+    async with SQLiteStore(bench.path) as store:
+        with pytest.raises(ToolkitError, match="raised LookupError") as caught:
+            await reconcile_matrix_state(client, store, ChatManager(store))
+    assert_discreet(caught.value, *FORMS)
+
+
+@pytest.mark.parametrize(
+    "content", [b"\xff", b" = '", b' = "\\q"'], ids=["bytes", "no end", "escape"]
+)
+def test_an_error_about_settings_does_not_keep_what_stands_there(
+    content: bytes, tmp_path: Path
+) -> None:
+    path = tmp_path / "matrix-drift.toml"
+    path.write_bytes(TOKEN.encode() + content)
+    with pytest.raises(ToolkitError, match="Can't read") as caught:
+        read_settings(path)
+    assert_discreet(caught.value, *FORMS)
+
+
+def test_an_error_about_a_token_file_does_not_keep_what_stands_there(tmp_path: Path) -> None:
+    path = tmp_path / "token"
+    path.write_bytes(TOKEN.encode() + b"\xff")
+    with pytest.raises(ToolkitError, match="it is not UTF-8") as caught:
+        read_token({"MATRIX_ACCESS_TOKEN_FILE": str(path)})
+    assert_discreet(caught.value, *FORMS)
 
 
 LOG = "import logging\nlogging.basicConfig(level=logging.DEBUG)"

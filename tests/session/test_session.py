@@ -106,8 +106,9 @@ class TestOpening:
     @pytest.mark.parametrize(
         ("given", "words"),
         [
-            ({}, "No database is named"),
-            ({"database": "bot.db"}, "No homeserver is named"),
+            ({}, "No homeserver .* No database .* no access token: .* `matrix-drift demo`"),
+            ({"access_token": "t", "homeserver": "http://127.0.0.1:9"}, "No database is named"),
+            ({"database": "bot.db", "access_token": "t"}, "No homeserver is named"),
             ({"database": "bot.db", "homeserver": "http://127.0.0.1:9"}, "no access token"),
             ({"snapshot": "s", "database": "bot.db"}, "not both"),
             ({"snapshot": "s", "homeserver": "http://127.0.0.1:9"}, "not both"),

@@ -8,9 +8,9 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Literal, Protocol, TypeAlias
 
-from toolkit.board.collation import natural_key
 from toolkit.board.in_sync import Quiet
 from toolkit.board.items import Item
+from toolkit.text.collation import natural_key
 
 Column: TypeAlias = Literal["", "status", "owner", "chat", "name", "cause", "action", "vote"]
 Line: TypeAlias = Item | Quiet

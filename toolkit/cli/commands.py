@@ -6,12 +6,15 @@ That is imported when a command runs: `--help` loads neither nio nor rich.
 from collections.abc import Callable
 from functools import reduce
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
 from toolkit import __version__
 from toolkit.cli.options import FileDefaults, Where
+
+if TYPE_CHECKING:
+    from toolkit.text.view import View
 
 F = TypeVar("F", bound=Callable[..., Any])
 Option = Callable[[F], F]
@@ -78,6 +81,41 @@ _convention = _options(
 _snapshot = click.option(
     "--snapshot", type=PATH, help="Look at this file instead of the two sides."
 )
+_view = _options(
+    click.option(
+        "--status",
+        "statuses",
+        multiple=True,
+        type=click.Choice(("missing", "mismatched", "conflict")),
+        help="Show only what stands so; may be repeated.",
+    ),
+    click.option(
+        "--user",
+        "users",
+        multiple=True,
+        metavar="USER",
+        help="Show only what is, or may be, this user's; may be repeated.",
+    ),
+    click.option(
+        "--code",
+        "codes",
+        multiple=True,
+        metavar="CODE",
+        help="Show only what has this code, such as owner_left; may be repeated.",
+    ),
+    click.option(
+        "--room",
+        "rooms",
+        multiple=True,
+        metavar="ROOM",
+        help="Show only what is about this room; may be repeated.",
+    ),
+    click.option(
+        "--summary/--no-summary",
+        default=None,
+        help="Show one line per cause.  [default: on a terminal, beyond a screenful]",
+    ),
+)
 _lower = click.option(
     "--lower-counters",
     is_flag=True,
@@ -121,6 +159,7 @@ def matrix_drift(context: click.Context) -> None:
 @_snapshot
 @_lower
 @_convention
+@_view
 @_json
 @click.option(
     "--strict", is_flag=True, help="Count orphaned rows and rooms that are no chats as drift."
@@ -133,7 +172,8 @@ def check(as_json: bool, strict: bool, **options: Any) -> int:
     """
     from toolkit.cli import look
 
-    return look.check(_where(options), as_json=as_json, strict=strict)
+    view = _seen(options, as_json)
+    return look.check(_where(options), view, as_json=as_json, strict=strict)
 
 
 @matrix_drift.command()
@@ -142,6 +182,7 @@ def check(as_json: bool, strict: bool, **options: Any) -> int:
 @_snapshot
 @_lower
 @_convention
+@_view
 @_json
 @click.option(
     "--out", type=PATH, help="Write what can be agreed to into a file for apply --decisions."
@@ -159,12 +200,24 @@ def plan(as_json: bool, out: Path | None, shadow: str | None, **options: Any) ->
             raise click.UsageError(
                 "--shadow runs on the two sides: leave out --snapshot and --out."
             )
+        if _given(*_VIEW):
+            raise click.UsageError(
+                "--shadow shows all that a function would write: leave out what narrows it."
+            )
+        for name in _VIEW:
+            options.pop(name)
         from toolkit.cli.shadow import plan_shadow
 
         return plan_shadow(_where(options), shadow, as_json=as_json)
     from toolkit.cli import look
 
-    return look.plan(_where(options), as_json=as_json, out=out)
+    if out and _given(*_NARROWING):
+        raise click.UsageError(
+            "--out writes all that can be agreed to, whatever is shown: leave out what narrows it, "
+            "and delete lines of the file."
+        )
+    view = _seen(options, as_json)
+    return look.plan(_where(options), view, as_json=as_json, out=out)
 
 
 @matrix_drift.command()
@@ -334,6 +387,19 @@ def _where(options: dict[str, Any]) -> Where:
     if options.get("snapshot") and (given := _given("homeserver", "database")):
         raise click.UsageError(f"--snapshot holds both sides: leave out --{given[0]}.")
     return Where.of(options)
+
+
+def _seen(options: dict[str, Any], as_json: bool) -> "View":
+    """Which part of the plan is asked for; those options are taken out."""
+    if as_json and options["summary"]:
+        raise click.UsageError("--json has each unit: leave out --summary.")
+    from toolkit.text.view import View
+
+    return View(**{name: options.pop(name) for name in _VIEW})
+
+
+_NARROWING = ("statuses", "users", "codes", "rooms")
+_VIEW = (*_NARROWING, "summary")
 
 
 def _given(*names: str) -> list[str]:

@@ -8,7 +8,6 @@ import os
 import secrets
 import shutil
 import signal
-import sys
 import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -70,7 +69,6 @@ def _check(end: "_End") -> int:
 def _teach(end: "_End") -> int:
     with _open_folder() as (folder, watchdog), _open_world(folder, watchdog, end) as served:
         show(render_check(look(_where(served))))
-        sys.stdout.flush()
         if not jupyterlab_available():
             raise ToolkitError(f"There is no JupyterLab for the lessons: {_GET} and try again.")
         shutil.copy(served.database, folder / PRISTINE)

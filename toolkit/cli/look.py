@@ -1,6 +1,7 @@
 """The commands that look and write nothing: check, plan, snapshot."""
 
 import asyncio
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -13,27 +14,28 @@ from toolkit.quotes import quote_odd
 from toolkit.repairs import NOTHING_PICKED, Picked, Repairs
 from toolkit.sources.anonymise import anonymise
 from toolkit.sources.snapshot import Snapshot, save_snapshot
+from toolkit.text.view import View
 
 IN_SYNC, DRIFT = 0, 2
 
 
-def check(where: Where, *, as_json: bool, strict: bool) -> int:
+def check(where: Where, view: View, *, as_json: bool, strict: bool) -> int:
     """Say what is wrong."""
     plan = look(where)
     if as_json:
-        show_json(plan_json(plan))
+        show_json(plan_json(plan, view))
     else:
-        show(render_check(plan, shown_units()))
+        show(render_check(plan, _fit(view, plan)))
     return exit_code(plan, strict)
 
 
-def plan(where: Where, *, as_json: bool, out: Path | None) -> int:
+def plan(where: Where, view: View, *, as_json: bool, out: Path | None) -> int:
     """Say what would be written, and write it down for `apply --decisions` if asked to."""
     found = look(where)
     if as_json:
-        show_json(plan_json(found))
+        show_json(plan_json(found, view))
     else:
-        show(render_plan(found, shown_units()))
+        show(render_plan(found, _fit(view, found)))
     if out is not None:
         units = save_decisions(out, found, lower=where.lower_counters)
         say(
@@ -57,6 +59,14 @@ def exit_code(plan: Plan, strict: bool) -> int:
     """Orphans and rooms that are no chats are no drift, unless asked to be; Spaces are meant to be."""
     strange = [skip for skip in plan.skipped if skip.reason is not Reason.SPACE]
     return DRIFT if not plan.in_sync or (strict and (plan.orphans or strange)) else IN_SYNC
+
+
+def _fit(view: View, plan: Plan) -> View:
+    """Where it isn't said, causes stand for units that would run off a person's screen."""
+    if view.summary is not None:
+        return view
+    limit = shown_units()
+    return replace(view, summary=limit is not None and len(view.units(plan)) > limit)
 
 
 def look(where: Where, picked: Picked = NOTHING_PICKED) -> Plan:

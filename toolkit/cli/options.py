@@ -12,16 +12,13 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from toolkit.cli.output import keep_secret, someone_there
-from toolkit.errors import ToolkitError
 from toolkit.sources.settings import (
     CONVENTION,
-    FILE,
     KNOWN,
     TABLE,
-    TOKEN,
-    TOKEN_FILE,
     load_settings,
     read_token,
+    tell_missing,
 )
 
 if TYPE_CHECKING:
@@ -80,30 +77,32 @@ class Where:
 
     def named_database(self) -> str:
         """Raises `ToolkitError` if nobody has named one."""
-        if self.database:
-            return self.database
-        raise ToolkitError(
-            f"No database is named: give --database, BOT_DATABASE, or `database` in {FILE}."
-        )
+        tell_missing(_WAYS, database=self.database)
+        return self.database or ""
+
+    def check_named(self) -> str | None:
+        """The token, if it is set; raises `ToolkitError` if something else is, or if nobody can be asked."""
+        token = read_token(os.environ)
+        asked = token or someone_there()
+        tell_missing(_WAYS, homeserver=self.homeserver, database=self.database, token=asked)
+        return token
 
     def with_token(self) -> "Where":
         """The same with the access token, from the environment or asked for; never an option."""
-        self.sides()  # what is wrong with it is said before anybody is asked
         if self.token or self.snapshot:
             return self
-        if not self.homeserver:
-            raise ToolkitError(
-                "No homeserver is named: give --homeserver, MATRIX_HOMESERVER, or `homeserver` in "
-                f"{FILE}."
-            )
-        token = read_token(os.environ)
-        if token is None and someone_there():
+        token = self.check_named()
+        self.sides()  # what is wrong with it is said before anybody is asked
+        if token is None:
             token = click.prompt("Access token of the bot", hide_input=True, err=True).strip()
-        if not token:
-            raise ToolkitError(
-                f"There is no access token: set {TOKEN}, or {TOKEN_FILE} to a file that holds it."
-            )
+        tell_missing(_WAYS, token=token)
         return replace(self, token=keep_secret(token))
+
+
+_WAYS = {
+    "homeserver": "--homeserver, MATRIX_HOMESERVER",
+    "database": "--database, BOT_DATABASE",
+}
 
 
 class FileDefaults(MutableMapping[str, Any]):

@@ -41,13 +41,24 @@ def hide_token(text: str) -> str:
 
 def say(words: str) -> None:
     """One line to the person; results go elsewhere."""
-    click.echo(_plain(words), err=True)
+    with unread(sys.stderr):
+        click.echo(_plain(words), err=True)
 
 
 def say_lines(words: str) -> None:
     """Several lines, such as a traceback; whatever else would move the cursor is made visible."""
-    for line in words.rstrip("\n").split("\n"):
-        click.echo(_plain(line, spaces=False), err=True)
+    with unread(sys.stderr):
+        for line in words.rstrip("\n").split("\n"):
+            click.echo(_plain(line, spaces=False), err=True)
+
+
+@contextlib.contextmanager
+def unread(stream: TextIO) -> Iterator[None]:
+    """Whoever read this stream may have left, as `head` does: the command goes on, and its rest is nobody's."""
+    try:
+        yield
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
 
 
 def agree(question: str) -> bool:
@@ -97,8 +108,8 @@ def _bar(doing: str) -> Iterator[Progress]:
 PIPED_WIDTH = 160
 """Wide enough for whole ids and most causes, narrow enough for a log."""
 
-SCREENFUL = 100
-"""Units that a terminal shows; a pipe gets all."""
+SCREENFUL = 30
+"""Units that a terminal shows one by one; a pipe gets all."""
 
 
 def show(parts: "Iterable[RenderableType]", file: TextIO | None = None) -> None:
@@ -116,15 +127,18 @@ def show(parts: "Iterable[RenderableType]", file: TextIO | None = None) -> None:
         emoji=False,
         highlight=False,
     )
-    for part in parts:
-        with console.capture() as capture:
-            console.print(part)
-        stream.write("".join(f"{line.rstrip()}\n" for line in capture.get().splitlines()))
+    with unread(stream):
+        for part in parts:
+            with console.capture() as capture:
+                console.print(part)
+            stream.write("".join(f"{line.rstrip()}\n" for line in capture.get().splitlines()))
+        stream.flush()
 
 
 def show_json(value: Any) -> None:
     """ASCII only: what is invisible or no UTF-8 stays escaped, and can't act on a terminal."""
-    click.echo(json.dumps(value, indent=2, ensure_ascii=True))
+    with unread(sys.stdout):
+        click.echo(json.dumps(value, indent=2, ensure_ascii=True))
 
 
 def shown_units() -> int | None:

@@ -28,6 +28,7 @@ from toolkit.text.advice import (
     what,
 )
 from toolkit.text.summary import OTHERS, UNCOMPARED, count_of
+from toolkit.text.view import EVERYTHING, Cluster, View, group_causes
 from toolkit.text.visible import visible
 from toolkit.writing.job import Result
 from toolkit.writing.journal import Run
@@ -42,22 +43,53 @@ _STYLES = {
     Status.CONFLICT: "bold red",
 }
 _SHOWN_KEYS = 20
+_EXAMPLES = 3
 
 
 # Checking
 
 
-def render_check(plan: Plan, limit: int | None = None) -> Iterator[RenderableType]:
-    """Counts, what is wrong with each unit and what to do next; the first `limit` units."""
+def render_check(plan: Plan, view: View = EVERYTHING) -> Iterator[RenderableType]:
+    """Counts of all, then what is wrong with each unit that is asked for, and what to do next."""
     yield _counts(plan)
-    if plan.units:
+    units = view.units(plan)
+    yield from _shown(plan, view, units)
+    if view.summary:
+        yield from _causes(group_causes(units, view.loose(plan)))
+    elif units:
         yield ""
-        yield _units_table(plan.units[:limit])
-    if limit is not None and len(plan.units) > limit:
-        yield _line(f"… and {len(plan.units) - limit} more; --json has them all.")
-    yield from _asides(plan)
+        yield _units_table(units)
+    yield from _asides(plan, view)
     yield ""
+    yield from _hint(view)
     yield _verdict(plan)
+
+
+def _shown(plan: Plan, view: View, units: Sequence[Unit]) -> Iterator[RenderableType]:
+    """How much of the whole is left out."""
+    if view.narrowed:
+        yield _line(f"{'Shown:':<12}{len(units):,} of {count_of(len(plan.units), 'unit')}")
+
+
+def _causes(clusters: Sequence[Cluster]) -> Iterator[RenderableType]:
+    """One line per cause, with the first of those that have it."""
+    if not clusters:
+        return
+    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
+    table.add_column("COUNT", justify="right")
+    table.add_column("STATUS", no_wrap=True)
+    table.add_column("CODE: WHAT IS WRONG", overflow="fold")
+    table.add_column("SUCH AS", overflow="fold")
+    for found in clusters:
+        some = ", ".join(visible(name) for name in found.ids[:_EXAMPLES])
+        table.add_row(
+            f"{len(found.ids):,}",
+            Text(_word(found.status), _STYLES.get(found.status, "")),
+            Text(visible(f"{found.code.value}: {found.words}")),
+            Text(some + (", …" if len(found.ids) > _EXAMPLES else "")),
+        )
+    yield ""
+    yield table
 
 
 def _counts(plan: Plan) -> Text:
@@ -113,11 +145,21 @@ def _next(unit: Unit) -> Text:
     return Text(f"→ {visible(action(unit), LONG)}", "cyan")
 
 
-def _asides(plan: Plan) -> Iterator[RenderableType]:
-    """What belongs to no unit: skipped rooms, orphaned rows, notes."""
-    for finding in plan.loose:
+def _hint(view: View) -> Iterator[RenderableType]:
+    """How to see more than causes."""
+    if view.summary:
+        yield _line(
+            "`--no-summary` shows each unit; `--status`, `--user`, `--code` and `--room` those you name."
+        )
+
+
+def _asides(plan: Plan, view: View = EVERYTHING) -> Iterator[RenderableType]:
+    """What belongs to no unit: skipped rooms, orphaned rows, notes; and of a part, its conflicts."""
+    for finding in () if view.summary else view.loose(plan):
         yield _line(f"Conflict: {_note(finding)}")
         yield Padding(Text(f"→ {visible(loose_action(finding), LONG)}", "cyan"), (0, 0, 0, 2))
+    if view.narrowed:
+        return
     if plan.skipped:
         reasons = Counter(skip.reason.value for skip in plan.skipped)
         words = ", ".join(f"{count} {reason}" for reason, count in sorted(reasons.items()))
@@ -175,25 +217,38 @@ def render_open(plan: Plan) -> Iterator[Text]:
 # Planning, writing
 
 
-def render_plan(plan: Plan, limit: int | None = None) -> Iterator[RenderableType]:
-    """What would be written, field by field, and which units wait for a decision."""
-    ready, open_ = settled(plan), unsettled(plan)
-    if ready:
-        yield _line(f"Ready to be written: {count_of(len(ready), 'unit')}", "bold")
-        yield from render_changes(ready[:limit])
+def render_plan(plan: Plan, view: View = EVERYTHING) -> Iterator[RenderableType]:
+    """Which units wait for a decision, and what would be written, field by field."""
+    units = view.units(plan)
+    ready = [unit for unit in units if unit.certain]
+    open_ = [unit for unit in units if not unit.certain]
+    yield from _shown(plan, view, units)
     if open_:
         yield _line(f"For a person to decide: {count_of(len(open_), 'unit')}", "bold")
-        for unit in open_[:limit]:
-            yield ""
-            yield _unit_head(unit)
-            yield Padding(Group(*_findings(unit.findings), _next(unit)), (0, 0, 0, 2))
-            if unit.change:
-                yield _writes(unit)
+        yield from _causes(group_causes(open_)) if view.summary else _decisions(open_)
         yield ""
-    if limit is not None and max(len(ready), len(open_)) > limit:
-        yield _line(f"Shown are the first {limit} of each; --json has them all.")
-    yield from _asides(plan)
+    if ready:
+        yield _line(f"Ready to be written: {count_of(len(ready), 'unit')}", "bold")
+        if view.summary:
+            yield from _causes(group_causes(ready))
+            yield ""
+        else:
+            yield from render_changes(ready)
+    if view.summary:
+        yield from _causes(group_causes((), view.loose(plan)))
+    yield from _asides(plan, view)
+    yield from _hint(view)
     yield _verdict(plan, shown=True)
+
+
+def _decisions(units: Iterable[Unit]) -> Iterator[RenderableType]:
+    """Units with what is wrong, what to do about it, and what would then be written."""
+    for unit in units:
+        yield ""
+        yield _unit_head(unit)
+        yield Padding(Group(*_findings(unit.findings), _next(unit)), (0, 0, 0, 2))
+        if unit.change:
+            yield _writes(unit)
 
 
 def render_changes(units: Iterable[Unit]) -> Iterator[RenderableType]:
@@ -348,15 +403,19 @@ def result_json(result: Result) -> dict[str, str | None]:
     return {"run": result.run, "backup": None if result.backup is None else str(result.backup)}
 
 
-def plan_json(plan: Plan) -> dict[str, Any]:
-    """The whole plan as JSON values; texts as they are, so dump them with `ensure_ascii`."""
+def plan_json(plan: Plan, view: View = EVERYTHING) -> dict[str, Any]:
+    """The plan as JSON values; texts as they are, so dump them with `ensure_ascii`.
+
+    Of units and conflicts it has those that are asked for, and of all else the whole.
+    """
     return {
         "account": plan.account,
         "joined_rooms": list(plan.joined),
         "in_sync_rooms": list(plan.in_sync_rooms),
         "in_sync_users": list(plan.in_sync_users),
-        "units": [_unit_json(unit) for unit in plan.units],
-        "conflicts_of_no_unit": [_finding_json(finding) for finding in plan.loose],
+        "units_in_all": len(plan.units),
+        "units": [_unit_json(unit) for unit in view.part(plan)],
+        "conflicts_of_no_unit": [_finding_json(finding) for finding in view.loose(plan)],
         "skipped_rooms": [{"room_id": s.room_id, "reason": s.reason.value} for s in plan.skipped],
         "orphaned_rows": list(plan.orphans),
         "other_rows": plan.others,

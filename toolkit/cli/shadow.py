@@ -102,7 +102,7 @@ def apply_shadow(
 
 
 def _find_and_run(where: Where, named: str) -> ShadowRun:
-    where.named_database()
+    where.check_named()  # before anything of the bot's is run
     with contextlib.redirect_stdout(sys.stderr):  # the bot's own words are no results
         function = find_function(named)
         return asyncio.run(_run(where.with_token(), function))

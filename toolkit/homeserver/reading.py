@@ -107,7 +107,10 @@ class Source:
         try:
             return self._decode(room_id, msgspec.json.encode(events))
         except (UnreadableState, TypeError, UnicodeError, RecursionError) as error:
-            raise RoomRefused(f"its state can't be used: {error}") from None
+            why = str(error)
+        raise RoomRefused(
+            f"its state can't be used: {why}"
+        )  # out here, without what the error holds
 
     async def _call(self, method: str, *args: str) -> Any:
         """Call a stand-in's method, sync or async; what it raises is recorded by name only."""
@@ -118,7 +121,10 @@ class Source:
         except ToolkitError:
             raise
         except Exception as error:
-            raise RoomRefused(f"the client's {method} raised {type(error).__name__}") from error
+            name = type(error).__name__
+        raise RoomRefused(
+            f"the client's {method} raised {name}"
+        )  # out here, without the error itself
 
     def _decode(self, room_id: str, body: bytes) -> RoomState:
         room = decode_room(room_id, body, self._event_type, self._known)

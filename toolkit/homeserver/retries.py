@@ -22,11 +22,21 @@ T = TypeVar("T")
 
 
 class Again(Exception):
-    """An answer that may be better next time; `wait` in seconds where the server said how long."""
+    """An answer that may be better next time; `wait` in seconds where the server said how long.
 
-    def __init__(self, reason: str, wait: float | None = None, *, throttled: bool = False) -> None:
+    `slow`: it took so long to fail that once more is enough.
+    """
+
+    def __init__(
+        self,
+        reason: str,
+        wait: float | None = None,
+        *,
+        throttled: bool = False,
+        slow: bool = False,
+    ) -> None:
         super().__init__(reason)
-        self.reason, self.wait, self.throttled = reason, wait or 0.0, throttled
+        self.reason, self.wait, self.throttled, self.slow = reason, wait or 0.0, throttled, slow
 
 
 async def persist(once: Callable[[], Awaitable[T]], tell: Callable[[str, float], None]) -> T:
@@ -63,7 +73,8 @@ class _Patience:
         self._failures, self._until = 0, time.monotonic() + PATIENCE_SECONDS
 
     def stop(self, state: "tenacity.RetryCallState") -> bool:
-        self._failures += not _failure(state).throttled
+        failure = _failure(state)
+        self._failures += 0 if failure.throttled else ATTEMPTS // 2 if failure.slow else 1
         return self._failures >= ATTEMPTS or time.monotonic() + _wait(state) > self._until
 
 

@@ -7,6 +7,7 @@ piece, and only the piece that can't be read is left out.
 
 import json
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from sys import intern
 from typing import Any
 
@@ -57,9 +58,10 @@ def decode_room(
     >>> decode_room("!r", b'[{"type":"m.room.name","state_key":"","sender":"@b","content":{"name":"C1"}}]').name
     'C1'
     """
-    try:
-        events: Iterable[_Event] = _decode_events(body)
-    except _REFUSED:
+    events: Iterable[_Event] | None = None
+    with suppress(*_REFUSED):  # not as a cause of what follows: it may hold the body
+        events = _decode_events(body)
+    if events is None:
         events = _decode_leniently(body)
     return _project(room_id, events, state_event_type, {} if known is None else known)
 

@@ -10,7 +10,6 @@ import asyncio
 import json
 import logging
 import re
-import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager, suppress
 from typing import Any, TypeGuard, TypeVar
@@ -25,11 +24,13 @@ from toolkit.homeserver.retries import Again, asked_to_wait, persist
 from toolkit.homeserver.room_state import UnreadableState
 from toolkit.homeserver.sliding_sync import Slide, is_served
 from toolkit.homeserver.transport import Transport
+from toolkit.homeserver.unanswered import likely_scheme, meaning_of, no_address
 from toolkit.progress import Progress
 
 API, VERSIONS = "/_matrix/client/v3", "/_matrix/client/versions"
 AT_ONCE = 8  # more gain nothing: a Synapse process works on one core
 REQUEST_SECONDS = 30.0
+CONNECT_SECONDS = 5.0  # of them, TLS included: a port that speaks http may answer that with silence
 SILENT_ROOMS = 8  # so many rooms without any answer in between: it is the server, not the rooms
 BREATH_BYTES = 1024 * 1024  # some milliseconds of decoding
 BIG_ROOM_BYTES = 4 * 1024 * 1024  # some 8,000 members; such a room is rarely a chat of ours
@@ -86,10 +87,11 @@ class Homeserver:
         self._former, self._may_slide = former_accounts, sliding_sync
         self._done, self._rooms = 0, 0
         self._joined: frozenset[str] = frozenset()
+        self._heard = False
         self.account = client.user_id
         self.address = _shown(client.homeserver)
         if not client.homeserver.startswith(("http://", "https://")) or "@" in self.address:
-            raise self._no_address()
+            raise no_address(self.address)
         if not client.access_token:
             raise HomeserverError("The client has no access token: log it in before reconciling.")
         if not (client.access_token.isascii() and client.access_token.isprintable()):
@@ -217,6 +219,12 @@ class Homeserver:
                 ) from None
             if error.status in (403, 404):
                 raise self._foreign() from None
+            if error.status == 400 and not error.errcode and self.address.startswith("http:"):
+                # What nginx, Apache, Caddy and Go say to http on their port for https.
+                likely = likely_scheme(self.address)
+                raise HomeserverError(
+                    f"Can't {doing}: {self.address} answered 400{likely}."
+                ) from None
             raise HomeserverError(f"Can't {doing}: {self.address} answered {error}.") from None
         except Again as error:
             hint = (
@@ -228,12 +236,6 @@ class Homeserver:
         return HomeserverError(
             f"{self.address} doesn't answer like a Matrix homeserver; check the address "
             "(it is the client API's, such as https://matrix.example.org)."
-        )
-
-    def _no_address(self) -> HomeserverError:
-        return HomeserverError(
-            f"{self.address!r} is no address of a homeserver; it must look like "
-            "https://matrix.example.org."
         )
 
     async def _get(self, path: str, read: Callable[[bytes], T], limit: int) -> T:
@@ -264,28 +266,16 @@ class Homeserver:
         self, path: str, limit: int, data: str | None = None
     ) -> tuple[int, Any, bytes]:
         method = "GET" if data is None else "POST"
+        # What a proxy takes for it, such as Tor, says nothing of the homeserver.
+        connect = None if getattr(self._client, "proxy", None) else CONNECT_SECONDS
+        timeout = aiohttp.ClientTimeout(total=REQUEST_SECONDS, sock_connect=connect)
         try:
-            timeout = aiohttp.ClientTimeout(total=REQUEST_SECONDS)
             async with await self._client.send(method, path, data, timeout=timeout) as response:
+                self._heard = True
                 return response.status, response.headers, await _body(response, limit)
         except (aiohttp.ClientError, OSError) as error:
-            trouble = self._trouble(error)
+            trouble = meaning_of(error, self.address, timeout, first=not self._heard)
         raise trouble  # out here, without what aiohttp raised: that holds the request, and its token
-
-    def _trouble(self, error: Exception) -> Exception:
-        """What it means that no answer came, or not all of it."""
-        if isinstance(error, ssl.SSLError | aiohttp.ClientSSLError):
-            return HomeserverError(
-                f"The TLS connection to {self.address} failed; check the address and the "
-                "server's certificate. Nothing was read."
-            )
-        if isinstance(error, aiohttp.InvalidURL):
-            return self._no_address()
-        if isinstance(error, TimeoutError):
-            return Again(f"gave no whole answer within {REQUEST_SECONDS:g} s")
-        if isinstance(error, aiohttp.ClientConnectorError):
-            return Again("could not be reached")
-        return Again(f"broke the connection ({type(error).__name__})")
 
     def _tell_done(self, done: int, rooms: int) -> None:
         self._done, self._rooms = done, rooms

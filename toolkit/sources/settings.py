@@ -65,20 +65,22 @@ def find_settings(folder: Path | None = None) -> Path | None:
 
 def read_settings(path: Path) -> dict[str, Any]:
     """What the file sets, checked; nothing if there is no such file. Raises `ToolkitError`."""
+    found: dict[str, Any] = {}
+    why = ""
     try:
         found = tomllib.loads(path.read_bytes().decode())
     except FileNotFoundError:
         return {}
     except OSError as error:
-        raise ToolkitError(f"Can't read {path}: {error.strerror}.") from None
+        why = f"{error.strerror}"
     except UnicodeDecodeError:
-        raise ToolkitError(f"Can't read {path}: it is not UTF-8.") from None
+        why = "it is not UTF-8"
     except tomllib.TOMLDecodeError as error:
         # Only the place is repeated: the message may quote the line, and a token with it.
         _, found_place, place = str(error).rpartition("(at ")
-        raise ToolkitError(
-            f"Can't read {path}: it is no TOML{f' (at {place}' if found_place else ''}."
-        ) from None
+        why = f"it is no TOML{f' (at {place}' if found_place else ''}"
+    if why:  # out here, without the error itself: it may hold the file
+        raise ToolkitError(f"Can't read {path}: {why}.")
     for name, value in found.items():
         _check(path, name, value)
     return found
@@ -90,14 +92,35 @@ def read_token(environment: Mapping[str, str]) -> str | None:
         return token
     if not (file := environment.get(TOKEN_FILE)):
         return None
+    why = ""
     try:
         token = Path(file).read_text(encoding="utf-8").strip()
     except (OSError, UnicodeError) as error:
         why = getattr(error, "strerror", None) or "it is not UTF-8"
-        raise ToolkitError(f"Can't read the access token from {file}: {why}.") from None
+    if why:  # out here, without the error itself: it may hold the file
+        raise ToolkitError(f"Can't read the access token from {file}: {why}.")
     if not token:
         raise ToolkitError(f"The file {file}, which {TOKEN_FILE} names, is empty.")
     return token
+
+
+def tell_missing(ways: Mapping[str, str], **found: object) -> None:
+    """Raise `ToolkitError` if something isn't there, all of it at once with where it can be set.
+
+    `ways` says how a caller names each: `homeserver` and `database`. What isn't asked for isn't missed.
+    """
+    texts = {
+        name: f"No {name} is named: give {way}, or `{name}` in {FILE}."
+        for name, way in ways.items()
+    }
+    texts["token"] = (
+        f"There is no access token: set {TOKEN}, or {TOKEN_FILE} to a file that holds it."
+    )
+    missing = [text for name, text in texts.items() if not found.get(name, True)]
+    if len(missing) > 1:
+        missing.append("To see first what it does: `matrix-drift demo` needs none of that.")
+    if missing:
+        raise ToolkitError(" ".join(missing))
 
 
 def _check(path: Path, name: str, value: Any) -> None:

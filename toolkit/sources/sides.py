@@ -25,13 +25,11 @@ from toolkit.progress import Progress
 from toolkit.records import Raw, load_records
 from toolkit.sources.settings import (
     CONVENTION,
-    FILE,
     PATHS,
     TABLE,
-    TOKEN,
-    TOKEN_FILE,
     load_settings,
     read_token,
+    tell_missing,
 )
 from toolkit.sources.snapshot import Snapshot, load_convention, load_snapshot
 from toolkit.writing.turns import hold_lock
@@ -179,15 +177,17 @@ def find_sides(
     # The same file also when somebody changes the folder in a notebook.
     paths = {name: Path(known[name]).absolute() for name in PATHS & known.keys()}
     found = database or environment.get("BOT_DATABASE") or paths.get("database")
-    if store is None and not found:
-        raise ToolkitError(
-            "No database is named: give database= or store=, or set BOT_DATABASE, or `database` in "
-            f"{FILE}."
-        )
+    token = "" if client is not None else access_token or read_token(environment)
+    tell_missing(
+        _WAYS,
+        homeserver=client is not None or homeserver,
+        database=store is not None or found,
+        token=client is not None or token,
+    )
     return Sides(
         convention=convention or Convention(**kept),
         homeserver=homeserver,
-        token="" if client is not None else _token(homeserver, access_token, environment),
+        token=token or "",
         database=None if store is not None else Path(found or ""),
         table={name: known[name] for name in TABLE if name in known},
         backup_dir=paths.get("backup_dir"),
@@ -200,21 +200,13 @@ def find_sides(
     )
 
 
-def _token(homeserver: str | None, given: str | None, environment: Mapping[str, str]) -> str:
-    if not homeserver:
-        raise ToolkitError(
-            "No homeserver is named: give homeserver= or client=, or set MATRIX_HOMESERVER, or "
-            f"`homeserver` in {FILE}."
-        )
-    token = given or read_token(environment)
-    if not token:
-        raise ToolkitError(
-            f"There is no access token: set {TOKEN}, or {TOKEN_FILE} to a file that holds it."
-        )
-    return token
-
-
 def _refuse_both(**given: object) -> None:
     names = [name for name, value in given.items() if value is not None]
     if len(names) > 1:
         raise ToolkitError(f"Give {names[0]} or {names[1]}, not both.")
+
+
+_WAYS = {
+    "homeserver": "homeserver= or client=, or set MATRIX_HOMESERVER",
+    "database": "database= or store=, or set BOT_DATABASE",
+}
