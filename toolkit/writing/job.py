@@ -75,8 +75,8 @@ class Result(msgspec.Struct, frozen=True):
 
     @property
     def run(self) -> str | None:
-        """The run's name, for `undo`."""
-        return self.record.id if self.record else None
+        """The run's name, for `undo`; None for one that wrote nothing."""
+        return self.record.id if self.record and not self.record.wrote_nothing else None
 
     @property
     def backup(self) -> Path | None:

@@ -35,6 +35,12 @@ class State(StrEnum):
     UNKNOWN = "unknown"
 
 
+BY_BOT = frozenset({"start-up", "single room"})
+"""What the bot does by itself, in the words of a run's `action`; the rest, a person has begun."""
+
+_LEFT_ALONE = frozenset({State.STALE, State.FAILED, State.NOT_REACHED, State.NOT_APPLIED})
+
+
 class Entry(msgspec.Struct, frozen=True):
     """One unit of a run: what it wrote, and what became of it: a `State`, or a later version's word.
 
@@ -66,6 +72,13 @@ class Run(msgspec.Struct, frozen=True):
     def applied(self) -> tuple[Entry, ...]:
         return tuple(entry for entry in self.entries if entry.outcome == State.APPLIED)
 
+    @property
+    def wrote_nothing(self) -> bool:
+        """Whether it is known that no row is otherwise by it; such a run keeps no backup."""
+        if not self.finished or self.backup is not None or not self.entries:
+            return False
+        return all(entry.outcome in _LEFT_ALONE for entry in self.entries)
+
 
 class Journal:
     """The journal of one database. Raises `StoreError` if it can't be read or appended to."""
@@ -84,11 +97,14 @@ class Journal:
         self._append({"outcome": _run_json(run)})
 
     def runs(self, rows: Mapping[str, Raw] | None = None) -> list[Run]:
-        """All runs, oldest first; with `rows`, what became of an interrupted one is worked out."""
+        """All runs but those that wrote nothing, oldest first.
+
+        With `rows`, what became of an interrupted one is worked out.
+        """
         found: dict[str, Run] = {}
         for run in self._read():
             found[run.id] = run
-        runs = list(found.values())
+        runs = [run for run in found.values() if not run.wrote_nothing]
         return runs if rows is None else _resolve_all(runs, rows)
 
     def _read(self) -> Iterator[Run]:
