@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from tests.bench import ALICE, Bench, small_rows, states
+from tests.bench import ALICE, B1, Bench, small_rows, states
 from toolkit import SQLiteStore, StoreError
 from toolkit.model import Choices, Status
 from toolkit.records import NULL, Raw, chat_key, room_key, user_key

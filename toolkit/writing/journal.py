@@ -4,7 +4,6 @@ A run's intent is on disk before its first write and its outcome after the commi
 missing, the process died in between; comparing the rows with both texts tells what happened.
 """
 
-import contextlib
 import json
 import os
 from collections.abc import Iterator, Mapping, Sequence
@@ -14,7 +13,7 @@ from typing import Any, TypeVar
 
 import msgspec
 
-from toolkit.database.files import share_like
+from toolkit.database.files import share_like, sync_folder
 from toolkit.errors import StoreError
 from toolkit.model import RowWrite, Unit, UnitKind
 from toolkit.records import Raw, pack_raw, unpack_raw
@@ -132,7 +131,7 @@ class Journal:
             finally:
                 os.close(handle)
             if is_new:
-                _sync_folder(self.path.parent)
+                sync_folder(self.path.parent)
         except OSError as error:
             raise StoreError(
                 f"Can't write the journal {self.path} ({error.strerror}); nothing more is written "
@@ -144,16 +143,6 @@ def _write(handle: int, data: bytes) -> None:
     """All of it: a disk that is nearly full takes the first part without a word."""
     while data:
         data = data[os.write(handle, data) :]
-
-
-def _sync_folder(folder: Path) -> None:
-    """Put the new file's name on disk as well (POSIX, fsync); not every system can."""
-    with contextlib.suppress(OSError):
-        handle = os.open(folder, os.O_RDONLY)
-        try:
-            os.fsync(handle)
-        finally:
-            os.close(handle)
 
 
 def _mend(handle: int) -> str:
