@@ -66,8 +66,7 @@ def test_the_readme_says_how_to_go_back_to_a_backup() -> None:
     [told] = [" ".join(part.split()) for part in README.split("\n\n") if "-wal" in part]
     steps = [
         "stop the bot",
-        "remove `bot.db-wal` and `bot.db-shm`",
-        "copy the backup",
+        "run `matrix-drift restore run`",
         "start the bot",
     ]
     places = [told.lower().index(step) for step in steps]

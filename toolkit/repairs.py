@@ -12,14 +12,17 @@ from typing import ClassVar, Protocol
 from toolkit.calls import Options, Reconciled
 from toolkit.database.store import transactional
 from toolkit.decisions.decision import Decision, user_name
+from toolkit.errors import ToolkitError
 from toolkit.model import Choices, Plan, RemoteState, Unit
 from toolkit.planning.plan import plan_repairs
 from toolkit.progress import Progress, watched_by
 from toolkit.reconcile import reconcile
 from toolkit.records import LocalState, Raw, load_records
-from toolkit.sources.sides import Sides
+from toolkit.sources.sides import OFFLINE, Sides
 from toolkit.writing.job import Result, Told
 from toolkit.writing.journal import Run
+from toolkit.writing.restore import Restore, plan_restore, restore
+from toolkit.writing.turns import hold_lock
 from toolkit.writing.undo import history, plan_undo, undo
 
 Picked = Mapping[str, Choices]
@@ -135,3 +138,20 @@ async def take_back(sides: Sides, run: str, progress: Progress | None) -> tuple[
     async with sides.open_store(read_only=False) as store:
         assert transactional(store)
         return await undo(store, run, by=user_name(), progress=progress)
+
+
+def plan_going_back(sides: Sides, run: str) -> Restore:
+    """What going back to the backup of a run would do; writes nothing."""
+    if sides.snapshot is not None:
+        raise ToolkitError(OFFLINE.format("FILE"))
+    assert sides.path
+    return plan_restore(sides.path, run, sides.backup_dir)
+
+
+def go_back(planned: Restore) -> str:
+    """Replace the database by the backup; returns a warning, if there is one.
+
+    Raises `ToolkitError` while somebody has it open.
+    """
+    with hold_lock(planned.database):
+        return restore(planned)

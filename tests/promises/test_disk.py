@@ -34,6 +34,7 @@ from toolkit import (
     reconcile_matrix_state,
 )
 from toolkit.cli.options import Where
+from toolkit.database.backup import remove_older
 from toolkit.records import chat_key, room_key, user_key
 from toolkit.testing import FakeHomeserver
 from toolkit.writing.undo import history, undo
@@ -258,6 +259,7 @@ async def test_two_bots_may_put_their_backups_into_one_folder(tmp_path: Path) ->
         bench.fill(drifted())
         async with SQLiteStore(bench.path, backup_dir=tmp_path / "backups") as store:
             made = [await store.backup(name=f"2026112{n}T000000Z-aa") for n in range(7)]
+        remove_older(bench.path, made[-1])
         kept += made[-5:]
     assert sorted((tmp_path / "backups").iterdir()) == sorted(kept)
 

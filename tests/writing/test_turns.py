@@ -67,6 +67,21 @@ def start(code: str, path: Path) -> "subprocess.Popen[str]":
     return subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True)
 
 
+def plant(lock: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Give the file to another account; who isn't root only sees it so."""
+    if os.geteuid() == 0:
+        os.chown(lock, 12345, 12345)
+        return
+    lstat = Path.lstat
+
+    def foreign(path: Path) -> os.stat_result:
+        found = list(lstat(path))
+        found[4] = 12345 if path == lock else found[4]
+        return os.stat_result(found)
+
+    monkeypatch.setattr(Path, "lstat", foreign)
+
+
 def die(process: "subprocess.Popen[str]") -> None:
     process.kill()
     assert process.wait() == -signal.SIGKILL
@@ -195,16 +210,57 @@ class TestTheFile:
         assert (await session.apply()).rows == 2
 
     @pytest.mark.parametrize("mode", [0o600, 0o640, 0o664])
-    def test_it_is_as_open_as_the_database(self, bench: Bench, lock: Path, mode: int) -> None:
+    def test_it_is_open_to_its_owner_alone(self, bench: Bench, lock: Path, mode: int) -> None:
         bench.path.chmod(mode)
         old = os.umask(0)
         try:
             with hold_lock(bench.path):
-                assert stat.S_IMODE(lock.stat().st_mode) == mode
+                assert stat.S_IMODE(lock.stat().st_mode) == 0o600
+            lock.touch(0o666)  # an earlier version's, left by a crash
+            with hold_lock(bench.path):
+                assert stat.S_IMODE(lock.stat().st_mode) == 0o600
         finally:
             os.umask(old)
 
-    def test_what_stands_in_its_place_is_left_alone(
+    def test_another_accounts_is_named_and_not_waited_for(
+        self, bench: Bench, lock: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        lock.touch()
+        plant(lock, monkeypatch)
+        with lock.open() as theirs:
+            fcntl.flock(theirs, fcntl.LOCK_EX)
+            with pytest.raises(ToolkitError) as refused, hold_lock(bench.path):
+                pass
+        assert f"{lock} belongs to another account (uid 12345)" in str(refused.value)
+        assert lock.exists()
+
+    def test_one_that_cannot_be_opened_is_named_too(
+        self, bench: Bench, lock: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        lock.touch()
+        plant(lock, monkeypatch)
+        opened = os.open
+
+        def refuse(path: Any, flags: int, mode: int = 0o777) -> int:
+            if path == lock:
+                raise PermissionError
+            return opened(path, flags, mode)
+
+        monkeypatch.setattr(os, "open", refuse)
+        with pytest.raises(ToolkitError, match="another account"), hold_lock(bench.path):
+            pass
+
+    def test_root_takes_turns_with_the_databases_owner(
+        self, bench: Bench, lock: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        lock.touch()
+        monkeypatch.setattr(os, "geteuid", lambda: 12345)
+        again = pytest.raises(ToolkitError, match="Another notebook")
+        with hold_lock(bench.path), again, hold_lock(bench.path):
+            pass
+        assert not lock.exists()
+
+    def test_what_stands_in_its_place_is_left_alone_and_named(
         self, bench: Bench, lock: Path, tmp_path: Path
     ) -> None:
         mine = tmp_path / "mine"
@@ -212,7 +268,7 @@ class TestTheFile:
         mine.chmod(0o600)
         bench.path.chmod(0o666)
         lock.symlink_to(mine)
-        with hold_lock(bench.path):
+        with pytest.raises(ToolkitError, match="is no lock file"), hold_lock(bench.path):
             pass
         assert lock.is_symlink() and mine.read_text() == "mine"
         assert stat.S_IMODE(mine.stat().st_mode) == 0o600

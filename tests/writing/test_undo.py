@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from tests.bench import ALICE, Bench, small_rows, states
+from tests.bench import ALICE, B1, Bench, small_rows, states
 from toolkit import SQLiteStore, StoreError
 from toolkit.model import Choices, Status
 from toolkit.records import NULL, Raw, chat_key, room_key, user_key
@@ -201,12 +201,13 @@ async def test_only_applied_units_are_taken_back(
         bench.put({A1: {"mine": 1}})
         begin(self, intent)
 
+    bench.put({B1: None})
     with monkeypatch.context() as patch:
         patch.setattr(Journal, "begin", meanwhile)
         result = await bench.run(store)
-    assert states(result) == {ALICE: "stale", "!a1": "stale"}
+    assert states(result) == {ALICE: "stale", "!a1": "stale", "!b1": "applied"}
     assert result.run
-    assert (await plan_undo(store, result.run)).units == ()
+    assert [unit.id for unit in (await plan_undo(store, result.run)).units] == ["!b1"]
 
 
 async def test_an_interrupted_run_is_taken_back_as_far_as_it_went(

@@ -109,11 +109,10 @@ class Applying:
 
     def _outcomes(self, applied: Applied) -> dict[str, Result]:
         """By the journal; where there is none, what didn't go stale was written."""
-        run = next((run for run in self._session.state.runs if run.id == applied.run), None)
         found = {unit: Result("stale", visible(why, LONG)) for unit, why in applied.stale.items()}
-        for entry in run.entries if run else ():
+        for entry in applied.entries:
             found.setdefault(entry.unit, Result(entry.outcome, visible(entry.detail, LONG)))
-        rest = Result("not applied" if run or applied.cancelled else "applied")
+        rest = Result("not applied" if applied.entries or applied.cancelled else "applied")
         return dict.fromkeys(self.seen, rest) | found
 
     def _database(self) -> object:

@@ -313,6 +313,23 @@ def undo(run: str, yes: bool, as_json: bool, **options: Any) -> int:
 
 
 @matrix_drift.command()
+@click.argument("run")
+@_yes
+@_local
+@_backup
+@_json
+@_debug
+def restore(run: str, yes: bool, as_json: bool, **options: Any) -> int:
+    """Go back to the backup that was made before a RUN, while the bot is stopped. Asks before.
+
+    The database as it is now is kept beside it. What was written since isn't in it any more, whoever wrote it.
+    """
+    from toolkit.cli import write
+
+    return write.restore(_where(options), run, yes=yes, as_json=as_json)
+
+
+@matrix_drift.command()
 @click.argument("file", type=PATH)
 @_remote
 @_local

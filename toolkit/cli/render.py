@@ -33,6 +33,7 @@ from toolkit.text.visible import visible
 from toolkit.writing.job import Result
 from toolkit.writing.journal import Run
 from toolkit.writing.report import Report, stale_units
+from toolkit.writing.restore import Restore
 
 LONG = 1_000
 """Longest text shown of one value; a row holds what its bot and strangers put there."""
@@ -319,6 +320,39 @@ def render_aftermath(run: str, backup: object, wrote: bool) -> Iterator[Renderab
         yield _line(
             "A running bot still has the old rows in memory: let it reload them, or restart it."
         )
+
+
+def render_restore(planned: Restore) -> Iterator[RenderableType]:
+    """What going back to a backup would do."""
+    yield _line(f"Database: {visible(str(planned.database), LONG)}")
+    yield _line(f"Backup:   {visible(str(planned.backup), LONG)}")
+    yield _line(
+        f"It is of {visible(planned.time[:19])} UTC, before run {visible(planned.run)}. What anybody has "
+        "written since, the bot included, will not be in the database."
+    )
+
+
+def render_restored(planned: Restore, replaced: bool) -> Iterator[RenderableType]:
+    """Where everything is now, and what comes next."""
+    yield _line(
+        f"Restored: {visible(str(planned.database), LONG)} is as before run {visible(planned.run)}.",
+        "green",
+    )
+    if replaced:
+        yield _line(f"What it was until now is kept: {visible(str(planned.kept), LONG)}")
+        yield _line(f"To go forward again: matrix-drift restore {visible(planned.name)}")
+    yield _line("Now look at it with matrix-drift check, then start the bot.")
+
+
+def restore_json(planned: Restore, replaced: bool) -> dict[str, Any]:
+    """The same as JSON."""
+    return {
+        "run": planned.name,
+        "restored": planned.run,
+        "database": str(planned.database),
+        "backup": str(planned.backup),
+        "kept": str(planned.kept) if replaced else None,
+    }
 
 
 _NOTHING = "nothing"

@@ -1,4 +1,4 @@
-"""The commands that write, and what was written: apply, undo, history.
+"""The commands that write, and what was written: apply, undo, restore, history.
 
 Looking, asking and writing are three steps: while a question stands, nothing is open, and what moved
 meanwhile is refused by the writer.
@@ -24,8 +24,11 @@ from toolkit.cli.render import (
     render_open,
     render_refusals,
     render_report,
+    render_restore,
+    render_restored,
     render_result,
     render_undo,
+    restore_json,
     result_json,
 )
 from toolkit.convention import chat_number
@@ -41,7 +44,13 @@ from toolkit.errors import ToolkitError
 from toolkit.model import NO_CHOICES, Choices, Plan
 from toolkit.quotes import quote_odd
 from toolkit.records import load_records
-from toolkit.repairs import load_history, plan_taking_back, take_back
+from toolkit.repairs import (
+    go_back,
+    load_history,
+    plan_going_back,
+    plan_taking_back,
+    take_back,
+)
 from toolkit.sources.sides import Sides
 from toolkit.writing.job import Result, check_size
 from toolkit.writing.report import stale_units
@@ -218,6 +227,26 @@ def undo(where: Where, run_id: str, *, yes: bool, as_json: bool) -> int:
         show(render_result(result))
         show_aftermath(result)
     return IN_SYNC if len(result.applied) == len(plan.units) else DRIFT
+
+
+def restore(where: Where, run_id: str, *, yes: bool, as_json: bool) -> int:
+    """Go back to the backup of a run, as a whole."""
+    if not yes and not someone_there():
+        raise ToolkitError("Nobody is there to be asked: give --yes; nothing was written.")
+    planned = plan_going_back(where.sides(), run_id)
+    replaces = planned.replaces
+    if not as_json:
+        show(render_restore(planned))
+    if not yes and not agree(f"Is the bot stopped, and shall {planned.database} be replaced?"):
+        raise Cancelled("nothing was written.")
+    warning = go_back(planned)
+    if as_json:
+        show_json(restore_json(planned, replaces))
+    else:
+        show(render_restored(planned, replaces))
+    if warning:
+        say(warning)
+    return IN_SYNC
 
 
 async def _take_back(sides: Sides, run_id: str) -> Result:

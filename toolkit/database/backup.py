@@ -16,11 +16,18 @@ from pathlib import Path
 from toolkit.database.files import is_at, lock_file, share_like
 from toolkit.errors import StoreError
 
+KEEP = 5
+"""So many backups stay of what people began, and as many of what the bot did by itself."""
+
 _RUN = r"[0-9]{8}T[0-9]{6}Z-[0-9a-f]+"
+_BOT = ".bot"
 
 
-def backup_path(database: Path, directory: Path | None, name: str) -> Path:
+def backup_path(database: Path, directory: Path | None, name: str, *, by_bot: bool = False) -> Path:
     """Where the backup of this run goes: `{database}.{name}.backup` beside it, or into `directory`.
+
+    That of a run that the bot began by itself ends in `.bot.backup`: a bot that repairs at each of its
+    starts must not push out what a person may want to go back to.
 
     There the database's place is told as well, in six digits (`bot.db-3f2a1b.….backup`): two bots may
     put backups into one folder, and most databases are called bot.db.
@@ -34,7 +41,7 @@ def backup_path(database: Path, directory: Path | None, name: str) -> Path:
     folder = database.parent if directory is None else directory
     if not folder.is_dir():
         raise StoreError(f"Can't back up {database}: there is no folder {folder}; create it first.")
-    target = folder / f"{_stem(database, folder)}.{name}.backup"
+    target = folder / f"{_stem(database, folder)}.{name}{_BOT if by_bot else ''}.backup"
     if target.exists():
         raise StoreError(f"Can't back up {database}: {target} is there already; try again.")
     return target
@@ -104,15 +111,18 @@ def _connect(path: Path) -> sqlite3.Connection:
     return connection
 
 
-def remove_older(database: Path, newest: Path, keep: int) -> None:
-    """Remove the oldest backups of this database, so that `keep` stay with `newest` among them.
+def remove_older(database: Path, newest: Path, keep: int = KEEP) -> None:
+    """Remove the oldest backups of this database that are of the same kind as `newest`, which stays.
 
-    The age is the one in the name. One that can't be removed stays: the new backup is what matters.
+    The age is the one in the name. What another account put there counts for nothing: a folder may be
+    open to others, whose names could be newer than all of ours. One that can't be removed stays.
     """
-    older = _found(database, newest.parent, ".backup") - {newest}
-    for path in sorted(older, reverse=True)[keep - 1 :]:
-        with contextlib.suppress(OSError):
-            path.unlink()
+    kind = _BOT if newest.name.endswith(f"{_BOT}.backup") else ""
+    with contextlib.suppress(OSError):
+        older = _found(database, newest.parent, f"{kind}.backup") - {newest}
+        for path in sorted(older, reverse=True)[keep - 1 :]:
+            with contextlib.suppress(OSError):
+                path.unlink()
 
 
 def remove_stale(database: Path, folder: Path) -> None:
@@ -120,9 +130,10 @@ def remove_stale(database: Path, folder: Path) -> None:
 
     One that is being written stays, and so does one that can't be removed.
     """
-    for path in _found(database, folder, ".backup.partial"):
-        with contextlib.suppress(OSError):
-            _remove_unlocked(path)
+    for kind in ("", _BOT):
+        for path in _found(database, folder, f"{kind}.backup.partial"):
+            with contextlib.suppress(OSError):
+                _remove_unlocked(path)
 
 
 def _remove_unlocked(path: Path) -> None:
@@ -136,6 +147,17 @@ def _remove_unlocked(path: Path) -> None:
 
 
 def _found(database: Path, folder: Path, ending: str) -> set[Path]:
-    """The files in a folder that are called like this database's backups."""
+    """The files in a folder that are called like this database's backups and are its owner's, or ours."""
     pattern = re.compile(rf"{re.escape(_stem(database, folder))}\.{_RUN}{re.escape(ending)}")
-    return {path for path in folder.iterdir() if pattern.fullmatch(path.name)}
+    owners = {database.stat().st_uid, os.geteuid()}
+    return {
+        path for path in folder.iterdir() if pattern.fullmatch(path.name) and _owner(path) in owners
+    }
+
+
+def _owner(path: Path) -> int | None:
+    """None if it is gone: another process has just removed it."""
+    try:
+        return path.lstat().st_uid
+    except FileNotFoundError:
+        return None

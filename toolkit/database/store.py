@@ -17,7 +17,7 @@ from typing import Any, Protocol, Self, TypeGuard, TypeVar, runtime_checkable
 
 from toolkit.aside import finish
 from toolkit.database.admission import admit
-from toolkit.database.backup import backup_path, check_space, new_backup, remove_older, remove_stale
+from toolkit.database.backup import backup_path, check_space, new_backup, remove_stale
 from toolkit.database.connection import Database, connect
 from toolkit.database.sql import Table, encode, key_range
 from toolkit.database.transaction import Transaction, joined, transacting
@@ -54,7 +54,9 @@ class TransactionalStore(Store, Protocol):
 
     def transaction(self) -> AbstractAsyncContextManager[Transaction]: ...
 
-    async def backup(self, directory: Path | None = None, *, keep: int = 5, name: str) -> Path: ...
+    async def backup(
+        self, directory: Path | None = None, *, name: str, by_bot: bool = False
+    ) -> Path: ...
 
 
 def check_there(path: str | os.PathLike[str]) -> None:
@@ -225,27 +227,24 @@ class SQLiteStore:
             yield transaction
             self._opened()  # it may have been replaced meanwhile
 
-    async def backup(self, directory: Path | None = None, *, keep: int = 5, name: str) -> Path:
+    async def backup(
+        self, directory: Path | None = None, *, name: str, by_bot: bool = False
+    ) -> Path:
         """Copy the database, as of one moment, to `{database}.{name}.backup`; returns its path.
 
-        `name` is the run's (`20261122T220345Z-3f2a`). It is readable by its owner alone; the newest
-        `keep` of this database stay. In one step: in several, a bot that writes would restart it
-        each time.
+        `name` is the run's (`20261122T220345Z-3f2a`), `by_bot` whether the bot began it by itself. It is
+        readable by its owner alone, and removes no other: a run does that once it has written. In one
+        step: in several, a bot that writes would restart it each time.
         """
-        if keep < 1:
-            raise ValueError(
-                f"keep must be 1 or more, not {keep}: the new backup stays in any case"
-            )
         if joined(self._database):
             raise StoreError(f"Can't back up {self._path} inside a transaction: do it before.")
-        target = backup_path(self._path, directory or self._backup_dir, name)
+        target = backup_path(self._path, directory or self._backup_dir, name, by_bot=by_bot)
         async with self._turn() as database:
             try:
                 remove_stale(self._path, target.parent)
                 check_space(self._path, target, await database.size())
                 with new_backup(self._path, target) as copy:
                     await finish(database.copy_into(copy))
-                remove_older(self._path, target, keep)
             except OSError as error:
                 raise StoreError(
                     f"Can't back up {self._path} to {target}: {error.strerror}."

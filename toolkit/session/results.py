@@ -132,8 +132,9 @@ class Applied(dict[str, Any]):
     """The report of rules 5, and what else a person wants to know of a run.
 
     `run` names it for `undo`, `backup` is where the copy of the database lies; both are None if
-    nothing had to be written. `rows` counts what was written, `stale` says of approved units why they
-    were left alone, and `warning` that the rows are written and the journal could not be told.
+    nothing was written. `entries` has what became of its units. `rows` counts what was written, `stale`
+    says of approved units why they were left alone, and `warning` that the rows are written and the
+    journal could not be told.
     """
 
     def __init__(
@@ -147,7 +148,8 @@ class Applied(dict[str, Any]):
     ) -> None:
         super().__init__(report)
         self._undo = bool(run and run.undoes)
-        self.run = run.id if run else None
+        self.run = run.id if run and not run.wrote_nothing else None
+        self.entries = run.entries if run else ()
         self.backup = Path(run.backup) if run and run.backup else None
         self.rows = sum(len(self.get(key, ())) for key in _WRITTEN)
         if run:

@@ -2,22 +2,27 @@
 
 On a store with transactions everything happens in one; a unit is written whole or not at all, and
 one that can't be written doesn't stop its neighbours. Backup and journal come before the first
-write. A cancelled run keeps the units that are finished, a crash keeps none.
+write. A cancelled run keeps the units that are finished, a crash keeps none. A run that wrote nothing
+leaves no backup, which would only push out one that is worth something.
 """
 
 import asyncio
+import contextlib
 from collections.abc import Coroutine
+from pathlib import Path
 from typing import Any
 
 import msgspec
 
 from toolkit.aside import aside, finish
+from toolkit.database.backup import remove_older
 from toolkit.database.chat_manager import ChatManagerLike
 from toolkit.database.connection import waiting_until
 from toolkit.database.store import Store, TransactionalStore, transactional
 from toolkit.database.transaction import Transaction
 from toolkit.errors import StoreError
 from toolkit.model import Unit, UnitKind
+from toolkit.records import Raw
 from toolkit.writing.chat_rows import (
     LEFT_WRONG,
     ChatRows,
@@ -28,7 +33,7 @@ from toolkit.writing.chat_rows import (
     who_makes_chat_rows,
 )
 from toolkit.writing.job import LATE, Job, Outcome, Result
-from toolkit.writing.journal import Journal, Run, State, entries_of
+from toolkit.writing.journal import BY_BOT, Journal, Run, State, entries_of, work_out
 from toolkit.writing.plain_store import write_plainly
 from toolkit.writing.savepoints import GivenUp, Savepoints
 from toolkit.writing.staleness import Moved, compare_rows, why_stale
@@ -66,28 +71,40 @@ class _Writer:
         self.journal = Journal(store.path)
         self.tally = Tally()
         self.triggers = False
+        self.touched = False  # whether a row may be otherwise by now
 
     async def write(self) -> Result:
         if not await self._ready(self.store):
             return Result(self.tally.outcomes)
         job = self.job
-        backup = await self.store.backup(job.backup_dir, name=job.run)
+        by_bot = job.action in BY_BOT
+        backup = await self.store.backup(job.backup_dir, name=job.run, by_bot=by_bot)
         run = Run(
             job.run,
             job.now.isoformat(),
             job.action,
             entries_of(job.units, job.by, self._made_before()),
-            str(backup),
+            str(backup.absolute()),
             job.undoes,
         )
-        await self._begin(run)
-        await self._call_foreign_manager()
-        cancelled = await self._transact(run)
+        try:
+            await self._begin(run)
+            await self._call_foreign_manager()
+            cancelled = await self._transact(run)
+        except BaseException:
+            await finish(self._forget(run, backup))
+            raise
         run = self.tally.with_outcomes(run)
+        wrote = bool(run.applied or self.tally.made)
+        if wrote:
+            await finish(aside(remove_older, self.store.path, backup))
+        else:
+            run = msgspec.structs.replace(run, backup=None)
+            backup.unlink(missing_ok=True)
         warning = await self._finish(run)
         if cancelled:
             raise cancelled
-        return Result(self.tally.outcomes, run, warning)
+        return Result(self.tally.outcomes, run, warning if wrote else "")
 
     # -- what may still be written ----------------------------------------------------------------
 
@@ -134,6 +151,7 @@ class _Writer:
                 continue
             if self.job.late:
                 return  # in the transaction all that is left is refused as late
+            self.touched = True
             try:
                 await make_chat(self.chat_mgr, write, self.job.until)
             except ManagerFailed as error:
@@ -162,6 +180,7 @@ class _Writer:
         ended, before = False, self.tally.copy()
         try:
             async with waiting_until(self.job.until), self.store.transaction() as transaction:
+                self.touched = True
                 self.triggers = await transaction.has_triggers()
                 cancelled = await self._write_all(transaction)
                 if cancelled or self.tally.made or self.triggers:
@@ -226,6 +245,21 @@ class _Writer:
     async def _begin(self, run: Run) -> None:
         await finish(aside(self.journal.begin, run))
         self._tell(run)
+
+    async def _forget(self, run: Run, backup: Path) -> None:
+        """After an error: a run that left every row as it was is no work, and needs no backup.
+
+        What can't be read, or isn't as it was, is left to be looked into, with the backup.
+        """
+        with contextlib.suppress(StoreError, OSError):
+            rows: dict[str, Raw] = {w.key: w.before for e in run.entries for w in e.writes}
+            if self.touched:
+                rows = dict(await self.store.load_rows(self.job.look.about))
+            run = msgspec.structs.replace(work_out(run, rows), backup=None, finished=True)
+            if run.wrote_nothing:
+                backup.unlink()
+                await aside(self.journal.finish, run)
+                self._tell(run)
 
     def _tell(self, run: Run) -> None:
         if self.job.told:

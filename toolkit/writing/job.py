@@ -75,8 +75,8 @@ class Result(msgspec.Struct, frozen=True):
 
     @property
     def run(self) -> str | None:
-        """The run's name, for `undo`."""
-        return self.record.id if self.record else None
+        """The run's name, for `undo`; None for one that wrote nothing."""
+        return self.record.id if self.record and not self.record.wrote_nothing else None
 
     @property
     def backup(self) -> Path | None:
@@ -113,13 +113,13 @@ def new_job(
     progress: Progress | None = None,
     told: Told | None = None,
 ) -> Job:
-    """A job with a name of its own: the time, and four digits against two in one second."""
+    """A job with a name of its own."""
     return Job(
         plan=plan,
         units=tuple(units),
         look=look,
         action=action,
-        run=f"{now:%Y%m%dT%H%M%SZ}-{secrets.token_hex(2)}",
+        run=new_name(now),
         now=now,
         by=by or {},
         until=until,
@@ -128,6 +128,11 @@ def new_job(
         progress=progress or watcher(),
         told=told,
     )
+
+
+def new_name(now: datetime) -> str:
+    """A run's name: the time, and four digits against two in one second."""
+    return f"{now:%Y%m%dT%H%M%SZ}-{secrets.token_hex(2)}"
 
 
 def check_size(units: Iterable[Unit], max_changes: int | None) -> None:

@@ -4,7 +4,6 @@ A run's intent is on disk before its first write and its outcome after the commi
 missing, the process died in between; comparing the rows with both texts tells what happened.
 """
 
-import contextlib
 import json
 import os
 from collections.abc import Iterator, Mapping, Sequence
@@ -14,7 +13,7 @@ from typing import Any, TypeVar
 
 import msgspec
 
-from toolkit.database.files import share_like
+from toolkit.database.files import share_like, sync_folder
 from toolkit.errors import StoreError
 from toolkit.model import RowWrite, Unit, UnitKind
 from toolkit.records import Raw, pack_raw, unpack_raw
@@ -33,6 +32,12 @@ class State(StrEnum):
     NOT_APPLIED = "not applied"
     UNFINISHED = "unfinished"
     UNKNOWN = "unknown"
+
+
+BY_BOT = frozenset({"start-up", "single room"})
+"""What the bot does by itself, in the words of a run's `action`; the rest, a person has begun."""
+
+_LEFT_ALONE = frozenset({State.STALE, State.FAILED, State.NOT_REACHED, State.NOT_APPLIED})
 
 
 class Entry(msgspec.Struct, frozen=True):
@@ -66,6 +71,13 @@ class Run(msgspec.Struct, frozen=True):
     def applied(self) -> tuple[Entry, ...]:
         return tuple(entry for entry in self.entries if entry.outcome == State.APPLIED)
 
+    @property
+    def wrote_nothing(self) -> bool:
+        """Whether it is known that no row is otherwise by it; such a run keeps no backup."""
+        if not self.finished or self.backup is not None or not self.entries:
+            return False
+        return all(entry.outcome in _LEFT_ALONE for entry in self.entries)
+
 
 class Journal:
     """The journal of one database. Raises `StoreError` if it can't be read or appended to."""
@@ -84,11 +96,14 @@ class Journal:
         self._append({"outcome": _run_json(run)})
 
     def runs(self, rows: Mapping[str, Raw] | None = None) -> list[Run]:
-        """All runs, oldest first; with `rows`, what became of an interrupted one is worked out."""
+        """All runs but those that wrote nothing, oldest first.
+
+        With `rows`, what became of an interrupted one is worked out.
+        """
         found: dict[str, Run] = {}
         for run in self._read():
             found[run.id] = run
-        runs = list(found.values())
+        runs = [run for run in found.values() if not run.wrote_nothing]
         return runs if rows is None else _resolve_all(runs, rows)
 
     def _read(self) -> Iterator[Run]:
@@ -116,7 +131,7 @@ class Journal:
             finally:
                 os.close(handle)
             if is_new:
-                _sync_folder(self.path.parent)
+                sync_folder(self.path.parent)
         except OSError as error:
             raise StoreError(
                 f"Can't write the journal {self.path} ({error.strerror}); nothing more is written "
@@ -128,16 +143,6 @@ def _write(handle: int, data: bytes) -> None:
     """All of it: a disk that is nearly full takes the first part without a word."""
     while data:
         data = data[os.write(handle, data) :]
-
-
-def _sync_folder(folder: Path) -> None:
-    """Put the new file's name on disk as well (POSIX, fsync); not every system can."""
-    with contextlib.suppress(OSError):
-        handle = os.open(folder, os.O_RDONLY)
-        try:
-            os.fsync(handle)
-        finally:
-            os.close(handle)
 
 
 def _mend(handle: int) -> str:

@@ -33,7 +33,7 @@ async def history(store: TransactionalStore) -> list[Run]:
 async def plan_undo(store: TransactionalStore, run_id: str) -> Plan:
     """What taking back this run would write; reads only. Raises `StoreError` for an unknown run."""
     look = await load_look(store)
-    return plan_reversal(_find(Journal(store.path).runs(look.rows), run_id), look.rows)
+    return plan_reversal(find_run(Journal(store.path).runs(look.rows), run_id), look.rows)
 
 
 async def undo(
@@ -47,7 +47,7 @@ async def undo(
     """Take back what a run wrote, unit by unit, where the rows are still as it left them."""
     async with one_at_a_time(store):
         look = await load_look(store)
-        run = _find(Journal(store.path).runs(look.rows), run_id)
+        run = find_run(Journal(store.path).runs(look.rows), run_id)
         plan = plan_reversal(run, look.rows)
         units = [unit for unit in plan.units if unit.change]
         job = new_job(
@@ -87,7 +87,8 @@ def _reverse(entry: Entry, rows: Mapping[str, Raw]) -> Unit:
     )
 
 
-def _find(runs: Sequence[Run], run_id: str) -> Run:
+def find_run(runs: Sequence[Run], run_id: str) -> Run:
+    """The run of this name. Raises `StoreError` if there is none, with those that there are."""
     for run in runs:
         if run.id == run_id:
             return run
