@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import ssl
 import time
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from typing import Any
 
 import aiohttp
@@ -28,22 +28,27 @@ pytestmark = pytest.mark.usefixtures("transport", "brief", "discreet")
 TIMEOUT = aiohttp.ClientTimeout(total=30.0)
 
 
-@asynccontextmanager
+@contextlib.asynccontextmanager
 async def port(answer: bytes | None) -> AsyncIterator[tuple[str, list[bytes]]]:
     """A port that gives this answer to whatever it hears and hangs up, or stays silent."""
     heard: list[bytes] = []
+    calls: list[asyncio.Task[None] | None] = []
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        heard.append(await reader.read(8))
-        if answer is not None:
-            writer.write(answer)
-        elif not reader.at_eof():
-            await reader.read()
+        calls.append(asyncio.current_task())
+        with contextlib.suppress(ConnectionError):
+            heard.append(await reader.read(8))
+            writer.write(answer or b"")
+            if answer is None:
+                await reader.read()
         writer.close()
+        with contextlib.suppress(ConnectionError):
+            await writer.wait_closed()
 
     server = await asyncio.start_server(serve, "127.0.0.1", 0)
     async with server:
         yield f"127.0.0.1:{server.sockets[0].getsockname()[1]}", heard
+        await asyncio.gather(*filter(None, calls))
 
 
 async def test_https_on_a_port_that_answers_in_http_is_said_after_one_try() -> None:
