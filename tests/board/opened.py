@@ -82,6 +82,10 @@ class Table:
         except TimeoutError:
             raise AssertionError(f"no {words!r} in {where}: {self.board.inner_text()}") from None
 
+    def begins_with(self, words: str) -> None:
+        """Wait until the first row says so."""
+        self.board.locator(".md-row").first.filter(has_text=words).wait_for()
+
     def approved(self, words: str) -> None:
         """Wait until Apply says so."""
         self.said(words, ".md-apply")
