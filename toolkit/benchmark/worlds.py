@@ -50,11 +50,6 @@ def scale_rows(chats: int, *, drift_every: int = DRIFT_EVERY) -> Iterator[tuple[
         )
 
 
-def chat_ids(number: int) -> tuple[str, str, str]:
-    """Room, Space and owner of a chat; every `DRIFT_EVERY`th has lost its room row."""
-    return _ids(*divmod(number, CHATS_EACH))
-
-
 def _ids(user: int, place: int) -> tuple[str, str, str]:
     """Room, Space and owner; ids as long as those of room version 12."""
     return f"!chat{user:038d}{place}", f"!space{user:038d}", f"@user{user}:example.org"

@@ -84,7 +84,7 @@ async def _recall(
 
 def _rows_in(look: Look, room_id: str) -> Look:
     """No more of it than is about the room."""
-    rows = rows_about(load_records(look.rows.items()), room_id)
+    rows = rows_about(load_records(look.rows), room_id)
     return Look(rows, look.token, Names(frozenset([room_id])))
 
 

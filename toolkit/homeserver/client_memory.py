@@ -15,7 +15,6 @@ from toolkit.model import Link, Member, RoomState
 UNVERIFIED = "unverified"
 """Stands in evidence where an event id would, for what only a client object's memory says."""
 
-
 _NAMING = ("children", "parents")
 _NAMING_IN_SPACES = (*_NAMING, "users", "invited_users")
 
