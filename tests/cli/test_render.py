@@ -10,11 +10,10 @@ from rich.console import RenderableType
 
 from tests.bench import ALICE, BOB, BOT, small_rows, small_world, text
 from tests.scenario import Scenario, load_scenarios
+from toolkit.cli.json_forms import history_json, plan_json
 from toolkit.cli.look import exit_code
 from toolkit.cli.output import show
 from toolkit.cli.render import (
-    history_json,
-    plan_json,
     render_check,
     render_history,
     render_plan,

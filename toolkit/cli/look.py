@@ -5,9 +5,10 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
+from toolkit.cli.json_forms import plan_json
 from toolkit.cli.options import Where
 from toolkit.cli.output import progress, say, show, show_json, shown_units
-from toolkit.cli.render import plan_json, render_check, render_plan
+from toolkit.cli.render import render_check, render_plan
 from toolkit.decisions.agreement import save_decisions
 from toolkit.model import Plan, Reason
 from toolkit.quotes import quote_odd

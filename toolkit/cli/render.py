@@ -1,4 +1,4 @@
-"""Plans, reports and histories as text for a terminal, and a plan as JSON.
+"""Plans, reports and histories as text for a terminal.
 
 Only shows: what stands here was decided in `plan` and said in `advice`. Every text from the homeserver
 or the rows passes `visible`, and none is ever read as markup.
@@ -8,14 +8,12 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
-import msgspec
 from rich.console import Group, RenderableType
 from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
 from toolkit.model import Finding, Plan, RowWrite, Rung, Status, Unit, UnitKind
-from toolkit.records import pack_raw
 from toolkit.text.advice import (
     action,
     changed_fields,
@@ -344,17 +342,6 @@ def render_restored(planned: Restore, replaced: bool) -> Iterator[RenderableType
     yield _line("Now look at it with matrix-drift check, then start the bot.")
 
 
-def restore_json(planned: Restore, replaced: bool) -> dict[str, Any]:
-    """The same as JSON."""
-    return {
-        "run": planned.name,
-        "restored": planned.run,
-        "database": str(planned.database),
-        "backup": str(planned.backup),
-        "kept": str(planned.kept) if replaced else None,
-    }
-
-
 _NOTHING = "nothing"
 _ROWS = {"user_meta": "user row", "room_meta": "room row", "chat_rows": "chat row"}
 
@@ -402,89 +389,6 @@ def _run(run: Run, back: Sequence[Run]) -> Text:
     if not run.finished:
         text.append(" (interrupted)", "red")
     return text
-
-
-def history_json(runs: Sequence[Run]) -> list[dict[str, Any]]:
-    """The runs without the texts of rows, which stand in the journal."""
-    return [
-        {
-            "run": run.id,
-            "time": run.time,
-            "action": run.action,
-            "undoes": run.undoes,
-            "finished": run.finished,
-            "backup": run.backup,
-            "units": [
-                {
-                    "unit": entry.unit,
-                    "outcome": entry.outcome,
-                    "detail": entry.detail,
-                    "by": entry.by,
-                    "rows": [write.key for write in entry.writes],
-                }
-                for entry in run.entries
-            ],
-        }
-        for run in runs
-    ]
-
-
-# JSON
-
-
-def result_json(result: Result) -> dict[str, str | None]:
-    """What a run was called, and where its backup is."""
-    return {"run": result.run, "backup": None if result.backup is None else str(result.backup)}
-
-
-def plan_json(plan: Plan, view: View = EVERYTHING) -> dict[str, Any]:
-    """The plan as JSON values; texts as they are, so dump them with `ensure_ascii`.
-
-    Of units and conflicts it has those that are asked for, and of all else the whole.
-    """
-    return {
-        "account": plan.account,
-        "joined_rooms": list(plan.joined),
-        "in_sync_rooms": list(plan.in_sync_rooms),
-        "in_sync_users": list(plan.in_sync_users),
-        "units_in_all": len(plan.units),
-        "units": [_unit_json(unit) for unit in view.part(plan)],
-        "conflicts_of_no_unit": [_finding_json(finding) for finding in view.loose(plan)],
-        "skipped_rooms": [{"room_id": s.room_id, "reason": s.reason.value} for s in plan.skipped],
-        "orphaned_rows": list(plan.orphans),
-        "other_rows": plan.others,
-        "notes": [_finding_json(finding) for finding in plan.notes],
-    }
-
-
-def _unit_json(unit: Unit) -> dict[str, Any]:
-    change = unit.change and {
-        "fingerprint": unit.change.fingerprint,
-        "writes": [
-            {"key": w.key, "before": pack_raw(w.before), "after": pack_raw(w.after)}
-            for w in unit.change.writes
-        ],
-        "relies_on": list(unit.change.relies_on),
-    }
-    return {
-        "unit": unit.id,
-        "kind": unit.kind.value,
-        "status": unit.status.value,
-        "owner": unit.owner,
-        "chat_id": unit.chat_id,
-        "space_id": unit.space_id,
-        "room_ids": list(unit.room_ids),
-        "evidence": msgspec.to_builtins(unit.evidence),
-        "needs_human": unit.needs_human,
-        "candidates": list(unit.candidates),
-        "action": action(unit),
-        "findings": [_finding_json(finding) for finding in unit.findings],
-        "change": change,
-    }
-
-
-def _finding_json(finding: Finding) -> dict[str, Any]:
-    return {"id": finding.id, **msgspec.to_builtins(finding)}
 
 
 # Words

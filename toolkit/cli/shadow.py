@@ -15,6 +15,7 @@ from typing import Any, TextIO
 from rich.console import RenderableType
 from rich.text import Text
 
+from toolkit.cli.json_forms import plan_json, result_json
 from toolkit.cli.look import DRIFT, IN_SYNC
 from toolkit.cli.options import Where
 from toolkit.cli.output import (
@@ -27,7 +28,7 @@ from toolkit.cli.output import (
     shown_units,
     someone_there,
 )
-from toolkit.cli.render import plan_json, render_changes, render_report, result_json
+from toolkit.cli.render import render_changes, render_report
 from toolkit.cli.write import run_to_write, show_aftermath
 from toolkit.deadline import within
 from toolkit.decisions.decision import user_name

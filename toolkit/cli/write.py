@@ -13,11 +13,11 @@ from typing import Any, TypeVar
 from msgspec.structs import replace
 
 from toolkit.calls import Reconciled
+from toolkit.cli.json_forms import history_json, restore_json, result_json
 from toolkit.cli.look import DRIFT, IN_SYNC, look, road_of
 from toolkit.cli.options import Where
 from toolkit.cli.output import Cancelled, agree, progress, say, show, show_json, someone_there
 from toolkit.cli.render import (
-    history_json,
     render_aftermath,
     render_changes,
     render_history,
@@ -28,8 +28,6 @@ from toolkit.cli.render import (
     render_restored,
     render_result,
     render_undo,
-    restore_json,
-    result_json,
 )
 from toolkit.convention import chat_number
 from toolkit.decisions.agreement import (
