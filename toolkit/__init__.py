@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from toolkit.decisions.decision import Decision
     from toolkit.errors import HomeserverError, RemoteIncomplete, StoreError, ToolkitError
     from toolkit.homeserver.readonly import ReadOnlyClient
+    from toolkit.layout import Layout
     from toolkit.reconcile import reconcile_matrix_state, reconcile_single_room
     from toolkit.session.session import Session
     from toolkit.shadow import ShadowRun, shadow_run
@@ -34,6 +35,7 @@ _HOME = {
     "Decision": "decisions.decision",
     "HomeserverError": "errors",
     "InMemoryStore": "database.store",
+    "Layout": "layout",
     "ReadOnlyClient": "homeserver.readonly",
     "RemoteIncomplete": "errors",
     "SQLiteStore": "database.store",
@@ -60,6 +62,7 @@ __all__ = [
     "Decision",
     "HomeserverError",
     "InMemoryStore",
+    "Layout",
     "ReadOnlyClient",
     "RemoteIncomplete",
     "SQLiteStore",
