@@ -8,7 +8,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 from toolkit.database.sql import encode, quote
-from toolkit.database.virtual_rows import Part, Table, as_integer
+from toolkit.database.virtual_rows import Part, Table
+from toolkit.layout import as_integer
 from toolkit.records import Raw
 
 

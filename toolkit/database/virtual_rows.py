@@ -5,13 +5,12 @@ texts. A cell that JSON can't hold is packed, and makes its own row unreadable. 
 list of them: a conflict, and no writer takes such a text for a row.
 """
 
-import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 import msgspec
 
-from toolkit.layout import INTEGER, LARGEST, Cell, Layout
+from toolkit.layout import LARGEST, Cell, Layout, as_integer
 from toolkit.records import (
     CHAT,
     FAMILIES,
@@ -202,10 +201,3 @@ def _name(value: Any, family: str) -> str | None:
     if isinstance(value, str):
         return value
     return None if family in FAMILIES or type(value) is not int else str(value)
-
-
-def as_integer(text: str) -> int | None:
-    """The integer that a text is, as a column would hold it; None for any other text."""
-    if not re.fullmatch(INTEGER, text) or abs(int(text)) > LARGEST:
-        return None
-    return int(text)

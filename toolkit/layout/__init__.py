@@ -3,7 +3,7 @@
 In order: `values` (what it says), `mistakes` (what can't work), `patterns` (ids in texts and paths).
 """
 
-from toolkit.layout.patterns import INTEGER, LARGEST, id_pattern, split_path
+from toolkit.layout.patterns import LARGEST, as_integer, id_pattern, split_path
 from toolkit.layout.values import (
     ALIAS,
     TABLES,
@@ -22,7 +22,6 @@ from toolkit.layout.values import (
 
 __all__ = [
     "ALIAS",
-    "INTEGER",
     "LARGEST",
     "TABLES",
     "Cell",
@@ -36,6 +35,7 @@ __all__ = [
     "TableFacts",
     "Tables",
     "UserTable",
+    "as_integer",
     "id_pattern",
     "split_path",
 ]

@@ -25,6 +25,13 @@ def split_path(path: str) -> tuple[str, ...]:
     return tuple(keys)
 
 
+def as_integer(text: str) -> int | None:
+    """The integer that a text is, as a column would hold it; None for any other text."""
+    if not re.fullmatch(INTEGER, text) or abs(int(text)) > LARGEST:
+        return None
+    return int(text)
+
+
 def id_pattern(
     pattern: str, ids: tuple[str, ...], integers: frozenset[str] = frozenset()
 ) -> re.Pattern[str]:
