@@ -28,6 +28,7 @@ from toolkit.model import (
     UnitKind,
 )
 from toolkit.sources.settings import KNOWN, TOKEN, TOKEN_FILE
+from toolkit.writing.link_report import LinkReport
 from toolkit.writing.report import Report
 
 ROOT = Path(__file__).parent.parent
@@ -58,7 +59,7 @@ def section(text: str, title: str) -> str:
 @pytest.mark.parametrize(
     ("group", "words"),
     [
-        ("Keys", set(Report.__annotations__)),
+        ("Keys", {*Report.__annotations__, *LinkReport.__annotations__}),
         ("Statuses", {*Status}),
         ("Reasons", {*Reason}),
         ("Conflicts", CONFLICTS),

@@ -136,7 +136,7 @@ async def reconcile(
     until = None if options.deadline is None else time.monotonic() + options.deadline
     async with one_at_a_time(store, options.deadline):
         look, plan = await _look(client, store, options, until)
-        units, refused = await aside(_choose, plan, options.decisions)
+        units, refused = await aside(choose, plan, options.decisions)
         if options.dry_run:
             result = Result(dict.fromkeys((unit.id for unit in units), APPLIED))
         else:
@@ -213,7 +213,7 @@ def _plan(remote: RemoteState, local: LocalState, options: Options) -> Plan:
     return plan_repairs(remote, local, options.convention, choices, lower_counters=lower)
 
 
-def _choose(
+def choose(
     plan: Plan, decisions: Mapping[str, Decision] | None
 ) -> tuple[list[Unit], dict[str, str]]:
     """Units that need no human, or those that one agreed to; and why some of them can't be written."""

@@ -237,6 +237,11 @@ class Layout(_Said, frozen=True):
             return None
         return re.compile("|".join(f"(?:{pattern})" for pattern in self.shape.rooms))
 
+    def may_have_made(self, user_id: str) -> bool:
+        """Whether a room that this account made may count; the bot's own always do."""
+        makers = self.makers
+        return self.shape.rooms == "bot-event" or bool(makers and makers.fullmatch(user_id))
+
     @property
     def families(self) -> dict[str, UserTable | RoomTable | ChatTable]:
         """Family -> its table, where rows of shape chats stand in tables; else nothing."""
