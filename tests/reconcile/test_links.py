@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import nio
 import pytest
 
@@ -33,13 +34,9 @@ CASE = [{"event": "desk.case", "id": "conversation_id"}]
 
 
 def mapping(layout: Layout, evidence: Any, **shape: Any) -> Layout:
-    return Layout.of({"kind": "links", **shape}, {"link": _plain(layout)}, evidence)
-
-
-def _plain(layout: Layout) -> dict[str, Any]:
-    link = layout.link
-    told = {name: getattr(link, name) for name in link.__struct_fields__}
-    return {name: value for name, value in told.items() if value is not None}
+    """The same table, with evidence and grounds."""
+    link = msgspec.to_builtins(layout.link)
+    return Layout.of({"kind": "links", **shape}, {"link": link}, evidence)
 
 
 @pytest.fixture

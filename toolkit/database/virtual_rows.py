@@ -6,6 +6,7 @@ list of them: a conflict, and no writer takes such a text for a row.
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
 from typing import Any
 
 import msgspec
@@ -98,10 +99,13 @@ class Table(msgspec.Struct, frozen=True, kw_only=True):
 
     def show(self, cells: Sequence[Any]) -> tuple[str, str, bool]:
         """A row's key and text, and whether the key can be told by its cells."""
-        values = {p.field: p.value(cell) for p, cell in zip(self.parts, cells, strict=True)}
-        shown = {p.field: values[p.field] for p in self.parts if p.shown}
+        values = {
+            part.field: part.value(cell) if part.prefix or type(cell) is bytes else cell
+            for part, cell in zip(self.parts, cells, strict=True)
+        }
+        shown = {part.field: values[part.field] for part in self.parts if part.shown}
         names = [_name(values[field], self.family) for field in self.keys]
-        text = encode_row(self.fixed | shown if self.fixed else shown)
+        text = _encode(self.fixed | shown if self.fixed else shown)
         if None not in names:
             return self.key_of([name for name in names if name is not None]), text, True
         odd = encode_row({field: values[field] for field in self.keys})
@@ -134,6 +138,14 @@ class Table(msgspec.Struct, frozen=True, kw_only=True):
         if len(self.keys) == 1:
             return (told,)
         return tuple(msgspec.json.decode(told.encode("utf-8", "surrogatepass"), type=list[str]))
+
+
+def _encode(row: dict[str, Any]) -> str:
+    """As `encode_row`, which looks for NaN in every row that holds a null."""
+    if float not in map(type, row.values()):
+        with suppress(UnicodeError):
+            return msgspec.json.encode(row).decode()
+    return encode_row(row)
 
 
 def gather(shown: Iterable[tuple[str, str, bool]]) -> list[tuple[str, Raw]]:
