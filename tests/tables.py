@@ -14,7 +14,7 @@ from toolkit.database.look import load_look
 from toolkit.database.store import SQLiteStore
 from toolkit.layout import Layout
 from toolkit.model import Change, Plan, RowWrite, Status, Unit, UnitKind
-from toolkit.records import Raw
+from toolkit.records import CHAT, ROOM, Raw, parse_key
 from toolkit.writing.apply import apply_changes
 from toolkit.writing.job import Result, new_job
 from toolkit.writing.turns import one_at_a_time
@@ -116,3 +116,54 @@ class Desk:
 def outcome(result: Result, number: int = 0) -> tuple[str, str]:
     found = result.outcomes[f"!unit{number}"]
     return found.state, found.detail
+
+
+CHAT_TABLES = """
+    CREATE TABLE users (mxid TEXT PRIMARY KEY, space TEXT, next INTEGER NOT NULL, vip TEXT DEFAULT 'no');
+    CREATE TABLE rooms (id TEXT PRIMARY KEY, n INTEGER, title TEXT, mxid TEXT, space TEXT);
+    CREATE TABLE chats (mxid TEXT, n INTEGER, room TEXT, name TEXT, bot TEXT NOT NULL, PRIMARY KEY (mxid, n));
+"""
+_NUMBER = {"column": "n", "prefix": "C"}
+CHAT_ROWS: dict[str, Any] = {
+    "user": {
+        "table": "users",
+        "user_id": "mxid",
+        "space_id": "space",
+        "next_chat_index": "next",
+    },
+    "room": {
+        "table": "rooms",
+        "room_type": {"fixed": "chat"},
+        "room_id": "id",
+        "chat_id": _NUMBER,
+        "display_name": "title",
+        "matrix_user_id": "mxid",
+        "space_id": "space",
+    },
+    "chat": {
+        "table": "chats",
+        "user_id": "mxid",
+        "chat_id": _NUMBER,
+        "platform": {"fixed": "matrix"},
+        "surface_ref": "room",
+        "name": "name",
+        "where": {"bot": "me"},
+    },
+}
+CHATS = Layout.of(rows=CHAT_ROWS)
+
+
+def fill_chats(desk: Desk, rows: Mapping[str, Any]) -> None:
+    """The rows as the bot would have stored them."""
+    for key, row in rows.items():
+        name = parse_key(key)
+        number = int(row["chat_id"][1:]) if "chat_id" in row else None
+        if name.family == CHAT:
+            told = (row["surface_ref"], row["name"])
+            desk.sql("INSERT INTO chats VALUES (?, ?, ?, ?, 'me')", name.user, number, *told)
+        elif name.family == ROOM:
+            owned = (row["display_name"], row["matrix_user_id"], row["space_id"])
+            desk.sql("INSERT INTO rooms VALUES (?, ?, ?, ?, ?)", name.room_id, number, *owned)
+        else:
+            told = (row["space_id"], row["next_chat_index"])
+            desk.sql("INSERT INTO users (mxid, space, next) VALUES (?, ?, ?)", name.user, *told)

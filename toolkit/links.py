@@ -144,7 +144,7 @@ def check_store(store: Store, layout: Layout) -> SQLiteStore:
         raise ToolkitError(
             "This layout is of shape chats: call reconcile_matrix_state, with a store on the layout."
         )
-    if not isinstance(store, SQLiteStore) or store.settings.get("layout") != layout:
+    if not isinstance(store, SQLiteStore) or store.layout != layout:
         raise ToolkitError(
             f"The store ({type(store).__name__}) doesn't show the rows of this layout: open it with "
             "SQLiteStore(path, layout=layout)."

@@ -17,7 +17,7 @@ from toolkit.calls import Met, Options, Reconciled, tell
 from toolkit.convention import Convention
 from toolkit.database.chat_manager import ChatManagerLike
 from toolkit.database.look import Look, load_look
-from toolkit.database.store import Store
+from toolkit.database.store import SQLiteStore, Store
 from toolkit.deadline import within
 from toolkit.decisions.decision import (
     Decision,
@@ -132,6 +132,10 @@ async def reconcile(
         raise ToolkitError(
             f"The chat manager ({type(chat_mgr).__name__}) has no get_or_create: pass the bot's "
             "own, a toolkit.ChatManager, or None."
+        )
+    if isinstance(store, SQLiteStore) and store.layout.links:
+        raise ToolkitError(
+            "The store's layout is of shape links: call reconcile_links or reconcile_single_link."
         )
     until = None if options.deadline is None else time.monotonic() + options.deadline
     async with one_at_a_time(store, options.deadline):

@@ -8,48 +8,13 @@ from typing import Any
 import pytest
 
 from tests.bench import ALICE, BOB, Bench, small_rows, states
-from tests.tables import Desk
+from tests.tables import CHAT_TABLES, CHATS, Desk, fill_chats
 from toolkit import ChatManager, SQLiteStore, StoreError, get_user_meta, set_user_meta
 from toolkit.database.look import Look, load_look
-from toolkit.layout import Layout
 from toolkit.model import Choices, Code, Status
-from toolkit.records import CHAT, ROOM, Raw, chat_key, load_records, parse_key, room_key, user_key
+from toolkit.records import Raw, chat_key, load_records, room_key, user_key
 from toolkit.writing.undo import undo
 
-MADE = """
-    CREATE TABLE users (mxid TEXT PRIMARY KEY, space TEXT, next INTEGER NOT NULL, vip TEXT DEFAULT 'no');
-    CREATE TABLE rooms (id TEXT PRIMARY KEY, n INTEGER, title TEXT, mxid TEXT, space TEXT);
-    CREATE TABLE chats (mxid TEXT, n INTEGER, room TEXT, name TEXT, bot TEXT NOT NULL, PRIMARY KEY (mxid, n));
-"""
-NUMBER = {"column": "n", "prefix": "C"}
-LAYOUT = Layout.of(
-    rows={
-        "user": {
-            "table": "users",
-            "user_id": "mxid",
-            "space_id": "space",
-            "next_chat_index": "next",
-        },
-        "room": {
-            "table": "rooms",
-            "room_type": {"fixed": "chat"},
-            "room_id": "id",
-            "chat_id": NUMBER,
-            "display_name": "title",
-            "matrix_user_id": "mxid",
-            "space_id": "space",
-        },
-        "chat": {
-            "table": "chats",
-            "user_id": "mxid",
-            "chat_id": NUMBER,
-            "platform": {"fixed": "matrix"},
-            "surface_ref": "room",
-            "name": "name",
-            "where": {"bot": "me"},
-        },
-    }
-)
 BROKEN = {
     user_key(ALICE): None,
     room_key("!a1"): None,
@@ -67,25 +32,9 @@ def broken() -> dict[str, Any]:
     return rows
 
 
-def fill(desk: Desk, rows: Mapping[str, Any]) -> None:
-    """The rows as the bot would have stored them."""
-    for key, row in rows.items():
-        name = parse_key(key)
-        number = int(row["chat_id"][1:]) if "chat_id" in row else None
-        if name.family == CHAT:
-            told = (row["surface_ref"], row["name"])
-            desk.sql("INSERT INTO chats VALUES (?, ?, ?, ?, 'me')", name.user, number, *told)
-        elif name.family == ROOM:
-            owned = (row["display_name"], row["matrix_user_id"], row["space_id"])
-            desk.sql("INSERT INTO rooms VALUES (?, ?, ?, ?, ?)", name.room_id, number, *owned)
-        else:
-            told = (row["space_id"], row["next_chat_index"])
-            desk.sql("INSERT INTO users (mxid, space, next) VALUES (?, ?, ?)", name.user, *told)
-
-
 @pytest.fixture
 def desk(tmp_path: Path) -> Desk:
-    return Desk(tmp_path / "bot.db", MADE, LAYOUT)
+    return Desk(tmp_path / "bot.db", CHAT_TABLES, CHATS)
 
 
 def as_objects(rows: Mapping[str, Raw]) -> dict[str, Any]:
@@ -93,7 +42,7 @@ def as_objects(rows: Mapping[str, Raw]) -> dict[str, Any]:
 
 
 async def test_the_rows_are_those_of_the_key_value_table(desk: Desk) -> None:
-    fill(desk, small_rows())
+    fill_chats(desk, small_rows())
     desk.sql("INSERT INTO chats VALUES ('@alice:hs', 9, '!other', 'x', 'another')")
     assert as_objects(await desk.rows()) == small_rows()
 
@@ -101,7 +50,7 @@ async def test_the_rows_are_those_of_the_key_value_table(desk: Desk) -> None:
 async def test_the_plan_is_that_of_the_key_value_table_field_by_field(
     desk: Desk, tmp_path: Path
 ) -> None:
-    fill(desk, broken())
+    fill_chats(desk, broken())
     bench, other = Bench(desk.path), Bench(tmp_path / "kv.db")
     other.fill(broken())
     async with desk.store() as store, SQLiteStore(other.path) as key_value:
@@ -118,7 +67,7 @@ async def test_the_plan_is_that_of_the_key_value_table_field_by_field(
 async def test_what_is_planned_is_written_and_nothing_is_left_and_undo_is_exact(
     desk: Desk,
 ) -> None:
-    fill(desk, broken())
+    fill_chats(desk, broken())
     before = desk.dump()
     bench = Bench(desk.path)
     async with desk.store() as store:
@@ -135,7 +84,7 @@ async def test_what_is_planned_is_written_and_nothing_is_left_and_undo_is_exact(
 
 
 async def test_a_manager_of_the_bots_own_on_this_store_makes_the_row(desk: Desk) -> None:
-    fill(desk, {k: row for k, row in small_rows().items() if k != chat_key(BOB, "C1")})
+    fill_chats(desk, {k: row for k, row in small_rows().items() if k != chat_key(BOB, "C1")})
 
     class Mine(ChatManager):
         async def get_or_create(self, *args: Any, **named: Any) -> Any:
@@ -148,7 +97,7 @@ async def test_a_manager_of_the_bots_own_on_this_store_makes_the_row(desk: Desk)
 
 
 async def test_an_odd_cell_makes_its_row_unreadable_and_may_be_overwritten(desk: Desk) -> None:
-    fill(desk, small_rows())
+    fill_chats(desk, small_rows())
     desk.sql("UPDATE rooms SET space = x'ff' WHERE id = '!a1'")
     before = desk.dump()
     bench = Bench(desk.path)
@@ -165,7 +114,7 @@ async def test_an_odd_cell_makes_its_row_unreadable_and_may_be_overwritten(desk:
 
 
 async def test_a_row_without_a_user_is_unreadable_and_no_other(desk: Desk) -> None:
-    fill(desk, small_rows())
+    fill_chats(desk, small_rows())
     desk.sql("INSERT INTO users (mxid, space, next) VALUES (NULL, '!x', 1), (NULL, '!y', 1)")
     local = load_records(await desk.rows())
     assert set(local.users) == {ALICE, BOB} and len(local.unreadable) == 1
@@ -179,7 +128,7 @@ def _look(rows: dict[str, Raw]) -> Any:
 
 
 async def test_a_number_is_compared_with_and_without_its_prefix(desk: Desk) -> None:
-    fill(desk, small_rows())
+    fill_chats(desk, small_rows())
     desk.sql("UPDATE rooms SET n = 'odd' WHERE id = '!a1'")
     desk.sql("UPDATE rooms SET n = NULL WHERE id = '!a2'")
     rows = as_objects(await desk.rows())
@@ -195,8 +144,8 @@ async def test_a_number_is_compared_with_and_without_its_prefix(desk: Desk) -> N
 
 
 async def test_a_number_in_a_text_column_stays_a_text(tmp_path: Path) -> None:
-    desk = Desk(tmp_path / "bot.db", MADE.replace("n INTEGER", "n VARCHAR(9)"), LAYOUT)
-    fill(desk, {k: row for k, row in small_rows().items() if k != chat_key(BOB, "C1")})
+    desk = Desk(tmp_path / "bot.db", CHAT_TABLES.replace("n INTEGER", "n VARCHAR(9)"), CHATS)
+    fill_chats(desk, {k: row for k, row in small_rows().items() if k != chat_key(BOB, "C1")})
     async with desk.store() as store:
         assert states(await Bench(desk.path).run(store)) == {"!b1": "applied"}
     assert desk.sql("SELECT n, typeof(n) FROM chats WHERE mxid = '@bob:hs'") == [("1", "text")]
@@ -233,8 +182,8 @@ async def test_the_bots_own_functions_for_rows_work(desk: Desk) -> None:
 async def test_where_an_insert_would_need_more_the_table_is_refused_for_writing(
     tmp_path: Path,
 ) -> None:
-    made = MADE.replace("vip TEXT DEFAULT 'no'", "vip TEXT NOT NULL")
-    desk = Desk(tmp_path / "bot.db", made, LAYOUT)
+    made = CHAT_TABLES.replace("vip TEXT DEFAULT 'no'", "vip TEXT NOT NULL")
+    desk = Desk(tmp_path / "bot.db", made, CHATS)
     assert await desk.rows() == {}
     with pytest.raises(StoreError) as caught:
         async with desk.store():

@@ -24,14 +24,14 @@ from toolkit.database.sql import (
     with_null,
 )
 from toolkit.errors import StoreError
-from toolkit.layout import TableFacts
+from toolkit.layout import Layout, TableFacts
 from toolkit.records import NULL, Names, Raw, encode_row
 
 
 class KeyValueRows:
     """Rows of the three families in one table, under its key and value columns."""
 
-    facts = TableFacts()
+    layout, facts = Layout(), TableFacts()
 
     def __init__(self, table: Table) -> None:
         self.table = table

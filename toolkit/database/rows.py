@@ -9,7 +9,7 @@ from typing import Any, Protocol
 
 from toolkit.database.connection import Database
 from toolkit.database.sql import RowChange
-from toolkit.layout import TableFacts
+from toolkit.layout import Layout, TableFacts
 from toolkit.records import Names, Raw
 
 
@@ -19,6 +19,10 @@ class Rows(Protocol):
     @property
     def settings(self) -> dict[str, Any]:
         """With which names another store on the same rows is made."""
+
+    @property
+    def layout(self) -> Layout:
+        """Where they stand."""
 
     @property
     def facts(self) -> TableFacts:

@@ -140,6 +140,11 @@ class SQLiteStore:
         return {**self._rows.settings, "busy_timeout": self._busy_timeout}
 
     @property
+    def layout(self) -> Layout:
+        """Where its rows stand."""
+        return self._rows.layout
+
+    @property
     def facts(self) -> TableFacts:
         """What the open database says of a table of links; nothing for other rows."""
         return self._rows.facts

@@ -38,7 +38,7 @@ KNOWN: Mapping[str, type] = {
     **CONVENTION,
 }
 TABLE = ("table", "key_column", "value_column")
-"""Settings that say where in the database the rows are."""
+"""Settings that say where in the database the rows are, if they are in a key-value table."""
 
 PATHS = {"database", "backup_dir"}
 """Settings that are paths, seen from the file's folder."""
