@@ -1,12 +1,17 @@
 """What a mapping says, and what is refused in a sentence that names the key."""
 
 import copy
+import re
 from typing import Any
 
 import pytest
 
+from tests import link_code
 from toolkit.errors import ConventionError, ToolkitError
 from toolkit.layout import Clue, Field, Layout, Shape, id_pattern, split_path
+from toolkit.model import RemoteState, RoomState
+from toolkit.planning.links.plan import plan_links
+from toolkit.planning.links.rows import load_links
 
 LINKS: dict[str, Any] = {
     "shape": {"kind": "links", "rooms": ["@_irc_.+:hs\\.example", "@old:hs"], "type": "space"},
@@ -62,8 +67,8 @@ def test_a_mapping_of_links_is_read_as_the_file_has_it() -> None:
     assert (link.ids, link.room) == (("gcid", "gc_receiver"), "mxid")
     assert link.columns == ("gcid", "gc_receiver", "mxid", "owner", "name")
     assert (link.where, link.constants) == ({"bridge_id": "", "live": True}, {"kind": "portal"})
-    assert [clue.kind for clue in layout.evidence] == ["name", "event", "alias"]
-    assert layout.evidence[1].paths == (("channel", "id"), ("channel", "fi.mau.receiver"))
+    assert [clue.kind for clue in layout.clues] == ["name", "event", "alias"]
+    assert layout.clues[1].paths == (("channel", "id"), ("channel", "fi.mau.receiver"))
     assert layout.kept_events == {"m.bridge", "m.room.canonical_alias"}
     assert layout.makers and layout.makers.fullmatch("@_irc_anna:hs.example")
     assert not layout.makers.fullmatch("@old:hs.evil")
@@ -175,6 +180,7 @@ def changed(told: dict[str, Any], key: str, value: Any) -> dict[str, Any]:
             {"sole_member": True},
             "evidence[0].sole_member needs an id of one column.",
         ),
+        (LINKS, "evidence", "claim", "evidence must name a function as 'package.module:function'"),
         (
             CHATS,
             "rows.chat",
@@ -226,12 +232,12 @@ def test_what_cannot_work_is_refused_in_a_sentence_that_names_the_key(
             },
             "shape.rooms is 'bot-event', and no evidence has an event",
         ),
-        ({"evidence": {"name": "x"}}, "evidence: expected `array`, got `object`."),
+        ({"evidence": {"name": "x"}}, "evidence: expected `str | array`, got `object`."),
         ({"shape": 3}, "shape: expected `object`, got `int`."),
     ],
 )
 def test_what_does_not_go_together_is_refused(told: dict[str, Any], said: str) -> None:
-    with pytest.raises(ConventionError, match=said.replace("[", "\\[").replace("(", "\\(")):
+    with pytest.raises(ConventionError, match=re.escape(said)):
         Layout.of(**told)
 
 
@@ -269,6 +275,7 @@ def test_a_path_is_keys_between_dots(path: str, keys: tuple[str, ...]) -> None:
         ("#{id}", {"n"}, "#٧", None),
         ("#{id}", set(), "#007", "007"),
         ("#{id}", set(), "#", None),
+        (r"\{id\} {id}", set(), "{id} x", "x"),
         ("a{2}{id}", set(), "aab", "b"),
         ("a{1,2}{id}", {"n"}, "aa7", "7"),
         ("{id}", set(), "two\nlines", None),
@@ -283,3 +290,42 @@ def test_a_pattern_tells_an_id_for_the_whole_text(
 
 def test_a_clue_is_of_one_kind() -> None:
     assert Clue(sole_member=True).kind == "sole_member" and not Clue().is_one
+
+
+def of_code(function: str) -> Layout:
+    return Layout.of(LINKS["shape"], LINKS["rows"], function)
+
+
+def test_code_of_the_bots_own_is_loaded_when_it_is_needed_and_sees_every_event() -> None:
+    layout = of_code("tests.link_code:claim")
+    assert layout.load_code() is link_code.claim and layout.clues == ()
+    assert layout.kept_events and "anything" in layout.kept_events
+    odd: Any = 7
+    assert odd not in layout.kept_events
+    assert Layout.of(**LINKS).load_code() is None
+
+
+@pytest.mark.parametrize(
+    ("function", "said"),
+    [
+        ("tests.link_code:nothing", "evidence: there is no function 'tests.link_code:nothing'."),
+        ("tests.link_code:absent", "evidence: there is no function 'tests.link_code:absent'."),
+        ("tests.no_such:claim", "there is no function 'tests.no_such:claim' (No module named"),
+    ],
+)
+def test_code_that_is_not_there_is_said(function: str, said: str) -> None:
+    with pytest.raises(ConventionError) as caught:
+        of_code(function).load_code()
+    assert said in str(caught.value)
+
+
+def test_what_code_of_the_bots_own_raises_ends_the_look_and_is_told_by_its_name_alone() -> None:
+    layout = of_code("tests.link_code:claim_badly")
+    rooms = {"!r": RoomState(room_id="!r", creator="@old:hs", room_type="m.space")}
+    remote = RemoteState("@bot:hs", rooms)
+    with pytest.raises(ConventionError) as caught:
+        plan_links(remote, load_links({}, layout), layout)
+    assert str(caught.value) == (
+        "The evidence of the bot's own code raised KeyError for the room !r."
+    )
+    assert caught.value.__cause__ is None and caught.value.__context__ is None

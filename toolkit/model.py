@@ -144,6 +144,7 @@ class Rung(StrEnum):
 
     ROW = "row"
     ROOM_ALIAS = "room_alias"
+    CODE = "code"
     SOLE_MEMBER = "sole_member"
 
     NONE = "none"

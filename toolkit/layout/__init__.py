@@ -6,6 +6,7 @@ In order: `values` (what it says), `mistakes` (what can't work), `patterns` (ids
 from toolkit.layout.patterns import LARGEST, as_integer, id_pattern, split_path
 from toolkit.layout.values import (
     ALIAS,
+    EVERY_TYPE,
     TABLES,
     Cell,
     ChatTable,
@@ -22,6 +23,7 @@ from toolkit.layout.values import (
 
 __all__ = [
     "ALIAS",
+    "EVERY_TYPE",
     "LARGEST",
     "TABLES",
     "Cell",

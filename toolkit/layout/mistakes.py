@@ -47,10 +47,12 @@ def _check_links(layout: "Layout") -> None:
         _refuse(f"rows.{family} belongs to shape.kind 'chats', and shape.kind is 'links'.")
     if isinstance(shape.rooms, tuple):
         _check_makers(shape.rooms)
-    if shape.rooms == "bot-event" and not any(clue.event for clue in layout.evidence):
+    if shape.rooms == "bot-event" and not any(clue.event for clue in layout.clues):
         _refuse("shape.rooms is 'bot-event', and no evidence has an event: add one.")
     _check_table(rows.link)
-    for number, clue in enumerate(layout.evidence):
+    if isinstance(layout.evidence, str) and not _FUNCTION.fullmatch(layout.evidence):
+        _refuse("evidence must name a function as 'package.module:function', or be tables.")
+    for number, clue in enumerate(layout.clues):
         _check_clue(clue, rows.link.ids, f"evidence[{number}]")
 
 
@@ -135,6 +137,7 @@ def _refuse(why: str) -> NoReturn:
     raise ConventionError(why)
 
 
+_FUNCTION = re.compile(r"[^\W\d]\w*(\.[^\W\d]\w*)*:[^\W\d]\w*")
 _ALLOWED = {
     "shape.kind": "'chats' and 'links'",
     "shape.rooms": "'bot' and 'bot-event', or a list of patterns",

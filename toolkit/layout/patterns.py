@@ -5,7 +5,7 @@ import re
 INTEGER = "0|-?[1-9][0-9]{0,18}"
 LARGEST = (1 << 63) - 1
 """The largest integer that a column holds."""
-_SLOT = re.compile(r"\{([^{}0-9,][^{}]*)\}")
+_SLOT = re.compile(r"(?<!\\)\{([^{}0-9,][^{}]*)\}")
 _STEP = re.compile(r'(?:"([^"]+)"|([^."]+))(?:\.(?=.)|$)')
 
 

@@ -6,7 +6,8 @@ never guessed; whether the database fits it is looked at when that is opened.
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from importlib import import_module
 from typing import Any, ClassVar, Literal, TypeAlias
 
 import msgspec
@@ -177,7 +178,7 @@ class Layout(_Said, frozen=True):
 
     shape: Shape = Shape()
     rows: Tables = Tables()
-    evidence: tuple[Clue, ...] = ()
+    evidence: tuple[Clue, ...] | str = ()
 
     @classmethod
     def of(
@@ -225,10 +226,31 @@ class Layout(_Said, frozen=True):
         return self.rows.link
 
     @property
+    def clues(self) -> tuple[Clue, ...]:
+        """What is declared as evidence; none where code of the bot's own tells the ids."""
+        return () if isinstance(self.evidence, str) else self.evidence
+
+    @property
     def kept_events(self) -> frozenset[str]:
-        """The types of state events that the clues ask for, which a look has to keep."""
-        types = {clue.event for clue in self.evidence if clue.event}
-        return frozenset(types | ({ALIAS} if any(clue.alias for clue in self.evidence) else set()))
+        """The types of state events that the evidence asks for, which a look has to keep; maybe all."""
+        if isinstance(self.evidence, str):
+            return EVERY_TYPE
+        types = {clue.event for clue in self.clues if clue.event}
+        return frozenset(types | ({ALIAS} if any(clue.alias for clue in self.clues) else set()))
+
+    def load_code(self) -> Callable[[list[dict[str, Any]]], object] | None:
+        """The function that tells ids by a room's raw state, if it is one. Raises `ConventionError`."""
+        if not isinstance(self.evidence, str):
+            return None
+        module, _, name = self.evidence.partition(":")
+        why = ""
+        try:
+            found = getattr(import_module(module), name, None)
+        except ImportError as error:
+            why, found = f" ({error})", None
+        if callable(found):
+            return found  # type: ignore[no-any-return]
+        raise ConventionError(f"evidence: there is no function {self.evidence!r}{why}.")
 
     @property
     def makers(self) -> re.Pattern[str] | None:
@@ -257,4 +279,15 @@ class TableFacts(msgspec.Struct, frozen=True):
     integers: frozenset[str] = frozenset()
 
 
+class _Every(frozenset[str]):
+    """Holds every text, and isn't empty."""
+
+    def __contains__(self, item: object) -> bool:
+        return isinstance(item, str)
+
+    def __bool__(self) -> bool:
+        return True
+
+
+EVERY_TYPE = _Every()
 ALIAS = "m.room.canonical_alias"

@@ -9,10 +9,12 @@ from typing import Any
 
 import msgspec
 
+from toolkit.errors import ConventionError
 from toolkit.layout import ALIAS, Clue, Layout, as_integer, id_pattern
 from toolkit.model import RoomState, Rung
 from toolkit.planning.links.rooms import events_of
 from toolkit.planning.links.rows import Claimed, Id, LinkState
+from toolkit.quotes import quote_odd
 
 RUNGS = {
     "name": Rung.ROOM_NAME,
@@ -36,18 +38,14 @@ def _order(told: Told) -> tuple[list[tuple[bool, str]], str]:
 class Reader(msgspec.Struct, frozen=True):
     """One clue, ready to be asked about rooms. `rank` is its place: the lower, the stronger."""
 
-    clue: Clue
+    rung: Rung
     rank: int
     read: Callable[[RoomState], list[Told]]
 
     @property
     def certain(self) -> bool:
         """Whether nobody but the bot could have brought it about."""
-        return not self.clue.sole_member
-
-    @property
-    def rung(self) -> Rung:
-        return RUNGS[self.clue.kind]
+        return self.rung is not Rung.SOLE_MEMBER
 
     def ask(self, versions: Iterable[RoomState]) -> list[Told]:
         """What the newest version that says anything says: several ids where it says several."""
@@ -90,8 +88,11 @@ def make_readers(
 
         return by_text
 
-    clues = sorted(layout.evidence, key=lambda clue: clue.sole_member)
-    return [Reader(clue, rank, reader(clue)) for rank, clue in enumerate(clues, BY_CLUE)]
+    if code := layout.load_code():
+        return [Reader(Rung.CODE, BY_CLUE, lambda room: _by_code(room, code, columns, part))]
+    clues = sorted(layout.clues, key=lambda clue: clue.sole_member)
+    ranked = enumerate(clues, BY_CLUE)
+    return [Reader(RUNGS[clue.kind], rank, reader(clue)) for rank, clue in ranked]
 
 
 BY_ROW, BY_CHOICE, BY_CLUE = range(3)
@@ -153,6 +154,30 @@ def _by_member(
     if len(members) != 1 or part(members[0].user_id, 0) is None:
         return []
     return [Told((members[0].user_id,), members[0].event_id)]
+
+
+def _by_code(
+    room: RoomState,
+    code: Callable[[list[dict[str, Any]]], object],
+    columns: Sequence[str],
+    part: Callable[[Any, int], str | None],
+) -> list[Told]:
+    """What a function of the bot's own says; a wrong one is no evidence, and what it raises is said."""
+    name = why = ""
+    found: object = None
+    try:
+        found = code([msgspec.structs.asdict(event) for event in room.kept])
+    except Exception as error:  # the bot's own code may raise anything
+        name, why = type(error).__name__, quote_odd(room.room_id)
+    if why:
+        raise ConventionError(
+            f"The evidence of the bot's own code raised {name} for the room {why}."
+        )
+    values = list(found) if isinstance(found, list | tuple) else [found]
+    parts = tuple(part(value, place) for place, value in enumerate(values[: len(columns)]))
+    if len(values) != len(columns) or None in parts or not any(parts):
+        return []
+    return [Told(parts, "")]
 
 
 def fits(one: Claimed, other: Claimed) -> bool:

@@ -128,6 +128,7 @@ _WORDS = {
     Rung.STATE_EVENT: "the bot's state event",
     Rung.ROOM_NAME: "the room's name",
     Rung.ROOM_ALIAS: "the room's alias",
+    Rung.CODE: "the bot's own code",
     Rung.SOLE_MEMBER: "its only other member",
 }
 _DISPUTED = "the room is {}: a row or an event was written for another room, or ids were changed"

@@ -31,7 +31,7 @@ def find_rooms(remote: RemoteState, layout: Layout, convention: Convention) -> R
     own = frozenset({remote.account, *convention.former_accounts})
     trusted = own | _makers(remote, layout)
     lineage = trace_upgrades(remote, trusted)
-    declared = [clue for clue in layout.evidence if layout.shape.rooms == "bot-event"]
+    declared = [clue for clue in layout.clues if layout.shape.rooms == "bot-event"]
     rooms = Rooms(lineage, trusted, {}, {})
     for room_id, room in sorted(remote.rooms.items()):
         versions = lineage.versions(room_id)
