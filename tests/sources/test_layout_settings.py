@@ -69,6 +69,12 @@ def test_the_file_says_the_same_as_python_values(path: Path) -> None:
     }
 
 
+def test_code_of_the_bots_own_is_named_above_all_tables(path: Path) -> None:
+    tables = TICKETS[TICKETS.index("[shape]") : TICKETS.index("[[evidence]]")]
+    path.write_text(f'evidence = "mybot.drift:claim"\n{tables}')
+    assert read_settings(path)["layout"].evidence == "mybot.drift:claim"
+
+
 def test_a_file_without_these_tables_says_nothing_of_a_layout(path: Path) -> None:
     path.write_text('database = "bot.db"\n')
     assert read_settings(path) == {"database": "bot.db"}

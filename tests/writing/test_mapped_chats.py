@@ -7,12 +7,21 @@ from typing import Any
 
 import pytest
 
-from tests.bench import ALICE, BOB, Bench, small_rows, states
+from tests.bench import ALICE, BOB, BOT, Bench, small_rows, states
+from tests.clients import nio_client
 from tests.tables import CHAT_TABLES, CHATS, Desk, fill_chats
-from toolkit import ChatManager, SQLiteStore, StoreError, get_user_meta, set_user_meta
+from toolkit import (
+    ChatManager,
+    SQLiteStore,
+    StoreError,
+    get_user_meta,
+    reconcile_single_room,
+    set_user_meta,
+)
 from toolkit.database.look import Look, load_look
 from toolkit.model import Choices, Code, Status
-from toolkit.records import Raw, chat_key, load_records, room_key, user_key
+from toolkit.records import Names, Raw, chat_key, load_records, room_key, user_key
+from toolkit.testing import FakeHomeserver
 from toolkit.writing.undo import undo
 
 BROKEN = {
@@ -35,6 +44,11 @@ def broken() -> dict[str, Any]:
 @pytest.fixture
 def desk(tmp_path: Path) -> Desk:
     return Desk(tmp_path / "bot.db", CHAT_TABLES, CHATS)
+
+
+@pytest.fixture
+def bench(tmp_path: Path) -> Bench:
+    return Bench(tmp_path / "other.db")
 
 
 def as_objects(rows: Mapping[str, Raw]) -> dict[str, Any]:
@@ -192,3 +206,36 @@ async def test_where_an_insert_would_need_more_the_table_is_refused_for_writing(
         "nothing can be inserted there: its column 'vip' needs a value; give it in "
         "insert = { column = value } of [rows.user]."
     )
+
+
+@pytest.mark.parametrize(
+    ("rooms", "users", "keys"),
+    [
+        ((), (), ()),
+        (("!a1",), (), ("matrix_room:!a1", "chat:@alice:hs:C1")),
+        (("!bob",), (), ("matrix_user:@bob:hs", "matrix_room:!b1")),
+        ((), (BOB,), ("matrix_user:@bob:hs", "matrix_room:!b1", "chat:@bob:hs:C1")),
+        (("!a1",), (BOB,), (*small_rows(),)[1:3] + (*small_rows(),)[5:]),
+        (("!x",), ("@x:hs",), ()),
+    ],
+)
+async def test_a_single_room_reads_the_rows_that_concern_it_and_not_the_tables(
+    desk: Desk, rooms: tuple[str, ...], users: tuple[str, ...], keys: tuple[str, ...]
+) -> None:
+    fill_chats(desk, small_rows())
+    async with desk.store() as store:
+        found = await store.load_rows(Names(frozenset(rooms), frozenset(users)))
+    assert sorted(key for key, _ in found) == sorted(keys)
+    assert as_objects(dict(found)) == {key: small_rows()[key] for key in keys}
+
+
+async def test_a_single_room_is_repaired_by_the_rows_that_concern_it(
+    desk: Desk, bench: Bench
+) -> None:
+    fill_chats(desk, {k: row for k, row in small_rows().items() if k != room_key("!a1")})
+    async with FakeHomeserver(bench.world.rooms, BOT) as server, desk.store() as store:
+        async with nio_client(server.url, BOT, server.access_token, server.device_id) as client:
+            manager = ChatManager(store)
+            report = await reconcile_single_room(client, store, manager, "!a1", ALICE)
+        assert report["restored_room_meta"] == ["!a1"]
+        assert as_objects(dict(await store.load_rows())) == small_rows()

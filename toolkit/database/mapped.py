@@ -36,7 +36,7 @@ class MappedRows:
 
     async def load(self, database: Database, about: Names | None) -> list[tuple[str, Raw]]:
         tables = list(self.tables.values())
-        found = await database.fetch(*sql.select_all(tables))
+        found = await database.fetch(*sql.select_all(tables, about))
         return await aside(_gather_all, tables, found)
 
     async def get(self, database: Database, key: str) -> Raw:

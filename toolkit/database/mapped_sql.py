@@ -4,13 +4,13 @@ An UPDATE sets the columns that change and no other; every mapped column is comp
 a table from settling a conflict in its own way, such as by deleting another row.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from toolkit.database.sql import encode, quote
 from toolkit.database.virtual_rows import Part, Table
 from toolkit.layout import as_integer
-from toolkit.records import Raw
+from toolkit.records import FAMILIES, Names, Raw
 
 
 class Statement(NamedTuple):
@@ -20,14 +20,20 @@ class Statement(NamedTuple):
     parameters: tuple[Raw, ...]
 
 
-def select_all(tables: Sequence[Table]) -> Statement:
-    """The rows of all tables at one moment; the first column is the table's place among them."""
+def select_all(tables: Sequence[Table], about: Names | None = None) -> Statement:
+    """The rows of all tables at one moment; the first column is the table's place among them.
+
+    With `about`, those that name one of these rooms or users, in the columns that do.
+    """
     width = max(len(table.columns) for table in tables)
     selects, parameters = list[str](), list[Raw]()
     for place, table in enumerate(tables):
         padding = ["NULL"] * (width - len(table.columns))
         columns = ", ".join([str(place), *map(quote, table.columns), *padding])
         where, values = _where(table)
+        if about is not None:
+            named, names = _naming(table, about)
+            where, values = f"{where} AND ({named})", [*values, *names]
         selects.append(f"SELECT {columns} FROM {quote(table.name)} WHERE {where}")
         parameters += values
     return Statement(" UNION ALL ".join(selects), tuple(parameters))
@@ -122,6 +128,27 @@ def _as_it_was(table: Table, cells: Mapping[str, Any]) -> tuple[str, list[Raw]]:
 def _where(table: Table) -> tuple[str, list[Raw]]:
     terms = [_equals(quote(name), cell) for name, cell in table.where.items()]
     return " AND ".join(["true", *(sql for sql, _ in terms)]), [v for _, vs in terms for v in vs]
+
+
+def _naming(table: Table, about: Names) -> tuple[str, list[Raw]]:
+    """Where one of the names may stand; in a table of links anywhere, so that all its rows come."""
+    if table.family not in FAMILIES:
+        return "true", []
+    terms, values = list[str](), list[Raw]()
+    for part in table.parts:
+        told = sorted(_NAMES[part.field](about)) if part.field in _NAMES else []
+        names = [encode(n.removeprefix(part.prefix)) for n in told if n.startswith(part.prefix)]
+        if names:
+            places = ", ".join(["CAST(? AS TEXT)"] * len(names))
+            terms.append(f"{quote(part.column)} IN ({places})")
+            values += names
+    return " OR ".join(terms) or "false", values
+
+
+_NAMES: Mapping[str, Callable[[Names], frozenset[str]]] = {
+    **dict.fromkeys(("user_id", "matrix_user_id"), lambda about: about.users),
+    **dict.fromkeys(("room_id", "space_id", "surface_ref"), lambda about: about.rooms),
+}
 
 
 def _named(part: Part, name: str) -> tuple[str, list[Raw]]:
