@@ -7,7 +7,6 @@ from toolkit.layout.patterns import LARGEST, as_integer, id_pattern, split_path
 from toolkit.layout.values import (
     ALIAS,
     EVERY_TYPE,
-    TABLES,
     Cell,
     ChatTable,
     Clue,
@@ -25,7 +24,6 @@ __all__ = [
     "ALIAS",
     "EVERY_TYPE",
     "LARGEST",
-    "TABLES",
     "Cell",
     "ChatTable",
     "Clue",

@@ -18,8 +18,6 @@ from toolkit.layout.patterns import split_path
 
 Cell: TypeAlias = str | int | float | bool
 Columns: TypeAlias = str | tuple[str, ...]
-TABLES = ("shape", "rows", "evidence")
-"""The tables of `matrix-drift.toml` that make a `Layout`."""
 
 
 class _Said(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):

@@ -7,10 +7,12 @@ code it would be published sooner or later.
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from toolkit.errors import ConventionError, ToolkitError
-from toolkit.layout import TABLES, Layout
+
+if TYPE_CHECKING:
+    from toolkit.layout import Layout
 
 FILE = "matrix-drift.toml"
 TOKEN, TOKEN_FILE = "MATRIX_ACCESS_TOKEN", "MATRIX_ACCESS_TOKEN_FILE"
@@ -39,6 +41,9 @@ KNOWN: Mapping[str, type] = {
 }
 TABLE = ("table", "key_column", "value_column")
 """Settings that say where in the database the rows are, if they are in a key-value table."""
+
+TABLES = ("shape", "rows", "evidence")
+"""What makes a `Layout`, in tables of the file's own."""
 
 PATHS = {"database", "backup_dir"}
 """Settings that are paths, seen from the file's folder."""
@@ -91,7 +96,9 @@ def read_settings(path: Path) -> dict[str, Any]:
     return found | ({"layout": _read_layout(path, tables)} if tables else {})
 
 
-def _read_layout(path: Path, tables: Mapping[str, Any]) -> Layout:
+def _read_layout(path: Path, tables: Mapping[str, Any]) -> "Layout":
+    from toolkit.layout import Layout  # only then: help and completion load no decoder
+
     try:
         return Layout.of(**tables)
     except ConventionError as error:
