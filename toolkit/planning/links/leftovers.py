@@ -3,7 +3,7 @@
 Nothing here is ever deleted or repaired, and no pointer is cleared.
 """
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Sequence
 
 import msgspec
 
@@ -37,8 +37,8 @@ def sort_leftovers(
             orphans.append(row.key)
         elif note := _note(row, row.room, remote, rooms):
             notes.append(note)
-    if unlinked:
-        notes.append(_say_unlinked(unlinked, links))
+    if unlinked or links.nameless:
+        notes.append(_say_unlinked(unlinked, len(links.nameless)))
     held = set(map(links.key, claimed))
     conflicts = [
         Finding(unit=key, code=Code.UNREADABLE_ROW, key=key, cause=_ODD.format(why))
@@ -78,11 +78,13 @@ def _note(row: LinkRow, room_id: str, remote: RemoteState, rooms: Rooms) -> Find
     )
 
 
-def _say_unlinked(rows: Iterable[LinkRow], links: LinkState) -> Finding:
+def _say_unlinked(rows: Sequence[LinkRow], nameless: int) -> Finding:
     ids = [quoted(row.id) for row in sorted(rows, key=lambda row: row.id)]
-    some = ", ".join(ids[:_SOME]) + (", …" if len(ids) > _SOME else "")
-    cause = _UNLINKED.format(len(ids), some)
-    return Finding(unit="", code=Code.UNLINKED, key="", cause=cause, local=len(ids))
+    some = f" ({', '.join(ids[:_SOME])}{', …' if len(ids) > _SOME else ''})" if ids else ""
+    cause = f"rows that name no room, and that no room claims: {len(ids)}{some}"
+    if nameless:
+        cause = f"{cause}; rows without an id: {nameless}"
+    return Finding(unit="", code=Code.UNLINKED, key="", cause=cause, local=len(ids) + nameless)
 
 
 def _say_repeated(id: Id, rows: tuple[LinkRow, ...]) -> Finding:
@@ -98,5 +100,4 @@ _SOME = 3
 _ODD = "the row can't be read: {}"
 _SURPLUS = "the row names a room that belongs to another id, or that several rows name"
 _SKIPPED = "the row names a room that isn't looked at ({})"
-_UNLINKED = "rows that name no room, and that no room claims: {} ({})"
 _LOST = "rows name {} rooms, and the account is in none of them: it is another account, or another server"

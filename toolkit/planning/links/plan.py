@@ -133,7 +133,7 @@ class _Planner:
             return RowWrite(key, self.links.rows[key], self.links.pointed(row, room_id)), finding
         if key in self.links.unreadable:
             return self._overwrite(key, claim, evidence)
-        why = self._why_no_insert()
+        why = self._why_no_insert(versions)
         finding = Finding(
             unit=room_id,
             code=Code.MISSING_ROW,
@@ -160,8 +160,10 @@ class _Planner:
             return None, finding
         return RowWrite(key, raw, after), finding
 
-    def _why_no_insert(self) -> str:
+    def _why_no_insert(self, versions: tuple[RoomState, ...]) -> str:
         """Why no row is made; empty if the mapping and the table let it."""
+        if any(room.room_id in self.links.nameless for room in versions):
+            return _NAMELESS
         if self.links.may_insert:
             return ""
         why = self.links.why_no_insert
@@ -247,6 +249,7 @@ _LOST = (
     "the row is gone, or was never saved, while the room is still there: the database was restored, or a "
     "crash came between making the room and writing it"
 )
+_NAMELESS = "a row without an id names the room, and only rooms are written, no ids"
 _NOT_LET = "the mapping doesn't let a row be made (insert)"
 _CANNOT = "no row can be made: {}"
 _ODD = "the row is there but can't be read: {}; it gets this room only if you say so"

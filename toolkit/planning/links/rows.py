@@ -31,7 +31,8 @@ class LinkState(msgspec.Struct, frozen=True, kw_only=True, dict=True):
     """All rows of a table of links at one moment.
 
     `links` holds the readable ones by their ids, `repeated` those of ids that have several; `unreadable`
-    says why for the key of any other. `integers` says of each column of the id whether it holds integers.
+    says why for the key of any other. `nameless` are the rooms (or None) of rows whose id is NULL: they link
+    nothing. `integers` says of each column of the id whether it holds integers.
     """
 
     table: LinkTable
@@ -39,6 +40,7 @@ class LinkState(msgspec.Struct, frozen=True, kw_only=True, dict=True):
     links: dict[Id, LinkRow]
     repeated: dict[Id, tuple[LinkRow, ...]]
     unreadable: dict[str, str]
+    nameless: tuple[Any, ...]
     integers: tuple[bool, ...]
     why_no_insert: str = ""
 
@@ -111,11 +113,15 @@ def load_links(
     links: dict[Id, LinkRow] = {}
     repeated: dict[Id, tuple[LinkRow, ...]] = {}
     unreadable: dict[str, str] = {}
+    nameless: tuple[Any, ...] = ()
     for key, raw in rows.items():
         if not key.startswith(family):
             continue
         found = _decode(str(raw))
         several = found if isinstance(found, list) else [found]
+        if all(cells.get(name) is None for cells in several for name in table.ids):
+            nameless = tuple(cells.get(table.room) for cells in several)
+            continue
         why = next((why for cells in several if (why := _why_unreadable(cells, table))), "")
         if why:
             unreadable[key] = why
@@ -132,6 +138,7 @@ def load_links(
         links=links,
         repeated=repeated,
         unreadable=unreadable,
+        nameless=nameless,
         integers=tuple(name in integers for name in table.ids),
         why_no_insert=facts.why_no_insert if facts else "",
     )
