@@ -131,9 +131,13 @@ def _ids(sample: Sample, room: str) -> Iterator[tuple[tuple[str, ...], dict[str,
     linked = [looks_like_room(cell) for cell in sample.cells(room)]
     for name in sample.names:
         cells = [
-            cell for cell, here in zip(sample.cells(name), linked, strict=True) if here and cell
+            cell
+            for cell, here in zip(sample.cells(name), linked, strict=True)
+            if here and cell not in (None, "")
         ]
-        if name != room and cells and len(set(cells)) == len(cells) and _is_id(cells):
+        if name == room or name.lower() in FLAGS:
+            continue
+        if cells and len(set(cells)) == len(cells) and _is_id(cells):
             yield (name,), {}
 
 
@@ -147,6 +151,10 @@ def _is_id(cells: Sequence[Any]) -> bool:
         for cell in cells
     )
 
+
+ACTIVE = {"active", "is_active", "enabled", "is_enabled"}
+FLAGS = ACTIVE | {"deleted", "is_deleted", "archived", "is_archived", "disabled", "closed"}
+"""Columns that may say whether a row still counts, by their names in small letters."""
 
 _ROOM = re.compile(r"!(?:[^\s:]+:\S+|[A-Za-z0-9_-]+)")
 _USER = re.compile(r"@[^\s:]*:\S+")

@@ -13,6 +13,8 @@ import msgspec
 from toolkit.database.survey import Sample
 from toolkit.fitting.clues import Tell, Witness, find_tells
 from toolkit.fitting.columns import (
+    ACTIVE,
+    FLAGS,
     Candidate,
     find_candidates,
     looks_like_room,
@@ -113,8 +115,8 @@ def _propose(
     own = frozenset({remote.account}) | former
     makers, marks = find_makers(witnesses, candidate.ids, own)
     tells = find_tells(witnesses, candidate, partial(makers.trusted, own), own | helpers)
-    if marks and not any("event" in tell.clue for tell in tells):
-        tells = [*marks, *tells]
+    told = {tell.clue.get("event") for tell in tells}
+    tells = [*(mark for mark in marks if mark.clue["event"] not in told), *tells]
     spaces = sum(one.room.is_space for one in witnesses)
     owner = next((name for name in owners if _are_members(candidate, name, remote)), None)
     return Proposal(
@@ -152,14 +154,14 @@ def _active(candidate: Candidate, joined: Collection[str]) -> dict[str, Cell]:
     rooms = sample.cells(candidate.room)
     for column in sample.columns:
         cells = sample.cells(column.name)
-        if column.name.lower() not in _FLAGS or not set(cells) <= {0, 1, None}:
+        if column.name.lower() not in FLAGS or not set(cells) <= {0, 1, None}:
             continue
-        if column.name in candidate.ids or column.name in candidate.where:
+        if column.name in (*candidate.ids, *candidate.where):
             continue
         here = [cell for cell, room in zip(cells, rooms, strict=True) if room in joined]
         value = only_value(here if len(here) > 1 else here * 2)
         if value is None:
-            value = int(column.name.lower() in _YES)
+            value = int(column.name.lower() in ACTIVE)
         return {column.name: bool(value) if "BOOL" in column.type.upper() else value}
     return {}
 
@@ -197,5 +199,3 @@ def constants(proposal: Proposal) -> dict[str, Cell]:
 
 
 _SECRET = ("token", "password", "secret", "key")
-_YES = {"active", "is_active", "enabled", "is_enabled"}
-_FLAGS = _YES | {"deleted", "is_deleted", "archived", "is_archived", "disabled", "closed"}
