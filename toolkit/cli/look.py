@@ -102,6 +102,6 @@ async def _take(where: Where) -> Snapshot:
 
 _ANONYMOUS = (
     "anonymised: ids, names, servers, texts and unknown values are replaced, and what is left is the "
-    "shape, which is chat numbers, who is in which room, which room is older (by other times), what "
-    "is damaged, and when you looked."
+    "shape, which is chat numbers, who is in which room, which room is older and which name newer (by "
+    "other times), what is damaged, and when you looked."
 )
