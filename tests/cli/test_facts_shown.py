@@ -52,7 +52,7 @@ def test_twins_stand_side_by_side_below_the_first_of_them(
     assert "its twin: https://matrix.to/#/!t2?via=hs" in told
     offered = "C7 (the room's name says it), C8 (the next free number), C9 (free as well)"
     assert any(line.startswith(f"chat ids offered: {offered}") for line in told)
-    said = f"{BOB} is joined to !t1 and has left !t2: they can write in !t1 alone"
+    said = f"{BOB} is joined to this room and has left !t2: they can write in this room alone"
     assert said in " ".join(out.split())
     second = below(out, "!t2")
     assert "the same rooms as of !t1 above" in second

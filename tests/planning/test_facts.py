@@ -19,7 +19,7 @@ from toolkit.planning.facts import (
     find_facts,
 )
 from toolkit.planning.plan import plan_repairs
-from toolkit.planning.presence import SHOWN, say_presence
+from toolkit.planning.presence import SHOWN, Presence
 from toolkit.records import load_records
 from toolkit.testing import World
 
@@ -205,23 +205,25 @@ def test_of_very_many_rooms_the_first_are_shown_and_the_others_counted(twins: Tw
 # -- which of them the user can write in ----------------------------------------------------------
 
 
-def test_twins_say_the_same_of_where_the_user_is(twins: Twins) -> None:
+def test_each_twin_says_where_the_user_is_from_its_own_side(twins: Twins) -> None:
     twins.world.member("!a", ALICE, "join")
     twins.world.member("!b", ALICE, "leave")
-    said = f"{ALICE} is joined to !a and has left !b: they can write in !a alone"
-    assert twins.cause("!a") == twins.cause("!b")
-    assert twins.cause("!a").endswith(f"leaves such twins. {said}")
+    here = "is joined to this room and has left !b: they can write in this room alone"
+    there = "is joined to !a and has left this room: they can write in !a alone"
+    reset = "A reset that made new rooms beside the old ones leaves such twins"
+    assert twins.cause("!a") == f"2 rooms claim to be C1. {ALICE} {here}. {reset}"
+    assert twins.cause("!b") == f"2 rooms claim to be C1. {ALICE} {there}. {reset}"
 
 
 @pytest.mark.parametrize(
     ("membership", "said"),
     [
-        ("join", "is joined to !a, !b: only you know which one they still write in"),
-        ("invite", "is joined to !a and is invited to !b: they can write in !a alone"),
-        ("knock", "is joined to !a and asks to be let into !b: they can write in !a alone"),
-        ("ban", "is joined to !a and is banned from !b: they can write in !a alone"),
-        ("io.example.gone", "is joined to !a and has left !b: they can write in !a alone"),
-        (None, "is joined to !a and never was in !b: they can write in !a alone"),
+        ("join", ", !b: only you know which one they still write in"),
+        ("invite", " and is invited to !b: they can write in this room alone"),
+        ("knock", " and asks to be let into !b: they can write in this room alone"),
+        ("ban", " and is banned from !b: they can write in this room alone"),
+        ("io.example.gone", " and has left !b: they can write in this room alone"),
+        (None, " and never was in !b: they can write in this room alone"),
     ],
 )
 def test_it_says_how_the_user_stands_in_each(
@@ -233,13 +235,13 @@ def test_it_says_how_the_user_stands_in_each(
     else:
         kept = [e for e in twins.world.rooms["!b"] if e.get("state_key") != ALICE]
         twins.world.rooms["!b"] = kept
-    assert twins.cause("!a").endswith(f"{ALICE} {said}")
+    assert f". {ALICE} is joined to this room{said}. " in twins.cause("!a")
 
 
 def test_who_is_in_none_of_them_can_write_in_none() -> None:
     rooms = {room: (RoomState(room_id=room),) for room in ("!a", "!b ")}
-    assert say_presence(ALICE, rooms) == (
-        f'{ALICE} never was in !a, "!b ": they can write in none of them, and only you know which one '
+    assert Presence(ALICE, rooms).seen_from("!a") == (
+        f'{ALICE} never was in this room, "!b ": they can write in none of them, and only you know which '
         "is theirs"
     )
 
@@ -248,15 +250,21 @@ def test_a_twin_that_could_not_be_read_leaves_it_open() -> None:
     twins = Twins()
     twins.world.member("!a", ALICE, "join")
     rooms = {"!a": (twins.remote().rooms["!a"],), "!b": ()}
-    assert say_presence(ALICE, rooms).endswith(
-        "is joined to !a and may be in !b, which could not be read: only you know which one they still "
-        "write in"
+    assert (
+        Presence(ALICE, rooms)
+        .seen_from("!b")
+        .endswith(
+            "is joined to !a and may be in this room, which could not be read: only you know which one they still "
+            "write in"
+        )
     )
 
 
 def test_of_very_many_rooms_the_first_are_named() -> None:
     rooms = {f"!{number}": (RoomState(room_id=f"!{number}"),) for number in range(SHOWN + 3)}
-    assert "never was in !0, !1, !2, !3 and 3 more: " in say_presence(ALICE, rooms)
+    there = Presence(ALICE, rooms)
+    assert "never was in this room, !0, !1, !2 and 3 more: " in there.seen_from("!5")
+    assert "never was in this room, !0, !2, !3 and 3 more: " in there.seen_from("!1")
 
 
 def test_a_twin_below_another_space_that_may_be_the_users_was_read(twins: Twins) -> None:

@@ -15,7 +15,7 @@ import msgspec
 
 from toolkit.convention import Convention, chat_number
 from toolkit.model import NO_EVIDENCE, RANK, Choices, Code, Evidence, RoomState, Rung
-from toolkit.planning.presence import say_presence
+from toolkit.planning.presence import Presence
 from toolkit.planning.row_index import Naming
 from toolkit.quotes import quote_odd
 
@@ -272,15 +272,15 @@ def _settle_duplicates(
             continue
         ranked = sorted((best[chat_id, room_id], room_id) for room_id in rooms)
         alone = ranked[0][1] if ranked[0][0] < ranked[1][0] else None
-        in_doubt = _duplicate(chat_id, len(rooms))
-        in_doubt += f". {say_presence(owner, {r: seen.get(r, ()) for r in sorted(rooms)})}"
+        there = Presence(owner, {room_id: seen.get(room_id, ()) for room_id in rooms})
         for _, room_id in ranked:
             answer = found[room_id]
             if room_id == alone or answer.chat_id != chat_id:
                 continue
             others = (other for _, other in ranked if other != room_id)
             rivals = tuple(itertools.islice(others, RIVALS))
-            rival, cause = rivals[0], in_doubt
+            rival = rivals[0]
+            cause = _DUPLICATE.format(len(rooms), chat_id, there.seen_from(room_id))
             if found[rival].evidence.rung is Rung.CHOICE:
                 words = _GIVEN if found[rival].chat_id == chat_id else _GIVEN_UP
                 cause = words.format(chat_id, quote_odd(rival))
@@ -397,13 +397,9 @@ def _taken(chat_id: str, room_id: str, rung: Rung) -> str:
     )
 
 
-def _duplicate(chat_id: str, rooms: int) -> str:
-    return (
-        f"{rooms} rooms claim to be {chat_id}: a reset that made new rooms beside the old ones leaves "
-        "such twins"
-    )
-
-
+_DUPLICATE = (
+    "{} rooms claim to be {}. {}. A reset that made new rooms beside the old ones leaves such twins"
+)
 _GIVEN = "chat id {} was chosen for another room, {}; pick another for one of the two"
 _GIVEN_UP = (
     "another room, {1}, claims to be {0} until the id that was picked for it is written; apply that "

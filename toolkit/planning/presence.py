@@ -28,9 +28,10 @@ _SAID = {
     _UNREAD: "may be in {}, which could not be read",
 }
 _KNOWN = frozenset({*PRESENT, "knock", "leave", "ban"})
+_HERE = "this room"
 _ALONE = "they can write in {} alone"
 _SEVERAL = "only you know which one they still write in"
-_NONE = "they can write in none of them, and only you know which one is theirs"
+_NONE = "they can write in none of them, and only you know which is theirs"
 
 
 def membership_in(user: str, versions: Sequence[RoomState]) -> str:
@@ -58,31 +59,40 @@ def _how(place: int, member: Member) -> str:
     return member.membership if member.membership in _KNOWN else "leave"
 
 
-def say_presence(user: str, rooms: Mapping[str, Sequence[RoomState]]) -> str:
-    """How a user stands in each of these rooms, and what that leaves open; an unread one has no versions.
+class Presence:
+    """How a user stands in each of several rooms; of one that could not be read there are no versions.
 
-    >>> rooms = {"!a": (RoomState(room_id="!a"),), "!b": (RoomState(room_id="!b"),)}
-    >>> say_presence("@eva:hs", rooms)
-    '@eva:hs never was in !a, !b: they can write in none of them, and only you know which one is theirs'
+    >>> there = Presence("@eva:hs", {"!a": (RoomState(room_id="!a"),), "!b": (RoomState(room_id="!b"),)})
+    >>> there.seen_from("!a")
+    '@eva:hs never was in this room, !b: they can write in none of them, and only you know which is theirs'
     """
-    found: dict[str, list[str]] = {}
-    for room_id, versions in rooms.items():
-        how = membership_in(user, versions) if versions else _UNREAD
-        found.setdefault(how, []).append(room_id)
-    told = " and ".join(
-        said.format(_some(found[how])) for how, said in _SAID.items() if how in found
-    )
-    return f"{quote_odd(user)} {told}: {_what_is_open(found)}"
 
+    def __init__(self, user: str, rooms: Mapping[str, Sequence[RoomState]]) -> None:
+        self._user = quote_odd(user)
+        self._found: dict[str, list[str]] = {}
+        for room_id, versions in sorted(rooms.items()):
+            how = membership_in(user, versions) if versions else _UNREAD
+            self._found.setdefault(how, []).append(room_id)
+        self._how = {room_id: how for how, found in self._found.items() for room_id in found}
 
-def _what_is_open(found: Mapping[str, Sequence[str]]) -> str:
-    joined = found.get("join", ())
-    if _UNREAD in found or len(joined) > 1:
-        return _SEVERAL
-    return _ALONE.format(quote_odd(joined[0])) if joined else _NONE
+    def seen_from(self, own: str) -> str:
+        """In words, and what that leaves open; of thousands of rooms each has its own."""
+        told = " and ".join(
+            said.format(self._name(how, own)) for how, said in _SAID.items() if how in self._found
+        )
+        return f"{self._user} {told}: {self._what_is_open(own)}"
 
+    def _what_is_open(self, own: str) -> str:
+        joined = self._found.get("join", ())
+        if _UNREAD in self._found or len(joined) > 1:
+            return _SEVERAL
+        return _ALONE.format(self._name("join", own)) if joined else _NONE
 
-def _some(rooms: Sequence[str]) -> str:
-    more = len(rooms) - SHOWN
-    shown = ", ".join(map(quote_odd, rooms[:SHOWN]))
-    return f"{shown} and {more} more" if more > 0 else shown
+    def _name(self, how: str, own: str) -> str:
+        """The rooms of one kind, the one that is spoken of first."""
+        rooms = self._found[how]
+        here = [_HERE] if self._how[own] == how else []
+        others = (quote_odd(room) for room in rooms[: SHOWN + 1] if room != own)
+        shown = [*here, *others][:SHOWN]
+        more = len(rooms) - len(shown)
+        return ", ".join(shown) + (f" and {more} more" if more else "")
