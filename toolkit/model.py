@@ -150,8 +150,9 @@ class Member(msgspec.Struct, frozen=True, gc=False):
 class RoomState(msgspec.Struct, frozen=True, gc=False, kw_only=True):
     """What one joined room's raw state says; what it doesn't say, or says malformed, is None or empty.
 
-    `created` is `origin_server_ts` of the create event in milliseconds. `verified` is False for
-    what was taken from a client object's memory instead of the homeserver's state.
+    `created` is `origin_server_ts` of the create event in milliseconds, `named` that of the name that
+    stands now. `verified` is False for what was taken from a client object's memory, which knows no
+    times, instead of the homeserver's state.
     """
 
     room_id: str
@@ -165,6 +166,7 @@ class RoomState(msgspec.Struct, frozen=True, gc=False, kw_only=True):
     name: str | None = None
     name_sender: str | None = None
     name_event: str = ""
+    named: int | None = None
     children: tuple[Link, ...] = ()
     parents: tuple[Link, ...] = ()
     members: tuple[Member, ...] = ()
@@ -219,7 +221,10 @@ NO_EVIDENCE = Evidence(Rung.NONE)
 
 
 class Finding(msgspec.Struct, frozen=True, kw_only=True):
-    """One fact about one unit. `cause` is for the reader; no code branches on it."""
+    """One fact about one unit. `cause` is for the reader; no code branches on it.
+
+    `rivals` are the other rooms that claim what this one does.
+    """
 
     unit: str
     code: Code
@@ -230,6 +235,7 @@ class Finding(msgspec.Struct, frozen=True, kw_only=True):
     remote: Any = None
     evidence: Evidence = NO_EVIDENCE
     proposal: str | None = None
+    rivals: tuple[str, ...] = ()
 
     @property
     def id(self) -> str:

@@ -128,8 +128,40 @@ class TestTelling:
         }
         assert details["facts"][0]["evidence"] == "chat row" and details["facts"][0]["events"]
         conflict = browser.get("details", "details", unit="!a9")
-        assert [offer["label"] for offer in conflict["offers"]][:1] == ["chat id C3"]
+        offers = [(offer["label"], offer["why"]) for offer in conflict["offers"]]
+        assert offers[:2] == [
+            ("chat id C3", "the next free number"),
+            ("chat id C4", "free as well"),
+        ]
         assert conflict["free"] and not conflict["rows"]
+
+    async def test_an_opened_conflict_shows_its_rooms_side_by_side_also_once_an_id_is_picked(
+        self, browser: Browser, bench: Bench
+    ) -> None:
+        for room in ("!t1", "!t2"):
+            bench.world.chat(room, "!alice", "Чат 7", owner=ALICE)
+        bench.world.member("!t2", ALICE, "leave")
+        await browser.view.model.session.reload()
+        own, twin = browser.get("details", "details", unit="!t1")["sides"]
+        assert (own["title"], own["room_id"]) == ("this room", "!t1")
+        assert (twin["title"], twin["link"]) == ("its twin", "https://matrix.to/#/!t2?via=hs")
+        assert dict(own["facts"])["joined"] == ALICE and dict(twin["facts"])["left"] == ALICE
+        browser.ask("pick", unit="!t1", choices={"chat_id": "C7"})
+        details = browser.get("details", "details", unit="!t1")
+        assert details["rows"] and details["sides"] == [own, twin]
+        assert [o["label"] for o in details["offers"]].count("chat id C7") == 1
+        assert browser.get("details", "details", unit="!a1")["sides"] == []
+
+    async def test_names_beside_each_other_are_visible(
+        self, browser: Browser, bench: Bench
+    ) -> None:
+        for room in ("!t1", "!t\u202e2"):
+            bench.world.chat(room, "!alice", "Чат 7", owner=ALICE)
+        bench.world.member("!t1", "@\u202ex:hs", "join")
+        await browser.view.model.session.reload()
+        sides = browser.get("details", "details", unit="!t1")["sides"]
+        assert not {"\u202e", "\x1b"} & set(json.dumps(sides, ensure_ascii=False))
+        assert sides[1]["room_id"] == "!t\\u{202e}2" and "%E2%80%AE" in sides[1]["link"]
 
     async def test_of_a_changed_row_what_stays_is_told_as_well(
         self, browser: Browser, bench: Bench

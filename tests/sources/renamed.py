@@ -132,6 +132,7 @@ class Renamed:
             remote=self.value(found.field, found.remote) if found.field else found.remote,
             evidence=self.evidence(found.evidence),
             proposal=found.proposal and self.names.chat(found.proposal),
+            rivals=tuple(map(self.names.text, found.rivals)),
         )
 
     def value(self, field: str, value: Any) -> Any:

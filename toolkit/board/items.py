@@ -10,16 +10,17 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from toolkit.board.offers import (
+from toolkit.board.offers import say_action
+from toolkit.decisions.case import Case, Side
+from toolkit.decisions.ledger import Vote
+from toolkit.decisions.offers import (
     NO_OFFERS,
     Offering,
     Offers,
     Option,
     list_options,
-    say_action,
     say_choices,
 )
-from toolkit.decisions.ledger import Vote
 from toolkit.model import (
     CONFLICTS,
     NO_CHOICES,
@@ -157,7 +158,8 @@ class Moved:
 
 @dataclass(frozen=True, slots=True)
 class Details:
-    """A unit opened: its line, its facts, the rows before and after, and the room's versions."""
+    """A unit opened: its line, its facts, the rows before and after, and the room's versions; of a conflict,
+    the rooms that it is between, side by side, and how many aren't shown."""
 
     item: Item
     facts: tuple[Fact, ...] = ()
@@ -165,6 +167,8 @@ class Details:
     relies_on: tuple[str, ...] = ()
     room_ids: tuple[str, ...] = ()
     space_id: str = ""
+    sides: tuple[Side, ...] = ()
+    more_rooms: str = ""
     moved: Moved | None = None
 
 
@@ -235,8 +239,8 @@ def bar_item(item: Item, why: str) -> Item:
     return replace(item, change="", rows=0, barred=words, action=f"shown only: {words}")
 
 
-def make_details(item: Item, unit: Unit) -> Details:
-    """What opens below a line."""
+def make_details(item: Item, unit: Unit, case: Case | None = None) -> Details:
+    """What opens below a line; of a conflict, with what is known of it."""
     change = unit.change
     return Details(
         item,
@@ -245,7 +249,15 @@ def make_details(item: Item, unit: Unit) -> Details:
         tuple(visible(key, LONG) for key in (change.relies_on if change else ())),
         tuple(map(visible, unit.room_ids)),
         visible(unit.space_id or ""),
+        tuple(map(_side, case.sides)) if case else (),
+        case.more if case else "",
     )
+
+
+def _side(side: Side) -> Side:
+    """As it can be shown; a link is safe as it is."""
+    facts = tuple((label, visible(text, LONG)) for label, text in side.facts)
+    return replace(side, room_id=visible(side.room_id), facts=facts)
 
 
 def diff_rows(writes: Iterable[RowWrite]) -> tuple[RowDiff, ...]:

@@ -8,12 +8,12 @@ from toolkit.board.applying import Applying
 from toolkit.board.from_browser import Refused
 from toolkit.board.in_sync import QuietLines
 from toolkit.board.items import Item, Lines, bar_item
-from toolkit.board.offers import Offering
 from toolkit.board.picks import Drafts, same
 from toolkit.board.stale import finished_item
 from toolkit.board.tally import Approved, Counts, Tally
 from toolkit.board.windows import Column, Kept, Line, Order, Query, Unranked, Window
 from toolkit.decisions.ledger import Vote
+from toolkit.decisions.offers import Offering
 from toolkit.model import Choices, Unit, why_no_unit
 from toolkit.session.session import Session
 from toolkit.text.visible import visible

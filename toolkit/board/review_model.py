@@ -29,12 +29,12 @@ from toolkit.board.items import (
     say_causes,
 )
 from toolkit.board.listing import Listing
-from toolkit.board.offers import join_choices, say_choices, why_unfit
 from toolkit.board.picks import Drafts
 from toolkit.board.stale import find_moved, see
 from toolkit.board.tally import Counts
 from toolkit.board.windows import Query, Window
 from toolkit.decisions.ledger import Vote
+from toolkit.decisions.offers import join_choices, say_choices, why_unfit
 from toolkit.errors import ToolkitError
 from toolkit.model import Choices, Status
 from toolkit.session.results import Applied, Decided
@@ -116,7 +116,11 @@ class ReviewModel:
         except Refused as error:
             raise ToolkitError(str(error)) from None
         found, made = self._drafts.try_out(known, picked)
-        details = make_details(made, found) if found else Details(known)
+        planned = self.session.state.plan.unit(
+            unit
+        )  # its conflict is there until the pick is agreed to
+        case = self.session.cases.open(planned) if planned else None
+        details = make_details(made, found, case) if found else Details(known)
         return replace(details, moved=self._moved(known))
 
     def _moved(self, known: Item) -> Moved | None:

@@ -163,9 +163,15 @@ def details(found: Details) -> Json:
         "relies_on": found.relies_on,
         "rooms": found.room_ids,
         "space": found.space_id,
+        "sides": [asdict(side) for side in found.sides],
+        "more_rooms": found.more_rooms,
         "moved": asdict(found.moved) if found.moved else None,
         "offers": [
-            {"label": option.label, "choices": msgspec.to_builtins(option.choices)}
+            {
+                "label": option.label,
+                "why": option.why,
+                "choices": msgspec.to_builtins(option.choices),
+            }
             for option in item.options
         ],
         "free": bool(item.offers.chat_ids) or item.choices.chat_id is not None,

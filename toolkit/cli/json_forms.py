@@ -8,6 +8,7 @@ from typing import Any
 
 import msgspec
 
+from toolkit.decisions.case import Casebook, case_json
 from toolkit.model import Finding, Plan, Unit
 from toolkit.records import pack_raw
 from toolkit.text.advice import action
@@ -17,10 +18,11 @@ from toolkit.writing.journal import Run
 from toolkit.writing.restore import Restore
 
 
-def plan_json(plan: Plan, view: View = EVERYTHING) -> dict[str, Any]:
+def plan_json(plan: Plan, view: View = EVERYTHING, cases: Casebook | None = None) -> dict[str, Any]:
     """The plan as JSON values; texts as they are, so dump them with `ensure_ascii`.
 
-    Of units and conflicts it has those that are asked for, and of all else the whole.
+    Of units and conflicts it has those that are asked for, and of all else the whole. `cases` knows the
+    facts of those in conflict.
     """
     return {
         "account": plan.account,
@@ -28,7 +30,7 @@ def plan_json(plan: Plan, view: View = EVERYTHING) -> dict[str, Any]:
         "in_sync_rooms": list(plan.in_sync_rooms),
         "in_sync_users": list(plan.in_sync_users),
         "units_in_all": len(plan.units),
-        "units": [_unit_json(unit) for unit in view.part(plan)],
+        "units": [_unit_json(unit, cases) for unit in view.part(plan)],
         "conflicts_of_no_unit": [_finding_json(finding) for finding in view.loose(plan)],
         "skipped_rooms": [{"room_id": s.room_id, "reason": s.reason.value} for s in plan.skipped],
         "orphaned_rows": list(plan.orphans),
@@ -37,7 +39,8 @@ def plan_json(plan: Plan, view: View = EVERYTHING) -> dict[str, Any]:
     }
 
 
-def _unit_json(unit: Unit) -> dict[str, Any]:
+def _unit_json(unit: Unit, cases: Casebook | None) -> dict[str, Any]:
+    case = cases.open(unit) if cases else None
     change = unit.change and {
         "fingerprint": unit.change.fingerprint,
         "writes": [
@@ -59,6 +62,7 @@ def _unit_json(unit: Unit) -> dict[str, Any]:
         "candidates": list(unit.candidates),
         "action": action(unit),
         "findings": [_finding_json(finding) for finding in unit.findings],
+        "facts": case_json(case) if case else None,
         "change": change,
     }
 

@@ -10,8 +10,10 @@ from toolkit.cli.options import Where
 from toolkit.cli.output import progress, say, show, show_json, shown_units
 from toolkit.cli.render import render_check, render_plan
 from toolkit.decisions.agreement import save_decisions
+from toolkit.decisions.case import Casebook
 from toolkit.model import Plan, Reason
 from toolkit.quotes import quote_odd
+from toolkit.records import load_records
 from toolkit.repairs import NOTHING_PICKED, Picked, Repairs
 from toolkit.sources.anonymise import anonymise
 from toolkit.sources.snapshot import Snapshot, save_snapshot
@@ -22,21 +24,21 @@ IN_SYNC, DRIFT = 0, 2
 
 def check(where: Where, view: View, *, as_json: bool, strict: bool) -> int:
     """Say what is wrong."""
-    plan = look(where)
+    plan, cases = look_closely(where)
     if as_json:
-        show_json(plan_json(plan, view))
+        show_json(plan_json(plan, view, cases))
     else:
-        show(render_check(plan, _fit(view, plan)))
+        show(render_check(plan, _fit(view, plan), cases))
     return exit_code(plan, strict)
 
 
 def plan(where: Where, view: View, *, as_json: bool, out: Path | None) -> int:
     """Say what would be written, and write it down for `apply --decisions` if asked to."""
-    found = look(where)
+    found, cases = look_closely(where)
     if as_json:
-        show_json(plan_json(found, view))
+        show_json(plan_json(found, view, cases))
     else:
-        show(render_plan(found, _fit(view, found)))
+        show(render_plan(found, _fit(view, found), cases))
     if out is not None:
         units = save_decisions(out, found, lower=where.lower_counters)
         say(
@@ -72,6 +74,11 @@ def _fit(view: View, plan: Plan) -> View:
 
 def look(where: Where, picked: Picked = NOTHING_PICKED) -> Plan:
     """Read both sides, from a snapshot or themselves, and plan."""
+    return look_closely(where, picked)[0]
+
+
+def look_closely(where: Where, picked: Picked = NOTHING_PICKED) -> tuple[Plan, Casebook]:
+    """The same, with what is known of each conflict."""
     return asyncio.run(_look(road_of(where), picked))
 
 
@@ -80,9 +87,12 @@ def road_of(where: Where) -> Repairs:
     return Repairs(where.with_token().sides(), where.lower_counters)
 
 
-async def _look(road: Repairs, picked: Picked) -> Plan:
+async def _look(road: Repairs, picked: Picked) -> tuple[Plan, Casebook]:
     with progress("Reading rooms") as tell:
-        return await road.look_and_plan(picked, tell)
+        remote, rows = await road.look(tell)
+    local = load_records(rows)
+    plan = road.plan(remote, local, picked)
+    return plan, Casebook(plan, remote, local, road.sides.convention)
 
 
 async def _take(where: Where) -> Snapshot:
@@ -92,6 +102,6 @@ async def _take(where: Where) -> Snapshot:
 
 _ANONYMOUS = (
     "anonymised: ids, names, servers, texts and unknown values are replaced, and what is left is the "
-    "shape, which is chat numbers, who is in which room, which room is older (by other times), what "
-    "is damaged, and when you looked."
+    "shape, which is chat numbers, who is in which room, which room is older and which name newer (by "
+    "other times), what is damaged, and when you looked."
 )

@@ -13,6 +13,8 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
+from toolkit.cli.case_tables import LONG, CaseTables
+from toolkit.decisions.case import Casebook
 from toolkit.model import Finding, Plan, RowWrite, Rung, Status, Unit, UnitKind
 from toolkit.text.advice import (
     action,
@@ -33,9 +35,6 @@ from toolkit.writing.journal import Run
 from toolkit.writing.report import Report, stale_units
 from toolkit.writing.restore import Restore
 
-LONG = 1_000
-"""Longest text shown of one value; a row holds what its bot and strangers put there."""
-
 _STYLES = {
     Status.MISSING: "yellow",
     Status.MISMATCHED: "cyan",
@@ -48,8 +47,13 @@ _EXAMPLES = 3
 # Checking
 
 
-def render_check(plan: Plan, view: View = EVERYTHING) -> Iterator[RenderableType]:
-    """Counts of all, then what is wrong with each unit that is asked for, and what to do next."""
+def render_check(
+    plan: Plan, view: View = EVERYTHING, cases: Casebook | None = None
+) -> Iterator[RenderableType]:
+    """Counts of all, then what is wrong with each unit that is asked for, and what to do next.
+
+    `cases` knows the facts of those in conflict.
+    """
     yield _counts(plan)
     units = view.units(plan)
     yield from _shown(plan, view, units)
@@ -57,7 +61,7 @@ def render_check(plan: Plan, view: View = EVERYTHING) -> Iterator[RenderableType
         yield from _causes(group_causes(units, view.loose(plan)))
     elif units:
         yield ""
-        yield _units_table(units)
+        yield _units_table(units, CaseTables(cases))
     yield from _asides(plan, view)
     yield ""
     yield from _hint(view)
@@ -116,13 +120,13 @@ def _counts(plan: Plan) -> Text:
     return text
 
 
-def _units_table(units: Iterable[Unit]) -> Table:
+def _units_table(units: Iterable[Unit], cases: CaseTables) -> Table:
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
     table.add_column("STATUS", no_wrap=True)
     table.add_column("UNIT: WHAT IS WRONG, WHY, AND WHAT NEXT", overflow="fold")
     for unit in units:
         status = Text(_word(unit.status), _STYLES.get(unit.status, ""))
-        table.add_row(status, Group(_unit_head(unit), *_findings(unit.findings), _next(unit), ""))
+        table.add_row(status, Group(_unit_head(unit), *_told(unit, cases), ""))
     return table
 
 
@@ -138,6 +142,13 @@ def _findings(findings: Sequence[Finding]) -> Iterator[RenderableType]:
         facts = "; ".join(visible(what(f), LONG) for f in findings if f.cause == cause)
         yield Text(facts)
         yield Padding(Text(visible(cause, LONG), "dim"), (0, 0, 0, 2))
+
+
+def _told(unit: Unit, cases: CaseTables) -> Iterator[RenderableType]:
+    """What is wrong, the facts that may settle it, and what to do."""
+    yield from _findings(unit.findings)
+    yield from cases.of(unit)
+    yield _next(unit)
 
 
 def _next(unit: Unit) -> Text:
@@ -216,7 +227,9 @@ def render_open(plan: Plan) -> Iterator[Text]:
 # Planning, writing
 
 
-def render_plan(plan: Plan, view: View = EVERYTHING) -> Iterator[RenderableType]:
+def render_plan(
+    plan: Plan, view: View = EVERYTHING, cases: Casebook | None = None
+) -> Iterator[RenderableType]:
     """Which units wait for a decision, and what would be written, field by field."""
     units = view.units(plan)
     ready = [unit for unit in units if unit.certain]
@@ -224,7 +237,8 @@ def render_plan(plan: Plan, view: View = EVERYTHING) -> Iterator[RenderableType]
     yield from _shown(plan, view, units)
     if open_:
         yield _line(f"For a person to decide: {count_of(len(open_), 'unit')}", "bold")
-        yield from _causes(group_causes(open_)) if view.summary else _decisions(open_)
+        tables = CaseTables(cases)
+        yield from _causes(group_causes(open_)) if view.summary else _decisions(open_, tables)
         yield ""
     if ready:
         yield _line(f"Ready to be written: {count_of(len(ready), 'unit')}", "bold")
@@ -240,12 +254,12 @@ def render_plan(plan: Plan, view: View = EVERYTHING) -> Iterator[RenderableType]
     yield _verdict(plan, shown=True)
 
 
-def _decisions(units: Iterable[Unit]) -> Iterator[RenderableType]:
+def _decisions(units: Iterable[Unit], cases: CaseTables) -> Iterator[RenderableType]:
     """Units with what is wrong, what to do about it, and what would then be written."""
     for unit in units:
         yield ""
         yield _unit_head(unit)
-        yield Padding(Group(*_findings(unit.findings), _next(unit)), (0, 0, 0, 2))
+        yield Padding(Group(*_told(unit, cases)), (0, 0, 0, 2))
         if unit.change:
             yield _writes(unit)
 

@@ -92,6 +92,11 @@ COLUMNS: dict[str, dict[str, Field]] = {
         "remote": Field(TEXT, "What the field should be by the rooms, as JSON."),
         "cause": Field(TEXT, "How it may have come to this, in words."),
         "action": Field(TEXT, "What happens next, or what a person has to do first."),
+        "facts": Field(
+            TEXT,
+            "Of a unit in conflict: its rooms side by side, each with name, people, times and a link, and "
+            "why which chat ids are offered.",
+        ),
         "approvable": Field(YES_NO, "Whether the unit has a change to agree to."),
     },
     "plan": {

@@ -10,6 +10,7 @@ from html import escape
 from pathlib import Path
 from typing import Any
 
+from toolkit.decisions.case import Casebook
 from toolkit.decisions.ledger import Vote
 from toolkit.errors import ToolkitError
 from toolkit.frames import Frame, Shelf, changes_frame, drift_frame, plan_frame
@@ -34,6 +35,7 @@ class ShownPlan:
     votes: Mapping[str, Vote] = field(default_factory=dict)
     offline: bool = False
     shelf: Shelf = field(default_factory=Shelf, compare=False)
+    cases: Casebook | None = field(default=None, compare=False)
 
     def to_frame(self) -> Frame:
         """A line per unit: `toolkit.frames.COLUMNS["plan"]`."""
@@ -41,7 +43,7 @@ class ShownPlan:
 
     def findings(self) -> Frame:
         """A line per finding: `toolkit.frames.COLUMNS["drift"]`."""
-        return self.shelf.take(drift_frame, self.value)
+        return self.shelf.take(drift_frame, self.value, self.cases)
 
     def changes(self) -> Frame:
         """A line per field that would be written: `toolkit.frames.COLUMNS["changes"]`."""

@@ -16,6 +16,7 @@ from weakref import WeakValueDictionary
 from toolkit.convention import Convention
 from toolkit.database.chat_manager import ChatManagerLike
 from toolkit.database.store import Store
+from toolkit.decisions.case import Casebook
 from toolkit.decisions.decision import Decision
 from toolkit.decisions.ledger import Vote
 from toolkit.errors import ToolkitError
@@ -62,6 +63,7 @@ class Session:
         self._road, self._show = road, show or self._show_plan
         self._deciding = Deciding(road, decisions_file, road.sides.path)
         self._shelf = Shelf()
+        self._cases: Casebook | None = None
         self._task: asyncio.Task[Any] | None = None
 
     @property
@@ -189,7 +191,17 @@ class Session:
     @property
     def plan(self) -> ShownPlan:
         """What would be written, and how it has been decided."""
-        return replace(self._show(self.state.plan, self.state.votes), shelf=self._shelf)
+        shown = self._show(self.state.plan, self.state.votes)
+        return replace(shown, shelf=self._shelf, cases=self.cases)
+
+    @property
+    def cases(self) -> Casebook:
+        """What is known of the conflicts that are planned now; the same as long as they are."""
+        state = self.state
+        about = (state.plan, state.remote, state.local)
+        if self._cases is None or not self._cases.are_of(*about):
+            self._cases = Casebook(*about, self._sides.convention)
+        return self._cases
 
     def _show_plan(self, plan: Plan, votes: Mapping[str, Vote]) -> ShownPlan:
         return ShownPlan(plan, votes, self._sides.snapshot is not None)
@@ -207,7 +219,7 @@ class Session:
     @property
     def drift(self) -> Frame:
         """Every finding, index `finding_id`."""
-        return self._shelf.take(drift_frame, self.state.plan)
+        return self._shelf.take(drift_frame, self.state.plan, self.cases)
 
     def pending(self) -> Frame:
         """The lines of `plan.to_frame()` that nobody has decided about, or not about this change."""

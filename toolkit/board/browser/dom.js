@@ -15,7 +15,7 @@ export function h(tag, attributes = {}, ...children) {
     else if (value !== false && value != null) node.setAttribute(name, value === true ? "" : value);
   }
   // With the focus on something without this, JupyterLab's own keys act on the cell: d d deletes it.
-  if (/^(button|input|select|summary)$/.test(tag) || "tabindex" in attributes)
+  if (/^(a|button|input|select|summary)$/.test(tag) || "tabindex" in attributes)
     node.setAttribute("data-lm-suppress-shortcuts", "true");
   node.append(...children.flatMap(child => child == null || child === "" ? [] : [child]));
   return node;

@@ -7,12 +7,15 @@ type Listeners = {
 export interface Attributes extends Listeners {
   class?: string;
   hidden?: boolean;
+  href?: string;
   max?: string;
   open?: boolean;
   placeholder?: string;
+  rel?: "noopener noreferrer";
   role?: string;
   scope?: "col" | "row";
   size?: string;
+  target?: "_blank";
   tabindex?: "-1" | "0";
   type?: "button" | "checkbox" | "search" | "text";
   value?: string;

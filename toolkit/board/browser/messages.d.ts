@@ -104,8 +104,17 @@ export interface Choices {
   lower_counter?: boolean;
 }
 
+/** One of the rooms that a conflict is between; all have the same labels. */
+export interface Side {
+  title: string;
+  room_id: string;
+  link: string;
+  facts: [label: string, text: string][];
+}
+
 export interface Offer {
   label: string;
+  why: string;
   choices: Choices;
 }
 
@@ -117,6 +126,8 @@ export interface Details {
   relies_on: string[];
   rooms: string[];
   space: string;
+  sides: Side[];
+  more_rooms: string;
   moved: Moved | null;
   offers: Offer[];
   free: boolean;

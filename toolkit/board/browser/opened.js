@@ -4,7 +4,7 @@ import {button, code, h, heading} from "./dom.js";
 import {COLUMNS} from "./rows.js";
 
 /** @import {Child} from "./elements.js" */
-/** @import {Details, Fact, FieldDiff, Line, Moved, Question, RowDiff} from "./messages.js" */
+/** @import {Details, Fact, FieldDiff, Line, Moved, Question, RowDiff, Side} from "./messages.js" */
 /** @import {Board} from "./table.js" */
 
 const HELP = [["↑ ↓ PageUp PageDown Home End", "move in the list"], ["Enter", "open or close a unit"],
@@ -56,6 +56,27 @@ function factLine({what, cause, evidence, events}) {
   return h("li", {}, h("strong", {}, what), `: ${cause}`, proof);
 }
 
+/**
+ * The rooms of a conflict side by side.
+ *
+ * @param {Side[]} sides
+ * @param {string} more
+ */
+function sidesPart(sides, more) {
+  if (!sides.length) return "";
+  /** @param {Side} side */
+  const link = ({title, room_id: id, link: href}) => h("td", {}, h("a", {href, target: "_blank",
+    rel: "noopener noreferrer", "aria-label": `Open ${title} in Matrix: ${id}`, "data-key": `link:${id}`}, "open"));
+  const heads = [h("td"), ...sides.map(({title}) => h("th", {scope: "col"}, title))];
+  const lines = [["room", ...sides.map(({room_id: id}) => id)],
+    ...(sides[0]?.facts ?? []).map(([label], at) => [label, ...sides.map(({facts}) => facts[at]?.[1] ?? "")])];
+  return h("div", {class: "md-tables"}, h("div", {class: "md-rowtable md-sides"}, h("table", {},
+    h("thead", {}, h("tr", {}, ...heads)),
+    h("tbody", {}, ...lines.map(([label, ...texts]) => h("tr", {}, h("th", {scope: "row"}, label),
+      ...texts.map(text => h("td", {}, text)))),
+    h("tr", {}, h("th", {scope: "row"}, "in Matrix"), ...sides.map(link)))), more));
+}
+
 /** @param {Moved} moved */
 function movedPart({why, rows, plan}) {
   return h("div", {class: "md-moved"},
@@ -72,7 +93,7 @@ function movedPart({why, rows, plan}) {
 export function fillPanel(board, details) {
   const {panel} = board;
   if (!panel) return;
-  const {line, facts, rows, relies_on: relies, rooms, space, moved} = details;
+  const {line, facts, rows, relies_on: relies, rooms, space, moved, sides, more_rooms: more} = details;
   const ids = [["room", rooms[0] ?? line.id], ["earlier versions", rooms.slice(1).join(" ")], ["Space", space],
     ["relies on", relies.join(" ")]].filter(([, text]) => text);
   panel.replaceChildren(
@@ -80,6 +101,7 @@ export function fillPanel(board, details) {
       h("div", {}, heading(line.label), h("ul", {class: "md-facts"}, ...facts.map(factLine)),
         h("dl", {}, ...ids.flatMap(([word, text]) => [h("dt", {}, word), h("dd", {}, code(text))]))),
       choicePart(board, details)),
+    sidesPart(sides, more),
     moved ? movedPart(moved) : "",
     rows.length ? tables(rows) : h("div", {}, `${line.barred ? "" : "Nothing would be written yet: "}${line.action}.`));
   board.panelHeight = panel.offsetHeight;
@@ -93,10 +115,11 @@ export function fillPanel(board, details) {
 function choicePart(board, {line, offers, free, unit}) {
   if (!offers.length && !free && !line.picked) return "";
   const picked = (line.picked ?? "").split(", ");
-  const options = offers.map(({label, choices}) => button(label, () => board.send("pick", {unit, choices}), {
-    class: "md-button", "aria-pressed": String(picked.includes(label)), "aria-label": `${label} for ${line.label}`,
-    "data-key": `pick:${label}`,
-  }));
+  const options = offers.map(({label, choices, why}) => h("span", {class: "md-offer"},
+    button(label, () => board.send("pick", {unit, choices}), {
+      class: "md-button", "aria-pressed": String(picked.includes(label)),
+      "aria-label": `${label} for ${line.label}${why && `: ${why}`}`, "data-key": `pick:${label}`,
+    }), why && h("span", {class: "md-why"}, why)));
   const box = {class: "md-choices", role: "group", "aria-label": `Choices for ${line.label}`};
   return h("div", box, heading("Your choice"),
     h("div", {class: "md-bar"}, ...options, backPart(board, unit, line)), free ? freePart(board, unit, line) : "",
