@@ -274,6 +274,47 @@ def apply(**options: Any) -> int:
     return write.apply(_where(options), wanted, as_json=as_json)
 
 
+def _deciding(command: F) -> F:
+    """What every command about decisions takes: units, where to look, and nothing that writes."""
+    units = click.argument("units", nargs=-1, required=True, metavar="UNIT...")
+    shared = _options(units, _remote, _local, _snapshot, _lower, _convention, _json, _debug)
+    decorated: F = shared(command)
+    return decorated
+
+
+@matrix_drift.command()
+@click.option("--reason", required=True, metavar="TEXT", help="Why they may stay as they are.")
+@click.option("--until", metavar="DATE", help="The last day, such as 2027-05-01.  [default: none]")
+@_deciding
+def ignore(units: tuple[str, ...], reason: str, until: str | None, **options: Any) -> int:
+    """Let these UNITs stay as they are, and count as drift no more. Writes nothing to the database.
+
+    They come back once something else would be written, or the conflict is another one.
+    """
+    return _decide("ignored", units, options, reason=reason, until=until)
+
+
+@matrix_drift.command()
+@_deciding
+def reject(units: tuple[str, ...], **options: Any) -> int:
+    """Leave the rows of these UNITs as they are, also in `apply`, as long as the same would be written."""
+    return _decide("rejected", units, options)
+
+
+@matrix_drift.command()
+@_deciding
+def defer(units: tuple[str, ...], **options: Any) -> int:
+    """Put these UNITs off: `apply` leaves them alone as long as the same would be written."""
+    return _decide("deferred", units, options)
+
+
+@matrix_drift.command()
+@_deciding
+def withdraw(units: tuple[str, ...], **options: Any) -> int:
+    """Take back what was decided about these UNITs: ignored, rejected, deferred or approved."""
+    return _decide("pending", units, options)
+
+
 @matrix_drift.command()
 @click.argument("words", nargs=-1, metavar="[WORD]")
 @_debug
@@ -376,6 +417,15 @@ def notebook(directory: Path | None, no_open: bool) -> int:
     from toolkit.cli import notebook as lessons
 
     return lessons.notebook(directory, start=not no_open)
+
+
+def _decide(vote: str, units: tuple[str, ...], options: dict[str, Any], **more: Any) -> int:
+    as_json = options.pop("as_json")
+    from toolkit.cli import decide
+    from toolkit.decisions.ledger import Vote
+
+    asked = decide.Asked(Vote(vote), units, **more)
+    return decide.decide(_where(options), asked, as_json=as_json)
 
 
 def _apply_shadow(named: str, options: dict[str, Any], *, as_json: bool) -> int:

@@ -8,6 +8,7 @@ from typing import Any
 
 import msgspec
 
+from toolkit.decisions.record import NOTHING_DECIDED, Record
 from toolkit.model import Finding, Plan, Unit
 from toolkit.records import pack_raw
 from toolkit.text.advice import action
@@ -17,7 +18,9 @@ from toolkit.writing.journal import Run
 from toolkit.writing.restore import Restore
 
 
-def plan_json(plan: Plan, view: View = EVERYTHING) -> dict[str, Any]:
+def plan_json(
+    plan: Plan, view: View = EVERYTHING, record: Record = NOTHING_DECIDED
+) -> dict[str, Any]:
     """The plan as JSON values; texts as they are, so dump them with `ensure_ascii`.
 
     Of units and conflicts it has those that are asked for, and of all else the whole.
@@ -28,7 +31,9 @@ def plan_json(plan: Plan, view: View = EVERYTHING) -> dict[str, Any]:
         "in_sync_rooms": list(plan.in_sync_rooms),
         "in_sync_users": list(plan.in_sync_users),
         "units_in_all": len(plan.units),
-        "units": [_unit_json(unit) for unit in view.part(plan)],
+        "units": [_unit_json(unit, record) for unit in view.part(plan)],
+        "units_ignored": len(record.ignored),
+        "no_longer_ignored": dict(record.returned),
         "conflicts_of_no_unit": [_finding_json(finding) for finding in view.loose(plan)],
         "skipped_rooms": [{"room_id": s.room_id, "reason": s.reason.value} for s in plan.skipped],
         "orphaned_rows": list(plan.orphans),
@@ -37,7 +42,8 @@ def plan_json(plan: Plan, view: View = EVERYTHING) -> dict[str, Any]:
     }
 
 
-def _unit_json(unit: Unit) -> dict[str, Any]:
+def _unit_json(unit: Unit, record: Record) -> dict[str, Any]:
+    ignored = record.ignored.get(unit.id)
     change = unit.change and {
         "fingerprint": unit.change.fingerprint,
         "writes": [
@@ -56,6 +62,13 @@ def _unit_json(unit: Unit) -> dict[str, Any]:
         "room_ids": list(unit.room_ids),
         "evidence": msgspec.to_builtins(unit.evidence),
         "needs_human": unit.needs_human,
+        "decision": record.vote(unit).value,
+        "ignored": ignored
+        and {
+            "by": ignored.by,
+            "reason": ignored.reason,
+            "until": ignored.until and ignored.until.isoformat(),
+        },
         "candidates": list(unit.candidates),
         "action": action(unit),
         "findings": [_finding_json(finding) for finding in unit.findings],

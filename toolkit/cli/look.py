@@ -10,41 +10,53 @@ from toolkit.cli.options import Where
 from toolkit.cli.output import progress, say, show, show_json, shown_units
 from toolkit.cli.render import render_check, render_plan
 from toolkit.decisions.agreement import save_decisions
+from toolkit.decisions.ignoring import today
+from toolkit.decisions.ledger_file import load_beside
+from toolkit.decisions.record import NOTHING_DECIDED, Record
 from toolkit.model import Plan, Reason
 from toolkit.quotes import quote_odd
+from toolkit.records import load_records
 from toolkit.repairs import NOTHING_PICKED, Picked, Repairs
 from toolkit.sources.anonymise import anonymise
 from toolkit.sources.snapshot import Snapshot, save_snapshot
+from toolkit.text.summary import count_of
 from toolkit.text.view import View
+from toolkit.writing.given import is_disputed, tell_given
+from toolkit.writing.journal import Journal
 
 IN_SYNC, DRIFT = 0, 2
 
 
 def check(where: Where, view: View, *, as_json: bool, strict: bool) -> int:
     """Say what is wrong."""
-    plan = look(where)
+    plan, record = look_decided(where)
     if as_json:
-        show_json(plan_json(plan, view))
+        show_json(plan_json(plan, view, record))
     else:
-        show(render_check(plan, _fit(view, plan)))
-    return exit_code(plan, strict)
+        show(render_check(plan, _fit(view, plan), record))
+    return exit_code(plan, strict, record)
 
 
 def plan(where: Where, view: View, *, as_json: bool, out: Path | None) -> int:
     """Say what would be written, and write it down for `apply --decisions` if asked to."""
-    found = look(where)
+    found, record = look_decided(where)
     if as_json:
-        show_json(plan_json(found, view))
+        show_json(plan_json(found, view, record))
     else:
-        show(render_plan(found, _fit(view, found)))
+        show(render_plan(found, _fit(view, found), record))
     if out is not None:
-        units = save_decisions(out, found, lower=where.lower_counters)
+        left = record.left(found.units)
+        units = save_decisions(out, found, left, lower=where.lower_counters)
         say(
             f"{len(units)} decisions stand in {out}, one to a line: delete those that you don't want."
         )
         if guessed := [quote_odd(unit.id) for unit in units if unit.needs_human]:
             say(f"Among them are proposals, which want a look: {', '.join(guessed)}.")
-    return exit_code(found, strict=False)
+        if count := sum(unit.id in left for unit in found.units if unit.change):
+            say(
+                f"What was rejected, deferred or ignored isn't among them: {count_of(count, 'unit')}."
+            )
+    return exit_code(found, False, record)
 
 
 def snapshot(where: Where, file: Path, *, anonymous: bool) -> int:
@@ -56,10 +68,13 @@ def snapshot(where: Where, file: Path, *, anonymous: bool) -> int:
     return IN_SYNC
 
 
-def exit_code(plan: Plan, strict: bool) -> int:
-    """Orphans and rooms that are no chats are no drift, unless asked to be; Spaces are meant to be."""
+def exit_code(plan: Plan, strict: bool, record: Record = NOTHING_DECIDED) -> int:
+    """Orphans, rooms that are no chats and what is ignored are no drift, unless asked to be; Spaces
+    are meant to be."""
     strange = [skip for skip in plan.skipped if skip.reason is not Reason.SPACE]
-    return DRIFT if not plan.in_sync or (strict and (plan.orphans or strange)) else IN_SYNC
+    if strict and (plan.orphans or strange or record.ignored):
+        return DRIFT
+    return IN_SYNC if record.part(plan).in_sync else DRIFT
 
 
 def _fit(view: View, plan: Plan) -> View:
@@ -75,6 +90,11 @@ def look(where: Where, picked: Picked = NOTHING_PICKED) -> Plan:
     return asyncio.run(_look(road_of(where), picked))
 
 
+def look_decided(where: Where, picked: Picked = NOTHING_PICKED) -> tuple[Plan, Record]:
+    """The same, with what is decided about it in the file beside the database or snapshot."""
+    return asyncio.run(_look_decided(road_of(where), picked))
+
+
 def road_of(where: Where) -> Repairs:
     """How it is looked at both sides, planned and written."""
     return Repairs(where.with_token().sides(), where.lower_counters)
@@ -83,6 +103,19 @@ def road_of(where: Where) -> Repairs:
 async def _look(road: Repairs, picked: Picked) -> Plan:
     with progress("Reading rooms") as tell:
         return await road.look_and_plan(picked, tell)
+
+
+async def _look_decided(road: Repairs, picked: Picked) -> tuple[Plan, Record]:
+    with progress("Reading rooms") as tell:
+        remote, rows = await road.look(tell)
+    ledger = load_beside(road.sides.path).on(today())
+    local = load_records(rows)
+    plan = road.plan(remote, local, picked)
+    if is_disputed(plan) and road.sides.snapshot is None and road.sides.path:
+        plan = tell_given(plan, Journal(road.sides.path).runs(rows), local)
+    # What was approved with a pick is so on a plan with the pick.
+    decided = road.plan(remote, local, ledger.choices) if ledger.choices else plan
+    return plan, Record.of(plan, ledger.standing(decided), ledger)
 
 
 async def _take(where: Where) -> Snapshot:

@@ -5,7 +5,7 @@ or the rows passes `visible`, and none is ever read as markup.
 """
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from rich.console import Group, RenderableType
@@ -13,6 +13,9 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
+from toolkit.cli.decided import render_decided, render_ignored, say_in_sync
+from toolkit.decisions.ledger import Vote
+from toolkit.decisions.record import NOTHING_DECIDED, Record
 from toolkit.model import Finding, Plan, RowWrite, Rung, Status, Unit, UnitKind
 from toolkit.text.advice import (
     action,
@@ -48,20 +51,24 @@ _EXAMPLES = 3
 # Checking
 
 
-def render_check(plan: Plan, view: View = EVERYTHING) -> Iterator[RenderableType]:
+def render_check(
+    plan: Plan, view: View = EVERYTHING, record: Record = NOTHING_DECIDED
+) -> Iterator[RenderableType]:
     """Counts of all, then what is wrong with each unit that is asked for, and what to do next."""
-    yield _counts(plan)
-    units = view.units(plan)
+    yield _counts(plan, record)
+    yield from render_decided(record)
+    units = record.open(view.units(plan))
     yield from _shown(plan, view, units)
     if view.summary:
         yield from _causes(group_causes(units, view.loose(plan)))
     elif units:
         yield ""
-        yield _units_table(units)
+        yield _units_table(units, record)
+    yield from render_ignored(view.units(plan), record)
     yield from _asides(plan, view)
     yield ""
     yield from _hint(view)
-    yield _verdict(plan)
+    yield _verdict(plan, record)
 
 
 def _shown(plan: Plan, view: View, units: Sequence[Unit]) -> Iterator[RenderableType]:
@@ -91,11 +98,10 @@ def _causes(clusters: Sequence[Cluster]) -> Iterator[RenderableType]:
     yield table
 
 
-def _counts(plan: Plan) -> Text:
+def _counts(plan: Plan, record: Record) -> Text:
     """How many user rows and rooms stand how."""
-    of = {
-        kind: Counter(unit.status for unit in plan.units if unit.kind is kind) for kind in UnitKind
-    }
+    units = record.open(plan.units)
+    of = {kind: Counter(unit.status for unit in units if unit.kind is kind) for kind in UnitKind}
     of[UnitKind.ROOM][Status.IN_SYNC] = len(plan.in_sync_rooms)
     of[UnitKind.USER][Status.IN_SYNC] = len(plan.in_sync_users)
     text = Text()
@@ -108,7 +114,9 @@ def _counts(plan: Plan) -> Text:
         for index, (status, count) in enumerate(counts):
             text.append(", " if index else "")
             text.append(f"{count} {_word(status)}", _STYLES.get(status, ""))
-        text.append("none\n" if not counts else "\n")
+        if ignored := sum(u.kind is kind and u.id in record.ignored for u in plan.units):
+            text.append(f"{', ' if counts else ''}{ignored} ignored")
+        text.append("none\n" if not (counts or ignored) else "\n")
     text.append(f"{'Besides:':<12}{count_of(len(plan.skipped), 'room')} skipped, ")
     text.append(f"{count_of(len(plan.orphans), 'row')} orphaned")
     if count := plan.others:
@@ -116,12 +124,12 @@ def _counts(plan: Plan) -> Text:
     return text
 
 
-def _units_table(units: Iterable[Unit]) -> Table:
+def _units_table(units: Iterable[Unit], record: Record) -> Table:
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
     table.add_column("STATUS", no_wrap=True)
     table.add_column("UNIT: WHAT IS WRONG, WHY, AND WHAT NEXT", overflow="fold")
     for unit in units:
-        status = Text(_word(unit.status), _STYLES.get(unit.status, ""))
+        status = Text(_standing(unit, record), _STYLES.get(unit.status, ""))
         table.add_row(status, Group(_unit_head(unit), *_findings(unit.findings), _next(unit), ""))
     return table
 
@@ -171,21 +179,36 @@ def _asides(plan: Plan, view: View = EVERYTHING) -> Iterator[RenderableType]:
         yield _listed([_note(note) for note in plan.notes[:_SHOWN_KEYS]], len(plan.notes))
 
 
-def _verdict(plan: Plan, *, shown: bool = False) -> Text:
+def _standing(unit: Unit, record: Record) -> str:
+    """The status, and what was decided about it."""
+    vote = record.vote(unit)
+    return _word(unit.status) + ("" if vote is Vote.PENDING else f", {vote.value}")
+
+
+def _verdict(plan: Plan, record: Record, *, shown: bool = False) -> Text:
+    plan = record.part(plan)
     if plan.in_sync:
+        if record.ignored:
+            return _line(say_in_sync(plan, record), "green")
         if not plan.in_sync_rooms:
             return _line("In sync: there are no chats that could lack anything.")
         return _line("In sync: every chat has its rows, and they are right.", "green")
     if not (plan.units or plan.loose):
         return _line(f"{UNCOMPARED}: see the notes above.")
-    ready = len(settled(plan))
+    left = record.left(plan.units)
+    ready = sum(unit.id not in left for unit in settled(plan))
     words = []
     if ready:
         look = "" if shown else "`matrix-drift plan` shows the rows, "
         words.append(
             f"{count_of(ready, 'unit')} can be repaired: {look}`matrix-drift apply` writes them."
         )
-    words += map(str, render_open(plan))
+    words += map(str, render_open(plan, left))
+    if left:
+        words.append(
+            f"{count_of(len(left), 'unit')} rejected or deferred: `apply` writes such a one only by its "
+            "name, `matrix-drift withdraw 'UNIT'` takes the decision back."
+        )
     if codes := _open_codes(plan):
         words.append(f"`matrix-drift explain CODE` says more of each: {', '.join(codes)}.")
     return _line("\n".join(words))
@@ -197,13 +220,13 @@ def _open_codes(plan: Plan) -> list[str]:
     return sorted({code.value for code in [*found, *(finding.code for finding in plan.loose)]})
 
 
-def render_open(plan: Plan) -> Iterator[Text]:
+def render_open(plan: Plan, left: Collection[str] = ()) -> Iterator[Text]:
     """How many units and rows wait for a person, and how to settle one."""
-    if count := len(unsettled(plan)):
+    if count := sum(unit.id not in left for unit in unsettled(plan)):
         one = "needs" if count == 1 else "need"
         yield _line(
             f"{count_of(count, 'unit')} {one} a decision, one at a time: `matrix-drift apply 'UNIT'` "
-            "with what its arrow says."
+            "with what its arrow says, or `matrix-drift ignore 'UNIT'`."
         )
     if count := len(plan.loose):
         rows, mend = ("belongs", "it") if count == 1 else ("belong", "them")
@@ -216,9 +239,11 @@ def render_open(plan: Plan) -> Iterator[Text]:
 # Planning, writing
 
 
-def render_plan(plan: Plan, view: View = EVERYTHING) -> Iterator[RenderableType]:
+def render_plan(
+    plan: Plan, view: View = EVERYTHING, record: Record = NOTHING_DECIDED
+) -> Iterator[RenderableType]:
     """Which units wait for a decision, and what would be written, field by field."""
-    units = view.units(plan)
+    units = record.open(view.units(plan))
     ready = [unit for unit in units if unit.certain]
     open_ = [unit for unit in units if not unit.certain]
     yield from _shown(plan, view, units)
@@ -235,9 +260,10 @@ def render_plan(plan: Plan, view: View = EVERYTHING) -> Iterator[RenderableType]
             yield from render_changes(ready)
     if view.summary:
         yield from _causes(group_causes((), view.loose(plan)))
+    yield from render_ignored(view.units(plan), record)
     yield from _asides(plan, view)
     yield from _hint(view)
-    yield _verdict(plan, shown=True)
+    yield _verdict(plan, record, shown=True)
 
 
 def _decisions(units: Iterable[Unit]) -> Iterator[RenderableType]:

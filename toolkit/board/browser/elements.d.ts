@@ -13,8 +13,9 @@ export interface Attributes extends Listeners {
   role?: string;
   scope?: "col" | "row";
   size?: string;
+  maxlength?: string;
   tabindex?: "-1" | "0";
-  type?: "button" | "checkbox" | "search" | "text";
+  type?: "button" | "checkbox" | "date" | "search" | "text";
   value?: string;
   [name: `aria-${string}` | `data-${string}`]: string;
 }
