@@ -127,7 +127,12 @@ def test_no_option_takes_a_token() -> None:
     assert not [name for name in names if "token" in name or "password" in name]
     looking, writing = {"check", "plan", "snapshot"}, {"apply", "history", "undo", "restore"}
     deciding = {"ignore", "reject", "defer", "withdraw"}
-    assert set(commands) == looking | writing | deciding | {"demo", "explain", "notebook"}
+    assert set(commands) == looking | writing | deciding | {
+        "demo",
+        "explain",
+        "notebook",
+        "completion",
+    }
 
 
 # errors

@@ -3,13 +3,13 @@
 Texts stay as they are, so they are dumped with `ensure_ascii`.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import msgspec
 
 from toolkit.decisions.record import NOTHING_DECIDED, Record
-from toolkit.model import Finding, Plan, Unit
+from toolkit.model import Finding, Plan, RowWrite, Unit
 from toolkit.records import pack_raw
 from toolkit.text.advice import action
 from toolkit.text.view import EVERYTHING, View
@@ -46,10 +46,7 @@ def _unit_json(unit: Unit, record: Record) -> dict[str, Any]:
     ignored = record.ignored.get(unit.id)
     change = unit.change and {
         "fingerprint": unit.change.fingerprint,
-        "writes": [
-            {"key": w.key, "before": pack_raw(w.before), "after": pack_raw(w.after)}
-            for w in unit.change.writes
-        ],
+        "writes": _writes_json(unit.change.writes),
         "relies_on": list(unit.change.relies_on),
     }
     return {
@@ -85,28 +82,45 @@ def result_json(result: Result) -> dict[str, str | None]:
     return {"run": result.run, "backup": None if result.backup is None else str(result.backup)}
 
 
-def history_json(runs: Sequence[Run]) -> list[dict[str, Any]]:
-    """The runs without the texts of rows, which stand in the journal."""
+def history_json(runs: Sequence[Run], older: Sequence[Run] = ()) -> list[dict[str, Any]]:
+    """The runs without the texts of rows, those of an older database of the name first."""
     return [
-        {
-            "run": run.id,
-            "time": run.time,
-            "action": run.action,
-            "undoes": run.undoes,
-            "finished": run.finished,
-            "backup": run.backup,
-            "units": [
-                {
-                    "unit": entry.unit,
-                    "outcome": entry.outcome,
-                    "detail": entry.detail,
-                    "by": entry.by,
-                    "rows": [write.key for write in entry.writes],
-                }
-                for entry in run.entries
-            ],
-        }
-        for run in runs
+        _run_json(run, [[write.key for write in entry.writes] for entry in run.entries], is_older)
+        for group, is_older in ((older, True), (runs, False))
+        for run in group
+    ]
+
+
+def run_json(run: Run, *, older: bool) -> dict[str, Any]:
+    """One run with the texts of its rows."""
+    return _run_json(run, [_writes_json(entry.writes) for entry in run.entries], older)
+
+
+def _run_json(run: Run, rows: Sequence[Any], older: bool) -> dict[str, Any]:
+    return {
+        "run": run.id,
+        "time": run.time,
+        "action": run.action,
+        "undoes": run.undoes,
+        "finished": run.finished,
+        "backup": run.backup,
+        "older_database": older,
+        "units": [
+            {
+                "unit": entry.unit,
+                "outcome": entry.outcome,
+                "detail": entry.detail,
+                "by": entry.by,
+                "rows": told,
+            }
+            for entry, told in zip(run.entries, rows, strict=True)
+        ],
+    }
+
+
+def _writes_json(writes: Iterable[RowWrite]) -> list[dict[str, Any]]:
+    return [
+        {"key": w.key, "before": pack_raw(w.before), "after": pack_raw(w.after)} for w in writes
     ]
 
 

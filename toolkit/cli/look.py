@@ -16,13 +16,12 @@ from toolkit.decisions.record import NOTHING_DECIDED, Record
 from toolkit.model import Plan, Reason
 from toolkit.quotes import quote_odd
 from toolkit.records import load_records
-from toolkit.repairs import NOTHING_PICKED, Picked, Repairs
+from toolkit.repairs import NOTHING_PICKED, Picked, Repairs, load_past_of
 from toolkit.sources.anonymise import anonymise
 from toolkit.sources.snapshot import Snapshot, save_snapshot
 from toolkit.text.summary import count_of
 from toolkit.text.view import View
 from toolkit.writing.given import is_disputed, tell_given
-from toolkit.writing.journal import Journal
 
 IN_SYNC, DRIFT = 0, 2
 
@@ -111,8 +110,8 @@ async def _look_decided(road: Repairs, picked: Picked) -> tuple[Plan, Record]:
     ledger = load_beside(road.sides.path).on(today())
     local = load_records(rows)
     plan = road.plan(remote, local, picked)
-    if is_disputed(plan) and road.sides.snapshot is None and road.sides.path:
-        plan = tell_given(plan, Journal(road.sides.path).runs(rows), local)
+    if is_disputed(plan):
+        plan = tell_given(plan, load_past_of(road.sides, rows).runs, local)
     # What was approved with a pick is so on a plan with the pick.
     decided = road.plan(remote, local, ledger.choices) if ledger.choices else plan
     return plan, Record.of(plan, ledger.standing(decided), ledger)

@@ -32,7 +32,6 @@ from toolkit.text.summary import OTHERS, UNCOMPARED, count_of
 from toolkit.text.view import EVERYTHING, Cluster, View, group_causes
 from toolkit.text.visible import visible
 from toolkit.writing.job import Result
-from toolkit.writing.journal import Run
 from toolkit.writing.report import Report, stale_units
 from toolkit.writing.restore import Restore
 
@@ -290,7 +289,12 @@ def render_changes(units: Iterable[Unit]) -> Iterator[RenderableType]:
 
 
 def _writes(unit: Unit) -> RenderableType:
-    return Padding(Group(*(part for write in unit.writes for part in _write(write))), (0, 0, 0, 2))
+    return Padding(render_writes(unit.writes), (0, 0, 0, 2))
+
+
+def render_writes(writes: Iterable[RowWrite]) -> RenderableType:
+    """Rows before and after, field by field."""
+    return Group(*(part for write in writes for part in _write(write)))
 
 
 def _write(write: RowWrite) -> Iterator[RenderableType]:
@@ -380,41 +384,6 @@ def _written(report: Mapping[str, Any]) -> str:
         if (rows := report[f"{did}_{family}"])
     ]
     return ", ".join(words) or _NOTHING
-
-
-# Looking back
-
-
-def render_history(runs: Sequence[Run]) -> Iterator[RenderableType]:
-    """The runs, newest last, as `undo` wants them named."""
-    if not runs:
-        yield _line("Nothing was ever written to this database by matrix-drift.")
-        return
-    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
-    for name in ("RUN", "WHEN (UTC)", "WHAT"):
-        table.add_column(name, no_wrap=name != "WHAT", overflow="fold")
-    for run in runs:
-        back = [undo for undo in runs if undo.undoes == run.id and undo.applied]
-        table.add_row(Text(visible(run.id)), Text(visible(run.time[:19])), _run(run, back))
-    yield table
-
-
-def _run(run: Run, back: Sequence[Run]) -> Text:
-    """What a run was; `back` are the runs that took something of it back."""
-    outcomes = Counter(entry.outcome for entry in run.entries)
-    units = ", ".join(f"{count} {visible(name)}" for name, count in sorted(outcomes.items()))
-    text = Text(f"{visible(run.action)}: {units or 'nothing'}")
-    if people := sorted({entry.by for entry in run.entries if entry.by}):
-        text.append(f", by {', '.join(map(visible, people))}")
-    if run.undoes:
-        text.append(f", takes back {visible(run.undoes)}")
-    if back:
-        left = {e.unit for e in run.applied} - {e.unit for undo in back for e in undo.applied}
-        names = ", ".join(visible(undo.id) for undo in back)
-        text.append(f", {'partly ' if left else ''}taken back by {names}")
-    if not run.finished:
-        text.append(" (interrupted)", "red")
-    return text
 
 
 # Words

@@ -1,4 +1,4 @@
-"""The commands that write, and what was written: apply, undo, restore, history.
+"""The commands that write: apply, undo, restore.
 
 Looking, asking and writing are three steps: while a question stands, nothing is open, and what moved
 meanwhile is refused by the writer.
@@ -14,14 +14,13 @@ from msgspec.structs import replace
 
 from toolkit.calls import Reconciled
 from toolkit.cli.decided import render_left
-from toolkit.cli.json_forms import history_json, restore_json, result_json
+from toolkit.cli.json_forms import restore_json, result_json
 from toolkit.cli.look import DRIFT, IN_SYNC, look_decided, road_of
 from toolkit.cli.options import Where
 from toolkit.cli.output import Cancelled, agree, progress, say, show, show_json, someone_there
 from toolkit.cli.render import (
     render_aftermath,
     render_changes,
-    render_history,
     render_open,
     render_refusals,
     render_report,
@@ -46,7 +45,6 @@ from toolkit.quotes import quote_odd
 from toolkit.records import load_records
 from toolkit.repairs import (
     go_back,
-    load_history,
     plan_going_back,
     plan_taking_back,
     take_back,
@@ -203,17 +201,7 @@ def _stale(done: Reconciled | None, agreed: Agreement) -> dict[str, str]:
     return stale_units(done.report, [unit.id for unit in agreed.units]) if done else {}
 
 
-# Looking back, taking back
-
-
-def history(where: Where, *, as_json: bool) -> int:
-    """Say what was written to this database."""
-    runs = asyncio.run(load_history(where.sides()))
-    if as_json:
-        show_json(history_json(runs))
-    else:
-        show(render_history(runs))
-    return IN_SYNC
+# Taking back
 
 
 def undo(where: Where, run_id: str, *, yes: bool, as_json: bool) -> int:

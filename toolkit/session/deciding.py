@@ -33,7 +33,7 @@ from toolkit.session.selection import Changes, changes_of, changes_shown, select
 from toolkit.session.state import SessionState
 from toolkit.text.advice import NOTEBOOK, action, why_idle, why_no_change
 from toolkit.writing.given import tell_given
-from toolkit.writing.journal import Run
+from toolkit.writing.lineage import Past
 
 _MOVED = "something else would be written by now than was shown; look again"
 _STANDS = "it is {}: approve it by its id, or withdraw that before"
@@ -72,10 +72,10 @@ class Deciding:
         for watcher in tuple(self._watchers):
             watcher()
 
-    def look(self, remote: RemoteState, local: LocalState, runs: Iterable[Run]) -> None:
+    def look(self, remote: RemoteState, local: LocalState, past: Past) -> None:
         """Plan anew from these sides, with the decisions that are on disk by now."""
         self._planned = []
-        self._read(replace(self.state, remote=remote, local=local, runs=tuple(runs)))
+        self._read(replace(self.state, remote=remote, local=local, past=past))
         self.tell()
 
     def approve(self, unit: Any, status: Status | str | None, picked: Choices) -> Decided:

@@ -26,7 +26,7 @@ from toolkit.homeserver.reading import ClientLike
 from toolkit.model import Choices, Plan, RemoteState, Status, Unit
 from toolkit.progress import Progress
 from toolkit.records import Raw, load_records
-from toolkit.repairs import Repairs, Road, take_back
+from toolkit.repairs import Repairs, Road, load_past_of, take_back
 from toolkit.session.decided import Decided
 from toolkit.session.deciding import Deciding, choices_of
 from toolkit.session.results import Applied, ShownPlan, ShownUndo
@@ -34,7 +34,7 @@ from toolkit.session.state import SessionState
 from toolkit.sources.sides import Sides, find_sides
 from toolkit.text.summary import count_causes
 from toolkit.text.visible import visible
-from toolkit.writing.journal import Journal, Run, State, work_out
+from toolkit.writing.journal import Run, State, work_out
 from toolkit.writing.report import build_report, stale_units
 from toolkit.writing.undo import plan_reversal
 
@@ -171,17 +171,12 @@ class Session:
     def see(self, rows: Mapping[str, Raw], remote: RemoteState | None = None) -> None:
         """Plan anew from these rows, by default with the rooms as they were last seen, and with the
         decisions and the history that are on disk by now."""
-        runs, self._shelf = self._load_runs(rows), Shelf()
-        self._deciding.look(remote or self.state.remote, load_records(rows), runs)
+        past, self._shelf = load_past_of(self._sides, rows), Shelf()
+        self._deciding.look(remote or self.state.remote, load_records(rows), past)
 
     def why_not(self, unit: Unit) -> str:
         """Why a unit is only shown and can't be approved; nothing if it can."""
         return self._road.why_not(unit)
-
-    def _load_runs(self, rows: Mapping[str, Raw] | None = None) -> list[Run]:
-        """What is in the journal by now, others' runs included."""
-        path = self._sides.path
-        return Journal(path).runs(rows) if path and self._sides.snapshot is None else []
 
     # -- showing ----------------------------------------------------------------------------------
 
