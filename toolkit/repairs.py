@@ -5,7 +5,9 @@ function would have written takes another road, with the same sessions and views
 Looking back and taking back are the same on both.
 """
 
+import asyncio
 from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import ClassVar, Protocol
 
@@ -20,10 +22,10 @@ from toolkit.reconcile import reconcile
 from toolkit.records import LocalState, Raw, load_records
 from toolkit.sources.sides import OFFLINE, Sides
 from toolkit.writing.job import Result, Told
-from toolkit.writing.journal import Run
+from toolkit.writing.lineage import Past, load_past
 from toolkit.writing.restore import Restore, plan_restore, restore
 from toolkit.writing.turns import hold_lock
-from toolkit.writing.undo import history, plan_undo, undo
+from toolkit.writing.undo import plan_undo, undo
 
 Picked = Mapping[str, Choices]
 NOTHING_PICKED: Picked = {}
@@ -119,11 +121,15 @@ class Repairs:
                 return await reconcile(client, store, sides.manager(store), options)
 
 
-async def load_history(sides: Sides) -> list[Run]:
-    """The runs that wrote to this database, oldest first."""
-    async with sides.open_store(read_only=True) as store:
-        assert transactional(store)  # only such a store has a journal
-        return await history(store)
+async def load_history(sides: Sides) -> Past:
+    """The runs that wrote to this database, oldest first, and those of an older one of its name."""
+    return load_past_of(sides, await sides.load_rows())
+
+
+def load_past_of(sides: Sides, rows: Mapping[str, Raw]) -> Past:
+    """The same for who has the rows; a snapshot has no history, nor has a store in memory."""
+    path = sides.path if sides.snapshot is None else None
+    return load_past(path, rows) if path else Past([], [])
 
 
 async def plan_taking_back(sides: Sides, run: str) -> Plan:
@@ -145,7 +151,17 @@ def plan_going_back(sides: Sides, run: str) -> Restore:
     if sides.snapshot is not None:
         raise ToolkitError(OFFLINE.format("FILE"))
     assert sides.path
-    return plan_restore(sides.path, run, sides.backup_dir)
+    with ThreadPoolExecutor(1) as aside:  # whoever calls may have a loop of his own
+        rows = aside.submit(asyncio.run, _load_readable(sides)).result()
+    return plan_restore(sides.path, run, sides.backup_dir, rows)
+
+
+async def _load_readable(sides: Sides) -> dict[str, Raw] | None:
+    """The rows; None of a database that is gone or damaged."""
+    try:
+        return await sides.load_rows()
+    except ToolkitError:
+        return None
 
 
 def go_back(planned: Restore) -> str:

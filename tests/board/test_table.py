@@ -72,8 +72,8 @@ class Browser:
     def state(self) -> Told:
         return self.get("ready", "state")
 
-    def decide(self, unit: str, vote: str) -> list[Told]:
-        return self.ask("decide", unit=unit, vote=vote, change=self.lines()[unit]["change"])
+    def decide(self, unit: str, vote: str, **why: str) -> list[Told]:
+        return self.ask("decide", unit=unit, vote=vote, change=self.lines()[unit]["change"], **why)
 
     async def apply(self) -> None:
         self.ask("apply", plan=self.state()["plan"])
@@ -478,3 +478,35 @@ async def test_a_model_loads_no_widgets() -> None:
     )
     out, _ = await process.communicate()
     assert out.decode().strip() == "set()"
+
+
+class TestIgnoring:
+    async def test_a_unit_is_ignored_with_a_reason_and_taken_back(self, browser: Browser) -> None:
+        browser.decide("!a1", "ignore", reason="a test room", until="2999-12-31")
+        line = browser.lines()["!a1"]
+        assert line["vote"] == "ignored"
+        assert line["ignored"].endswith("until 2999-12-31: a test room")
+        assert browser.state()["votes"]["ignored"] == 1
+        assert "!a1" not in browser.lines(vote="pending")
+        assert browser.lines(text="a test room").keys() == {"!a1"}
+        assert browser.get("count", "question", text="alice")["units"] == "1 unit"
+        browser.decide("!a1", "withdraw")
+        assert "ignored" not in browser.lines()["!a1"]
+
+    async def test_why_and_a_day_to_come_must_be_given(self, browser: Browser) -> None:
+        change = browser.lines()["!a1"]["change"]
+        ask = {"unit": "!a1", "vote": "ignore", "change": change}
+        assert "say why" in browser.refused("decide", **ask)
+        assert "has passed" in browser.refused("decide", **ask, reason="x", until="2001-01-01")
+        assert browser.lines()["!a1"]["vote"] == "pending"
+
+    async def test_what_is_ignored_no_longer_says_why(self, browser: Browser, bench: Bench) -> None:
+        browser.decide("!a2", "ignore", reason="a test room")
+        bench.put({A2: small_rows()[A2] | {"space_id": "!mine"}})
+        await browser.view.model.session.reload()
+        line = browser.lines()["!a2"]
+        assert line["vote"] == "pending" and "again" not in line
+        assert line["returned"] == "it is another change or conflict than was ignored"
+
+    async def test_a_name_that_is_near_is_answered_by_the_unit(self, browser: Browser) -> None:
+        assert "Did you mean '!a1'" in browser.refused("decide", unit="C1", vote="defer", change="")

@@ -13,9 +13,9 @@ from tests.scenario import Scenario, load_scenarios
 from toolkit.cli.json_forms import history_json, plan_json
 from toolkit.cli.look import exit_code
 from toolkit.cli.output import show
+from toolkit.cli.past import render_history
 from toolkit.cli.render import (
     render_check,
-    render_history,
     render_plan,
     render_report,
     render_undo,

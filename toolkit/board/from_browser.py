@@ -65,11 +65,13 @@ class Details(Ask, tag="details"):
 
 
 class Decide(Ask, tag="decide"):
-    """`change` is what was on display."""
+    """`change` is what was on display; why and until which day only where a unit is ignored."""
 
     unit: str
     vote: str
     change: str
+    reason: str = ""
+    until: str = ""
 
 
 class Pick(Ask, tag="pick"):
@@ -181,5 +183,6 @@ _VERBS = {
     "approve": Vote.APPROVED,
     "reject": Vote.REJECTED,
     "defer": Vote.DEFERRED,
+    "ignore": Vote.IGNORED,
     "withdraw": Vote.PENDING,
 }

@@ -72,7 +72,8 @@ class Item:
 
     `label` says which unit it is, differently for each. `options` are the choices that would settle
     it, and `picked` says in words what was chosen so far. `again` is a decision that no longer holds,
-    since it was about another change. `barred` says why it is only shown.
+    since it was about another change; `returned` says why a unit is no longer ignored, and `ignored` by
+    whom, until when and why it is. `barred` says why it is only shown.
     """
 
     unit: str
@@ -94,6 +95,8 @@ class Item:
     choices: Choices = NO_CHOICES
     picked: str = ""
     again: str = ""
+    ignored: str = ""
+    returned: str = ""
     barred: str = ""
     result: Result | None = None
 
@@ -109,7 +112,8 @@ class Item:
 
     def has(self, text: str) -> bool:
         """Whether what is shown of it holds this text, in whatever case."""
-        shown = (self.label, self.id, self.owner, self.name, self.chat, self.cause, self.action)
+        words = (self.cause, self.action, self.ignored)
+        shown = (self.label, self.id, self.owner, self.name, self.chat, *words)
         return text.casefold() in "\n".join(shown).casefold()
 
     def column(self, name: str) -> str:

@@ -70,6 +70,8 @@ def _as_known(made: Item, picked: Choices, known: Item) -> Item:
         status=known.status,
         vote=known.vote,
         again=known.again,
+        ignored=known.ignored,
+        returned=known.returned,
         result=known.result,
         options=options,
         choices=picked,

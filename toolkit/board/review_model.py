@@ -37,7 +37,8 @@ from toolkit.decisions.ledger import Vote
 from toolkit.decisions.offers import join_choices, say_choices, why_unfit
 from toolkit.errors import ToolkitError
 from toolkit.model import Choices, Status
-from toolkit.session.results import Applied, Decided
+from toolkit.session.decided import Decided
+from toolkit.session.results import Applied
 from toolkit.session.session import Session
 from toolkit.text.summary import count_of
 from toolkit.text.visible import visible
@@ -45,6 +46,7 @@ from toolkit.text.visible import visible
 _DONE = {
     Vote.REJECTED: "Skipped {}: its rows stay as they are.",
     Vote.DEFERRED: "Put off {}.",
+    Vote.IGNORED: "Ignored {}: its rows stay as they are, and it counts as no drift.",
     Vote.PENDING: "Pending again: {}.",
 }
 
@@ -164,13 +166,18 @@ class ReviewModel:
         *,
         choices: Choices | Mapping[str, Any] | None = None,
         change: str | None = None,
+        reason: str = "",
+        until: str = "",
     ) -> Answer:
-        """Approve, reject, defer or withdraw one unit; returns the words to show.
+        """Approve, reject, defer, ignore or withdraw one unit; returns the words to show.
 
         `change` is the `Item.change` that was on display: if another one is planned by now, or comes
-        of the choices, nothing is decided. `choices` are by default those that were picked.
+        of the choices, nothing is decided. `choices` are by default those that were picked. `reason` and
+        `until` say why and until which day it is ignored.
         """
-        return self._answer(lambda: self._decide(unit, read_vote(vote), choices, change))
+        return self._answer(
+            lambda: self._decide(unit, read_vote(vote), choices, change, reason, until)
+        )
 
     def _decide(
         self,
@@ -178,6 +185,8 @@ class ReviewModel:
         vote: Vote,
         choices: Choices | Mapping[str, Any] | None,
         change: str | None,
+        reason: str,
+        until: str,
     ) -> Answer:
         known = self._listing.item(unit)
         picked = self._drafts.of(unit) if choices is None else read_choices(choices)
@@ -185,7 +194,7 @@ class ReviewModel:
         if change is not None and change not in (known.change, made.change):
             raise Refused(f"{known.label} has changed since it was shown; look at it again.")
         if vote is not Vote.APPROVED:
-            decided = self._take(unit, vote)
+            decided = self._take(unit, vote, reason, until)
         elif known.barred:
             raise Refused(f"Not approved: {known.label}: {known.barred}.")
         elif found is not None and not made.change:
@@ -201,7 +210,9 @@ class ReviewModel:
         self._drafts.drop(unit)
         return Answer(_say(decided, known.label))
 
-    def _take(self, unit: str, vote: Vote) -> Decided:
+    def _take(self, unit: str, vote: Vote, reason: str, until: str) -> Decided:
+        if vote is Vote.IGNORED:
+            return self.session.ignore(unit, reason=reason, until=until)
         if vote is Vote.REJECTED:
             return self.session.reject(unit)
         return self.session.defer(unit) if vote is Vote.DEFERRED else self.session.withdraw(unit)

@@ -126,7 +126,9 @@ class ReviewTable:
             case from_browser.Details():
                 self._send(to_browser.details(model.details(ask.unit)), ask.view)
             case from_browser.Decide():
-                return model.decide(ask.unit, ask.vote, change=ask.change)
+                return model.decide(
+                    ask.unit, ask.vote, change=ask.change, reason=ask.reason, until=ask.until
+                )
             case from_browser.Pick():
                 return model.pick(ask.unit, ask.choices)
             case from_browser.Count():

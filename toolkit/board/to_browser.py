@@ -43,6 +43,8 @@ def line(item: Item, *, finished: bool = False) -> Json:
         "human": item.needs_human,
         "picked": item.picked,
         "again": item.again,
+        "ignored": item.ignored,
+        "returned": item.returned,
         "barred": bool(item.barred),
         "result": item.result.state if item.result else "",
         "why": item.result.why if item.result else "",

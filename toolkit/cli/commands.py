@@ -19,6 +19,19 @@ if TYPE_CHECKING:
 F = TypeVar("F", bound=Callable[..., Any])
 Option = Callable[[F], F]
 
+
+def _complete(what: str) -> Callable[..., Any]:
+    """What a shell completes for an argument, which is found out when one asks."""
+
+    def complete(context: click.Context, parameter: click.Parameter, begun: str) -> list[Any]:
+        from toolkit.cli import completion
+
+        find = completion.complete_units if what == "units" else completion.complete_runs
+        return find(context, parameter, begun)
+
+    return complete
+
+
 PATH = click.Path(path_type=Path, dir_okay=False)
 
 
@@ -221,7 +234,7 @@ def plan(as_json: bool, out: Path | None, shadow: str | None, **options: Any) ->
 
 
 @matrix_drift.command()
-@click.argument("units", nargs=-1, metavar="[UNIT]...")
+@click.argument("units", nargs=-1, metavar="[UNIT]...", shell_complete=_complete("units"))
 @click.option("--approve-certain", is_flag=True, help="Write everything that needs no decision.")
 @click.option("--decisions", type=PATH, help="Write what this file agrees to.")
 @click.option("--owner", help="For one UNIT: whose chats these are.")
@@ -274,6 +287,53 @@ def apply(**options: Any) -> int:
     return write.apply(_where(options), wanted, as_json=as_json)
 
 
+def _deciding(command: F) -> F:
+    """What every command about decisions takes: units, where to look, and nothing that writes."""
+    units = click.argument(
+        "units",
+        nargs=-1,
+        required=True,
+        metavar="UNIT...",
+        shell_complete=_complete("units"),
+    )
+    shared = _options(units, _remote, _local, _snapshot, _lower, _convention, _json, _debug)
+    decorated: F = shared(command)
+    return decorated
+
+
+@matrix_drift.command()
+@click.option("--reason", required=True, metavar="TEXT", help="Why they may stay as they are.")
+@click.option("--until", metavar="DATE", help="The last day, such as 2027-05-01.  [default: none]")
+@_deciding
+def ignore(units: tuple[str, ...], reason: str, until: str | None, **options: Any) -> int:
+    """Let these UNITs stay as they are, and count as drift no more. Writes nothing to the database.
+
+    They come back once something else would be written, or the conflict is another one.
+    """
+    return _decide("ignored", units, options, reason=reason, until=until)
+
+
+@matrix_drift.command()
+@_deciding
+def reject(units: tuple[str, ...], **options: Any) -> int:
+    """Leave the rows of these UNITs as they are, also in `apply`, as long as the same would be written."""
+    return _decide("rejected", units, options)
+
+
+@matrix_drift.command()
+@_deciding
+def defer(units: tuple[str, ...], **options: Any) -> int:
+    """Put these UNITs off: `apply` leaves them alone as long as the same would be written."""
+    return _decide("deferred", units, options)
+
+
+@matrix_drift.command()
+@_deciding
+def withdraw(units: tuple[str, ...], **options: Any) -> int:
+    """Take back what was decided about these UNITs: ignored, rejected, deferred or approved."""
+    return _decide("pending", units, options)
+
+
 @matrix_drift.command()
 @click.argument("words", nargs=-1, metavar="[WORD]")
 @_debug
@@ -288,18 +348,29 @@ def explain(words: tuple[str, ...]) -> int:
 
 
 @matrix_drift.command()
+@click.argument("run", required=False, shell_complete=_complete("runs"))
+@click.option(
+    "--all", "with_older", is_flag=True, help="Also runs of an older database of this name."
+)
 @_local
 @_json
 @_debug
-def history(as_json: bool, **options: Any) -> int:
-    """List the runs that wrote to the database, oldest first."""
-    from toolkit.cli import write
+def history(run: str | None, with_older: bool, as_json: bool, **options: Any) -> int:
+    """List the runs that wrote to the database, oldest first; or the rows of one RUN.
 
-    return write.history(_where(options), as_json=as_json)
+    The journal outlives a database that is deleted and made anew; what was written to the older one is left
+    out.
+    """
+    from toolkit.cli import past
+
+    where = _where(options)
+    if run is not None:
+        return past.show_run(where, run, as_json=as_json)
+    return past.history(where, with_older=with_older, as_json=as_json)
 
 
 @matrix_drift.command()
-@click.argument("run")
+@click.argument("run", shell_complete=_complete("runs"))
 @_yes
 @_local
 @_backup
@@ -313,7 +384,7 @@ def undo(run: str, yes: bool, as_json: bool, **options: Any) -> int:
 
 
 @matrix_drift.command()
-@click.argument("run")
+@click.argument("run", shell_complete=_complete("runs"))
 @_yes
 @_local
 @_backup
@@ -327,6 +398,19 @@ def restore(run: str, yes: bool, as_json: bool, **options: Any) -> int:
     from toolkit.cli import write
 
     return write.restore(_where(options), run, yes=yes, as_json=as_json)
+
+
+@matrix_drift.command()
+@click.argument("shell", type=click.Choice(("bash", "zsh", "fish")))
+@_debug
+def completion(shell: str) -> int:
+    """Print the script by which a SHELL completes commands, options and units.
+
+    For bash, in ~/.bashrc: eval "$(matrix-drift completion bash)"
+    """
+    from toolkit.cli import completion as shells
+
+    return shells.print_script(matrix_drift, shell)
 
 
 @matrix_drift.command()
@@ -376,6 +460,15 @@ def notebook(directory: Path | None, no_open: bool) -> int:
     from toolkit.cli import notebook as lessons
 
     return lessons.notebook(directory, start=not no_open)
+
+
+def _decide(vote: str, units: tuple[str, ...], options: dict[str, Any], **more: Any) -> int:
+    as_json = options.pop("as_json")
+    from toolkit.cli import decide
+    from toolkit.decisions.ledger import Vote
+
+    asked = decide.Asked(Vote(vote), units, **more)
+    return decide.decide(_where(options), asked, as_json=as_json)
 
 
 def _apply_shadow(named: str, options: dict[str, Any], *, as_json: bool) -> int:

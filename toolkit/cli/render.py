@@ -5,7 +5,7 @@ or the rows passes `visible`, and none is ever read as markup.
 """
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from rich.console import Group, RenderableType
@@ -14,7 +14,10 @@ from rich.table import Table
 from rich.text import Text
 
 from toolkit.cli.case_tables import LONG, CaseTables
+from toolkit.cli.decided import render_decided, render_ignored, say_in_sync
 from toolkit.decisions.case import Casebook
+from toolkit.decisions.ledger import Vote
+from toolkit.decisions.record import NOTHING_DECIDED, Record
 from toolkit.model import Finding, Plan, RowWrite, Rung, Status, Unit, UnitKind
 from toolkit.text.advice import (
     action,
@@ -31,7 +34,6 @@ from toolkit.text.summary import OTHERS, UNCOMPARED, count_of
 from toolkit.text.view import EVERYTHING, Cluster, View, group_causes
 from toolkit.text.visible import visible
 from toolkit.writing.job import Result
-from toolkit.writing.journal import Run
 from toolkit.writing.report import Report, stale_units
 from toolkit.writing.restore import Restore
 
@@ -48,24 +50,29 @@ _EXAMPLES = 3
 
 
 def render_check(
-    plan: Plan, view: View = EVERYTHING, cases: Casebook | None = None
+    plan: Plan,
+    view: View = EVERYTHING,
+    record: Record = NOTHING_DECIDED,
+    cases: Casebook | None = None,
 ) -> Iterator[RenderableType]:
     """Counts of all, then what is wrong with each unit that is asked for, and what to do next.
 
     `cases` knows the facts of those in conflict.
     """
-    yield _counts(plan)
-    units = view.units(plan)
+    yield _counts(plan, record)
+    yield from render_decided(record)
+    units = record.open(view.units(plan))
     yield from _shown(plan, view, units)
     if view.summary:
         yield from _causes(group_causes(units, view.loose(plan)))
     elif units:
         yield ""
-        yield _units_table(units, CaseTables(cases))
+        yield _units_table(units, record, CaseTables(cases))
+    yield from render_ignored(view.units(plan), record)
     yield from _asides(plan, view)
     yield ""
     yield from _hint(view)
-    yield _verdict(plan)
+    yield _verdict(plan, record)
 
 
 def _shown(plan: Plan, view: View, units: Sequence[Unit]) -> Iterator[RenderableType]:
@@ -95,11 +102,10 @@ def _causes(clusters: Sequence[Cluster]) -> Iterator[RenderableType]:
     yield table
 
 
-def _counts(plan: Plan) -> Text:
+def _counts(plan: Plan, record: Record) -> Text:
     """How many user rows and rooms stand how."""
-    of = {
-        kind: Counter(unit.status for unit in plan.units if unit.kind is kind) for kind in UnitKind
-    }
+    units = record.open(plan.units)
+    of = {kind: Counter(unit.status for unit in units if unit.kind is kind) for kind in UnitKind}
     of[UnitKind.ROOM][Status.IN_SYNC] = len(plan.in_sync_rooms)
     of[UnitKind.USER][Status.IN_SYNC] = len(plan.in_sync_users)
     text = Text()
@@ -112,7 +118,9 @@ def _counts(plan: Plan) -> Text:
         for index, (status, count) in enumerate(counts):
             text.append(", " if index else "")
             text.append(f"{count} {_word(status)}", _STYLES.get(status, ""))
-        text.append("none\n" if not counts else "\n")
+        if ignored := sum(u.kind is kind and u.id in record.ignored for u in plan.units):
+            text.append(f"{', ' if counts else ''}{ignored} ignored")
+        text.append("none\n" if not (counts or ignored) else "\n")
     text.append(f"{'Besides:':<12}{count_of(len(plan.skipped), 'room')} skipped, ")
     text.append(f"{count_of(len(plan.orphans), 'row')} orphaned")
     if count := plan.others:
@@ -120,12 +128,12 @@ def _counts(plan: Plan) -> Text:
     return text
 
 
-def _units_table(units: Iterable[Unit], cases: CaseTables) -> Table:
+def _units_table(units: Iterable[Unit], record: Record, cases: CaseTables) -> Table:
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
     table.add_column("STATUS", no_wrap=True)
     table.add_column("UNIT: WHAT IS WRONG, WHY, AND WHAT NEXT", overflow="fold")
     for unit in units:
-        status = Text(_word(unit.status), _STYLES.get(unit.status, ""))
+        status = Text(_standing(unit, record), _STYLES.get(unit.status, ""))
         table.add_row(status, Group(_unit_head(unit), *_told(unit, cases), ""))
     return table
 
@@ -182,21 +190,36 @@ def _asides(plan: Plan, view: View = EVERYTHING) -> Iterator[RenderableType]:
         yield _listed([_note(note) for note in plan.notes[:_SHOWN_KEYS]], len(plan.notes))
 
 
-def _verdict(plan: Plan, *, shown: bool = False) -> Text:
+def _standing(unit: Unit, record: Record) -> str:
+    """The status, and what was decided about it."""
+    vote = record.vote(unit)
+    return _word(unit.status) + ("" if vote is Vote.PENDING else f", {vote.value}")
+
+
+def _verdict(plan: Plan, record: Record, *, shown: bool = False) -> Text:
+    plan = record.part(plan)
     if plan.in_sync:
+        if record.ignored:
+            return _line(say_in_sync(plan, record), "green")
         if not plan.in_sync_rooms:
             return _line("In sync: there are no chats that could lack anything.")
         return _line("In sync: every chat has its rows, and they are right.", "green")
     if not (plan.units or plan.loose):
         return _line(f"{UNCOMPARED}: see the notes above.")
-    ready = len(settled(plan))
+    left = record.left(plan.units)
+    ready = sum(unit.id not in left for unit in settled(plan))
     words = []
     if ready:
         look = "" if shown else "`matrix-drift plan` shows the rows, "
         words.append(
             f"{count_of(ready, 'unit')} can be repaired: {look}`matrix-drift apply` writes them."
         )
-    words += map(str, render_open(plan))
+    words += map(str, render_open(plan, left))
+    if left:
+        words.append(
+            f"{count_of(len(left), 'unit')} rejected or deferred: `apply` writes such a one only by its "
+            "name, `matrix-drift withdraw 'UNIT'` takes the decision back."
+        )
     if codes := _open_codes(plan):
         words.append(f"`matrix-drift explain CODE` says more of each: {', '.join(codes)}.")
     return _line("\n".join(words))
@@ -208,13 +231,13 @@ def _open_codes(plan: Plan) -> list[str]:
     return sorted({code.value for code in [*found, *(finding.code for finding in plan.loose)]})
 
 
-def render_open(plan: Plan) -> Iterator[Text]:
+def render_open(plan: Plan, left: Collection[str] = ()) -> Iterator[Text]:
     """How many units and rows wait for a person, and how to settle one."""
-    if count := len(unsettled(plan)):
+    if count := sum(unit.id not in left for unit in unsettled(plan)):
         one = "needs" if count == 1 else "need"
         yield _line(
             f"{count_of(count, 'unit')} {one} a decision, one at a time: `matrix-drift apply 'UNIT'` "
-            "with what its arrow says."
+            "with what its arrow says, or `matrix-drift ignore 'UNIT'`."
         )
     if count := len(plan.loose):
         rows, mend = ("belongs", "it") if count == 1 else ("belong", "them")
@@ -228,10 +251,13 @@ def render_open(plan: Plan) -> Iterator[Text]:
 
 
 def render_plan(
-    plan: Plan, view: View = EVERYTHING, cases: Casebook | None = None
+    plan: Plan,
+    view: View = EVERYTHING,
+    record: Record = NOTHING_DECIDED,
+    cases: Casebook | None = None,
 ) -> Iterator[RenderableType]:
     """Which units wait for a decision, and what would be written, field by field."""
-    units = view.units(plan)
+    units = record.open(view.units(plan))
     ready = [unit for unit in units if unit.certain]
     open_ = [unit for unit in units if not unit.certain]
     yield from _shown(plan, view, units)
@@ -249,9 +275,10 @@ def render_plan(
             yield from render_changes(ready)
     if view.summary:
         yield from _causes(group_causes((), view.loose(plan)))
+    yield from render_ignored(view.units(plan), record)
     yield from _asides(plan, view)
     yield from _hint(view)
-    yield _verdict(plan, shown=True)
+    yield _verdict(plan, record, shown=True)
 
 
 def _decisions(units: Iterable[Unit], cases: CaseTables) -> Iterator[RenderableType]:
@@ -278,7 +305,12 @@ def render_changes(units: Iterable[Unit]) -> Iterator[RenderableType]:
 
 
 def _writes(unit: Unit) -> RenderableType:
-    return Padding(Group(*(part for write in unit.writes for part in _write(write))), (0, 0, 0, 2))
+    return Padding(render_writes(unit.writes), (0, 0, 0, 2))
+
+
+def render_writes(writes: Iterable[RowWrite]) -> RenderableType:
+    """Rows before and after, field by field."""
+    return Group(*(part for write in writes for part in _write(write)))
 
 
 def _write(write: RowWrite) -> Iterator[RenderableType]:
@@ -368,41 +400,6 @@ def _written(report: Mapping[str, Any]) -> str:
         if (rows := report[f"{did}_{family}"])
     ]
     return ", ".join(words) or _NOTHING
-
-
-# Looking back
-
-
-def render_history(runs: Sequence[Run]) -> Iterator[RenderableType]:
-    """The runs, newest last, as `undo` wants them named."""
-    if not runs:
-        yield _line("Nothing was ever written to this database by matrix-drift.")
-        return
-    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
-    for name in ("RUN", "WHEN (UTC)", "WHAT"):
-        table.add_column(name, no_wrap=name != "WHAT", overflow="fold")
-    for run in runs:
-        back = [undo for undo in runs if undo.undoes == run.id and undo.applied]
-        table.add_row(Text(visible(run.id)), Text(visible(run.time[:19])), _run(run, back))
-    yield table
-
-
-def _run(run: Run, back: Sequence[Run]) -> Text:
-    """What a run was; `back` are the runs that took something of it back."""
-    outcomes = Counter(entry.outcome for entry in run.entries)
-    units = ", ".join(f"{count} {visible(name)}" for name, count in sorted(outcomes.items()))
-    text = Text(f"{visible(run.action)}: {units or 'nothing'}")
-    if people := sorted({entry.by for entry in run.entries if entry.by}):
-        text.append(f", by {', '.join(map(visible, people))}")
-    if run.undoes:
-        text.append(f", takes back {visible(run.undoes)}")
-    if back:
-        left = {e.unit for e in run.applied} - {e.unit for undo in back for e in undo.applied}
-        names = ", ".join(visible(undo.id) for undo in back)
-        text.append(f", {'partly ' if left else ''}taken back by {names}")
-    if not run.finished:
-        text.append(" (interrupted)", "red")
-    return text
 
 
 # Words

@@ -32,7 +32,7 @@ def _categories(values: type[StrEnum] | Sequence[str]) -> pd.CategoricalDtype:
     return pd.CategoricalDtype([str(value) for value in values])
 
 
-DECISIONS = ("pending", "approved", "rejected", "deferred")
+DECISIONS = ("pending", "approved", "rejected", "deferred", "ignored")
 """How a person has decided about a unit."""
 
 TEXT = pd.StringDtype("python")

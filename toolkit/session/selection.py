@@ -8,6 +8,7 @@ from typing import Any, TypeAlias
 
 from toolkit.errors import ToolkitError
 from toolkit.model import Plan, Status
+from toolkit.text.near import say_no_unit
 
 Changes: TypeAlias = dict[str, str | None]
 """Unit -> the fingerprint of its change; None: there was none."""
@@ -33,7 +34,7 @@ def select(plan: Plan, selection: Any = None, status: Status | str | None = None
         chosen = [unit_id for unit_id in meant if unit_id in known]
         if isinstance(selection, str | list | tuple | set):
             for unit_id in (unit_id for unit_id in meant if unit_id not in known):
-                raise ToolkitError(f"The plan has no unit {unit_id!r}; session.drift names them.")
+                raise ToolkitError(say_no_unit(plan, unit_id))
     if wanted is None:
         return chosen
     return [

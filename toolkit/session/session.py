@@ -8,6 +8,7 @@ import asyncio
 import os
 from collections.abc import Callable, Coroutine, Mapping
 from dataclasses import replace
+from datetime import date
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self, TypeVar
@@ -19,20 +20,22 @@ from toolkit.database.store import Store
 from toolkit.decisions.case import Casebook
 from toolkit.decisions.decision import Decision
 from toolkit.decisions.ledger import Vote
+from toolkit.decisions.ledger_file import file_beside
 from toolkit.errors import ToolkitError
 from toolkit.frames import Frame, Shelf, drift_frame, history_frame, rooms_frame, rows_frame
 from toolkit.homeserver.reading import ClientLike
 from toolkit.model import Choices, Plan, RemoteState, Status, Unit
 from toolkit.progress import Progress
 from toolkit.records import Raw, load_records
-from toolkit.repairs import Repairs, Road, take_back
+from toolkit.repairs import Repairs, Road, load_past_of, take_back
+from toolkit.session.decided import Decided
 from toolkit.session.deciding import Deciding, choices_of
-from toolkit.session.results import Applied, Decided, ShownPlan, ShownUndo
+from toolkit.session.results import Applied, ShownPlan, ShownUndo
 from toolkit.session.state import SessionState
 from toolkit.sources.sides import Sides, find_sides
 from toolkit.text.summary import count_causes
 from toolkit.text.visible import visible
-from toolkit.writing.journal import Journal, Run, State, work_out
+from toolkit.writing.journal import Run, State, work_out
 from toolkit.writing.report import build_report, stale_units
 from toolkit.writing.undo import plan_reversal
 
@@ -135,7 +138,8 @@ class Session:
             sliding_sync=sliding_sync,
             deadline=deadline,
         )
-        session = cls(Repairs(sides), Path(decisions) if decisions else _beside(sides.path))
+        beside = file_beside(sides.path) if sides.path else None
+        session = cls(Repairs(sides), Path(decisions) if decisions else beside)
         await session.reload(progress)
         return session
 
@@ -169,17 +173,12 @@ class Session:
     def see(self, rows: Mapping[str, Raw], remote: RemoteState | None = None) -> None:
         """Plan anew from these rows, by default with the rooms as they were last seen, and with the
         decisions and the history that are on disk by now."""
-        runs, self._shelf = self._load_runs(rows), Shelf()
-        self._deciding.look(remote or self.state.remote, load_records(rows), runs)
+        past, self._shelf = load_past_of(self._sides, rows), Shelf()
+        self._deciding.look(remote or self.state.remote, load_records(rows), past)
 
     def why_not(self, unit: Unit) -> str:
         """Why a unit is only shown and can't be approved; nothing if it can."""
         return self._road.why_not(unit)
-
-    def _load_runs(self, rows: Mapping[str, Raw] | None = None) -> list[Run]:
-        """What is in the journal by now, others' runs included."""
-        path = self._sides.path
-        return Journal(path).runs(rows) if path and self._sides.snapshot is None else []
 
     # -- showing ----------------------------------------------------------------------------------
 
@@ -273,6 +272,21 @@ class Session:
     def defer(self, unit: Any = None, *, status: Status | str | None = None) -> Decided:
         """Put these units off."""
         return self._deciding.decide(Vote.DEFERRED, unit, status)
+
+    def ignore(
+        self,
+        unit: Any = None,
+        *,
+        reason: str,
+        until: str | date | None = None,
+        status: Status | str | None = None,
+    ) -> Decided:
+        """Let these units stay as they are, and count as no drift any more.
+
+        `until` is a day, that one included. They are pending again after it, and once something else
+        would be written or the conflict is another one.
+        """
+        return self._deciding.ignore(unit, status, reason, until)
 
     def withdraw(self, unit: Any = None, *, status: Status | str | None = None) -> Decided:
         """Take decisions about these units back: they are pending again."""
@@ -403,7 +417,3 @@ def _outcomes(run: Run | None) -> dict[str, str | None]:
     """What became of the units of a run, as the report wants it."""
     entries = run.entries if run else ()
     return {e.unit: None if e.outcome == State.APPLIED else e.detail for e in entries}
-
-
-def _beside(path: Path | None) -> Path | None:
-    return path and path.with_name(f"{path.name}.decisions.json")

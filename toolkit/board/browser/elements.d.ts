@@ -16,8 +16,9 @@ export interface Attributes extends Listeners {
   scope?: "col" | "row";
   size?: string;
   target?: "_blank";
+  maxlength?: string;
   tabindex?: "-1" | "0";
-  type?: "button" | "checkbox" | "search" | "text";
+  type?: "button" | "checkbox" | "date" | "search" | "text";
   value?: string;
   [name: `aria-${string}` | `data-${string}`]: string;
 }

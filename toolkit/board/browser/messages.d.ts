@@ -16,6 +16,8 @@ export interface Line {
   human?: boolean;
   picked?: string;
   again?: string;
+  ignored?: string;
+  returned?: string;
   barred?: boolean;
   result?: string;
   why?: string;
@@ -195,7 +197,7 @@ export type Told = {to: string} & (
   | {kind: "undo"} & Opened
 );
 
-export type Verb = "approve" | "reject" | "defer" | "withdraw";
+export type Verb = "approve" | "reject" | "defer" | "ignore" | "withdraw";
 
 /** From the table, by what is asked for; `view` is added to each. */
 export interface Asked {
@@ -215,7 +217,7 @@ export interface Asked {
     down: boolean;
   };
   details: {unit: string};
-  decide: {unit: string; vote: Verb; change: string};
+  decide: {unit: string; vote: Verb; change: string; reason?: string; until?: string};
   pick: {unit: string; choices: Choices | null};
   count: {status: string; text: string};
   approve_all: {plan: string; status: string; text: string};

@@ -1,6 +1,7 @@
 // What opens in the review: details of a unit, the question before many are approved, help.
 
 import {button, code, h, heading} from "./dom.js";
+import {focusReason, ignorePart} from "./ignoring.js";
 import {COLUMNS} from "./rows.js";
 
 /** @import {Child} from "./elements.js" */
@@ -8,7 +9,8 @@ import {COLUMNS} from "./rows.js";
 /** @import {Board} from "./table.js" */
 
 const HELP = [["↑ ↓ PageUp PageDown Home End", "move in the list"], ["Enter", "open or close a unit"],
-  ["a", "approve"], ["r", "reject: leave its rows as they are"], ["d", "defer"], ["u", "take the decision back"],
+  ["a", "approve"], ["r", "reject: leave its rows as they are"], ["d", "defer"],
+  ["i", "ignore: say why, and it counts as no drift"], ["u", "take the decision back"],
   ["/", "filter by text"], ["?", "this help"], ["Escape", "close what is open, go back to the list"],
   ["Tab", "to the buttons of the unit, then to Apply and Cancel"]];
 const TO_PICK = "Pick one to see what would be written; nothing is decided by that.";
@@ -103,7 +105,9 @@ export function fillPanel(board, details) {
       choicePart(board, details)),
     sidesPart(sides, more),
     moved ? movedPart(moved) : "",
-    rows.length ? tables(rows) : h("div", {}, `${line.barred ? "" : "Nothing would be written yet: "}${line.action}.`));
+    rows.length ? tables(rows) : h("div", {}, `${line.barred ? "" : "Nothing would be written yet: "}${line.action}.`),
+    ignorePart(board, line));
+  focusReason(board);
   board.panelHeight = panel.offsetHeight;
   board.paint();
 }

@@ -82,7 +82,7 @@ export class Row {
       cells[key].title = words[key];
     }
     const isLeft = line.result && line.result !== "applied" && line.why;
-    cells.cause.classList.toggle("md-failed", Boolean(this.refusal || line.again || isLeft));
+    cells.cause.classList.toggle("md-failed", Boolean(this.refusal || line.again || line.returned || isLeft));
     const status = (line.finished && line.result) || line.status;
     chip.className = `md-chip md-${status.replace(" ", "-")}`;
     setText(chip, status);
@@ -110,6 +110,8 @@ export class Row {
 
 /** @param {Line} line */
 function whatIsSaid(line) {
+  if (line.returned) return `pending again: ${line.returned}`;
+  if (line.ignored) return `ignored ${line.ignored}`;
   if (line.again) return `pending again: you ${line.again} another change`;
   if (line.result === "stale") return `left alone: ${line.why ?? ""}`;
   return (line.result && line.why) || line.cause;

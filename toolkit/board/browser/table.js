@@ -1,11 +1,12 @@
 // The review as a table. It shows what Python sends and asks Python for the rest: nothing about a room
-// is decided here. What stands around the list is in counts.js, a line of it in rows.js, what opens in opened.js
-// and history.js; esm.py joins the modules to the one that a widget may have.
+// is decided here. What stands around the list is in counts.js, a line of it in rows.js, what opens in opened.js,
+// ignoring.js and history.js; esm.py joins the modules to the one that a widget may have.
 
 import {fill, fillAll} from "./counts.js";
 import {button, h, setText} from "./dom.js";
 import {fillHistory, fillRun, toggleHistory} from "./history.js";
 import {List} from "./list.js";
+import {focusReason} from "./ignoring.js";
 import {ask, fillPanel, makePanel, shutExtra, toggleHelp} from "./opened.js";
 import {COLUMNS, Row} from "./rows.js";
 
@@ -52,6 +53,8 @@ export class Board {
   open = null;
   /** @type {HTMLElement | null} */
   panel = null;
+  /** Of the unit that is open: what was typed of why it may stay as it is, and whether the focus goes there. */
+  draft = {reason: "", until: "", isWanted: false};
   /** @type {HTMLElement | null} */
   runBox = null;
   rowHeight = 36;
@@ -446,6 +449,18 @@ export class Board {
     if (line && !line.finished && !line.quiet) this.send("decide", {unit, vote, change: line.change});
   }
 
+  /**
+   * Why it may stay as it is wants words: the field for them gets the focus.
+   *
+   * @param {string} unit
+   */
+  ignore(unit) {
+    if (this.open !== unit) this.toggle(unit);
+    if (this.open !== unit) return;
+    this.draft.isWanted = true;
+    focusReason(this);
+  }
+
   /** @param {string} unit */
   enter(unit) {
     const before = this.rows.get(this.current);
@@ -491,6 +506,7 @@ export class Board {
     if (this.panel) this.sizes.unobserve(this.panel);
     this.panel?.remove();
     this.open = this.panel = null;
+    this.draft = {reason: "", until: "", isWanted: false};
     this.panelHeight = 0;
   }
 
@@ -555,9 +571,10 @@ export class Board {
     const steps = {ArrowDown: here + 1, ArrowUp: here - 1, PageDown: here + page, PageUp: here - page,
       Home: 0, End: this.list.total - 1};
     const isEnter = key === "Enter" && target.matches(".md-row, .md-board");
-    if (this.isWaiting() && (key in steps || key in KEYS || isEnter)) this.pressed.push(key);
+    if (this.isWaiting() && (key in steps || key in KEYS || key === "i" || isEnter)) this.pressed.push(key);
     else if (key in steps) this.move(steps[key]);
     else if (key in KEYS && this.current) this.decide(this.current, KEYS[key]);
+    else if (key === "i" && this.current) this.ignore(this.current);
     else if (isEnter && this.current) this.toggle(this.current);
     else return false;
     return true;
