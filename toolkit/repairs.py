@@ -14,6 +14,7 @@ from toolkit.database.store import transactional
 from toolkit.decisions.decision import Decision, user_name
 from toolkit.errors import ToolkitError
 from toolkit.model import Choices, Plan, RemoteState, Unit
+from toolkit.planning.notes import note_new_database
 from toolkit.planning.plan import plan_repairs
 from toolkit.progress import Progress, watched_by
 from toolkit.reconcile import reconcile
@@ -82,7 +83,10 @@ class Repairs:
 
     def plan(self, remote: RemoteState, local: LocalState, picked: Picked) -> Plan:
         convention, lower = self.sides.convention, self.lower_counters
-        return plan_repairs(remote, local, convention, picked, lower_counters=lower)
+        plan = plan_repairs(remote, local, convention, picked, lower_counters=lower)
+        if self.sides.allow_new and self.sides.path and not local.rows:
+            return note_new_database(plan, str(self.sides.path.absolute()))
+        return plan
 
     async def look_and_plan(self, picked: Picked, progress: Progress | None) -> Plan:
         """The plan as of now; writes nothing."""

@@ -25,6 +25,7 @@ from toolkit.text.advice import (
     verb,
     what,
 )
+from toolkit.text.new_database import tell_new_database
 from toolkit.text.summary import OTHERS, UNCOMPARED, count_of
 from toolkit.text.view import EVERYTHING, Cluster, View, group_causes
 from toolkit.text.visible import visible
@@ -51,6 +52,7 @@ _EXAMPLES = 3
 def render_check(plan: Plan, view: View = EVERYTHING) -> Iterator[RenderableType]:
     """Counts of all, then what is wrong with each unit that is asked for, and what to do next."""
     yield _counts(plan)
+    yield from render_new_database(plan)
     units = view.units(plan)
     yield from _shown(plan, view, units)
     if view.summary:
@@ -62,6 +64,11 @@ def render_check(plan: Plan, view: View = EVERYTHING) -> Iterator[RenderableType
     yield ""
     yield from _hint(view)
     yield _verdict(plan)
+
+
+def render_new_database(plan: Plan) -> Iterator[RenderableType]:
+    """Of a database that is looked at as empty: where it is, and what comes back into it."""
+    yield from (_line(visible(line, LONG)) for line in tell_new_database(plan))
 
 
 def _shown(plan: Plan, view: View, units: Sequence[Unit]) -> Iterator[RenderableType]:
@@ -221,6 +228,7 @@ def render_plan(plan: Plan, view: View = EVERYTHING) -> Iterator[RenderableType]
     units = view.units(plan)
     ready = [unit for unit in units if unit.certain]
     open_ = [unit for unit in units if not unit.certain]
+    yield from render_new_database(plan)
     yield from _shown(plan, view, units)
     if open_:
         yield _line(f"For a person to decide: {count_of(len(open_), 'unit')}", "bold")

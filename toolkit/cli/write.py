@@ -21,6 +21,7 @@ from toolkit.cli.render import (
     render_aftermath,
     render_changes,
     render_history,
+    render_new_database,
     render_open,
     render_refusals,
     render_report,
@@ -151,6 +152,7 @@ async def _write(
 
 
 def _show_agreement(plan: Plan, agreed: Agreement, wanted: Wanted) -> None:
+    show(render_new_database(plan))
     show(render_changes(agreed.units))
     show(render_refusals(agreed.refused))
     for unit_id, why in agreed.settled.items():
