@@ -20,6 +20,7 @@ from toolkit.progress import Progress, watched_by
 from toolkit.reconcile import reconcile
 from toolkit.records import LocalState, Raw, load_records
 from toolkit.sources.sides import OFFLINE, Sides
+from toolkit.text.new_database import new_database
 from toolkit.writing.job import Result, Told
 from toolkit.writing.journal import Run
 from toolkit.writing.restore import Restore, plan_restore, restore
@@ -118,7 +119,11 @@ class Repairs:
             sliding_sync=sides.sliding_sync,
             told=told,
         )
-        async with sides.open_store(read_only=False) as store, sides.open_client() as client:
+        new = bool(new_database(plan))
+        async with (
+            sides.open_store(read_only=False, new=new) as store,
+            sides.open_client() as client,
+        ):
             with watched_by(progress):
                 return await reconcile(client, store, sides.manager(store), options)
 

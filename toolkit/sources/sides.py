@@ -122,14 +122,15 @@ class Sides:
             raise NoDatabase(f"{error} {_LOST}") from None
 
     @asynccontextmanager
-    async def open_store(self, *, read_only: bool) -> AsyncIterator[Store]:
+    async def open_store(self, *, read_only: bool, new: bool = False) -> AsyncIterator[Store]:
         """The bot's own store as it is, or its database for as long as this lasts.
 
         Who writes there is the only one who does so for a person; raises `ToolkitError` if another is.
+        A database that isn't there is made only if it was shown as a `new` one.
         """
         if self.snapshot is not None:
             raise ToolkitError(OFFLINE.format("FILE"))
-        if self.database is not None and not (read_only or self.allow_new):
+        if self.database is not None and not (read_only or new):
             check_there(self.database)
         with nullcontext() if read_only or self.path is None else hold_lock(self.path):
             if self.store is not None:
