@@ -18,7 +18,7 @@ from toolkit.errors import HomeserverError, RemoteIncomplete, ToolkitError
 from toolkit.homeserver.reading import ClientLike
 from toolkit.quotes import quote_odd
 from toolkit.reconcile import reconcile_matrix_state, reconcile_single_room
-from toolkit.records import chat_key, parse_key, room_key
+from toolkit.records import chat_key, parse_key, room_key, user_key
 from toolkit.text.visible import visible
 from toolkit.writing.report import Report
 
@@ -185,10 +185,12 @@ class _Unclear(Exception):
 
 def _tell_report(report: Report, user_id: str = "") -> None:
     """A line for each conflict and note; of one room, `user_id` is who wrote there."""
-    skipped = {skip["room_id"] for skip in report["skipped_rooms"]}  # a Space has no row of its own
+    skipped = {skip["room_id"] for skip in report["skipped_rooms"]}
     for conflict in report["conflicts"]:
         room_id, whose = conflict.get("room_id", ""), conflict.get("user_id", user_id)
-        key = conflict.get("key") or ("" if room_id in skipped else room_key(room_id))
+        key = conflict.get("key") or room_key(room_id)
+        if room_id in skipped:  # a Space, of which only its user's row tells
+            key = whose and user_key(whose)
         _tell(logging.WARNING, conflict["code"], room_id, whose, key, conflict["detail"])
     for note in report["notes"]:
         name = parse_key(note["key"])
