@@ -59,6 +59,8 @@ def test_looking_makes_no_file_and_says_the_whole_path_and_what_comes_back(
     assert "Of joined rooms that are no chats, nothing comes back: 1 no_space." in said
     assert "No room tells, and only a backup has: what its users called their chats" in said
     assert "the numbers of chats whose rooms the bot has left" in said
+    assert "`matrix-drift apply --new-database` writes them." in said
+    assert "one at a time: `matrix-drift apply --new-database 'UNIT'` with" in said
     assert files(lost.path) == before
 
 

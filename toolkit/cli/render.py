@@ -25,7 +25,7 @@ from toolkit.text.advice import (
     verb,
     what,
 )
-from toolkit.text.new_database import tell_new_database
+from toolkit.text.new_database import new_database, tell_new_database
 from toolkit.text.summary import OTHERS, UNCOMPARED, count_of
 from toolkit.text.view import EVERYTHING, Cluster, View, group_causes
 from toolkit.text.visible import visible
@@ -185,17 +185,22 @@ def _verdict(plan: Plan, *, shown: bool = False) -> Text:
         return _line("In sync: every chat has its rows, and they are right.", "green")
     if not (plan.units or plan.loose):
         return _line(f"{UNCOMPARED}: see the notes above.")
-    ready = len(settled(plan))
+    ready, new = len(settled(plan)), _new(plan)
     words = []
     if ready:
-        look = "" if shown else "`matrix-drift plan` shows the rows, "
+        look = "" if shown else f"`matrix-drift plan{new}` shows the rows, "
         words.append(
-            f"{count_of(ready, 'unit')} can be repaired: {look}`matrix-drift apply` writes them."
+            f"{count_of(ready, 'unit')} can be repaired: {look}`matrix-drift apply{new}` writes them."
         )
     words += map(str, render_open(plan))
     if codes := _open_codes(plan):
         words.append(f"`matrix-drift explain CODE` says more of each: {', '.join(codes)}.")
     return _line("\n".join(words))
+
+
+def _new(plan: Plan) -> str:
+    """The option without which a new database is refused."""
+    return " --new-database" if new_database(plan) else ""
 
 
 def _open_codes(plan: Plan) -> list[str]:
@@ -209,7 +214,7 @@ def render_open(plan: Plan) -> Iterator[Text]:
     if count := len(unsettled(plan)):
         one = "needs" if count == 1 else "need"
         yield _line(
-            f"{count_of(count, 'unit')} {one} a decision, one at a time: `matrix-drift apply 'UNIT'` "
+            f"{count_of(count, 'unit')} {one} a decision, one at a time: `matrix-drift apply{_new(plan)} 'UNIT'` "
             "with what its arrow says."
         )
     if count := len(plan.loose):
