@@ -112,8 +112,8 @@ class BotRooms:
             async with lock:  # who waited here finds what the first one brought back
                 chat = await self._repair(room_id, user_id, deadline)
         if chat is not None and chat.user_id != user_id:
-            what = f"it is {visible(quote_odd(chat.chat_id))} of {visible(quote_odd(chat.user_id))}"
-            _tell(logging.INFO, "a guest writes", room_id, user_id, room_key(room_id), what)
+            told = f"it is {quote_odd(chat.chat_id)} of {quote_odd(chat.user_id)}"
+            _tell(logging.INFO, "a guest writes", room_id, user_id, room_key(room_id), told)
             return None
         return chat
 
@@ -170,9 +170,9 @@ class BotRooms:
         except Exception as error:  # the bot's own store may raise anything for what it can't read
             why = f"the bot's store raised {type(error).__name__} when it was read"
             raise _Unclear(key, why) from None
-        if row is None:
-            raise _Unclear(key, "there is no such row")
-        return row
+        if isinstance(row, Mapping):
+            return row
+        raise _Unclear(key, "there is no such row" if row is None else "the row is no JSON object")
 
 
 class _Unclear(Exception):

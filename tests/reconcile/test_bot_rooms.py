@@ -318,6 +318,33 @@ class TestFindChat:
             found = await BotRooms(client, store, manager).find_chat(*met("!a1", ALICE))
         assert found and found.chat_row["mine"] == 1.0 and manager.called == ["!a1"]
 
+    async def test_a_store_of_the_bots_own_that_hands_out_no_object_is_no_chat(
+        self, client: nio.AsyncClient, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        class Own(InMemoryStore):
+            async def get(self, key: str) -> Any:
+                return [] if key == A1 else await super().get(key)
+
+        rooms = BotRooms(client, Own(small_rows()))
+        assert await rooms.find_chat(*met("!a1", ALICE)) is None
+        assert await rooms.find_chat(*met("!b1", BOB))
+        assert lines(caplog)[-1].endswith(f"user {ALICE}, key {A1}: the row is no JSON object")
+
+    async def test_a_chat_manager_that_raises_ends_nothing(
+        self, bench: Bench, client: nio.AsyncClient, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        class Broken(ChatManager):
+            async def get_or_create(self, *args: Any, **named: Any) -> Any:
+                raise RuntimeError("no chats today")
+
+        bench.fill(lost(C1))
+        async with SQLiteStore(bench.path) as store:
+            rooms = BotRooms(client, store, Broken(store))
+            assert await rooms.find_chat(*met("!a1", ALICE)) is None
+        assert any(
+            f"room !a1, user {ALICE}, key {C1}: there is no such row" in s for s in lines(caplog)
+        )
+
 
 HOSTILE = "!a\x1b[2J\n\u202eroom, user @admin:hs"
 

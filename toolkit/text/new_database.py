@@ -3,7 +3,7 @@
 from collections import Counter
 from collections.abc import Mapping
 
-from toolkit.model import Code, Plan, Reason
+from toolkit.model import NO_CHATS, Code, Plan
 from toolkit.records import CHAT, ROOM, USER, parse_key
 from toolkit.text.advice import unsettled
 from toolkit.text.summary import count_of
@@ -32,9 +32,9 @@ def brought_back(plan: Plan) -> Mapping[str, int]:
 
 
 def skipped_chats(plan: Plan) -> Mapping[str, int]:
-    """Joined rooms that may have been chats, and of which no row comes back, by reason."""
-    reasons = Counter(skip.reason for skip in plan.skipped)
-    return {r.value: reasons[r] for r in Reason if reasons[r] and r is not Reason.SPACE}
+    """Joined rooms that a lost row may well have called chats, and of which none comes back, by reason."""
+    reasons = Counter(skip.reason.value for skip in plan.skipped if skip.reason in NO_CHATS)
+    return dict(sorted(reasons.items()))
 
 
 def tell_new_database(plan: Plan) -> tuple[str, ...]:
