@@ -82,6 +82,7 @@ class Code(StrEnum):
     UNLISTED_ROOM = "unlisted_room"
     NO_ROOM_JOINED = "no_room_joined"
     IDS_EXHAUSTED = "ids_exhausted"
+    NEW_DATABASE = "new_database"
 
 
 CONFLICTS = frozenset(

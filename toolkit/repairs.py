@@ -16,11 +16,13 @@ from toolkit.database.store import transactional
 from toolkit.decisions.decision import Decision, user_name
 from toolkit.errors import ToolkitError
 from toolkit.model import Choices, Plan, RemoteState, Unit
+from toolkit.planning.notes import note_new_database
 from toolkit.planning.plan import plan_repairs
 from toolkit.progress import Progress, watched_by
 from toolkit.reconcile import reconcile
 from toolkit.records import LocalState, Raw, load_records
 from toolkit.sources.sides import OFFLINE, Sides
+from toolkit.text.new_database import new_database
 from toolkit.writing.job import Result, Told
 from toolkit.writing.lineage import Past, load_past
 from toolkit.writing.restore import Restore, plan_restore, restore
@@ -84,7 +86,10 @@ class Repairs:
 
     def plan(self, remote: RemoteState, local: LocalState, picked: Picked) -> Plan:
         convention, lower = self.sides.convention, self.lower_counters
-        return plan_repairs(remote, local, convention, picked, lower_counters=lower)
+        plan = plan_repairs(remote, local, convention, picked, lower_counters=lower)
+        if self.sides.allow_new and self.sides.path and not local.rows:
+            return note_new_database(plan, str(self.sides.path.absolute()))
+        return plan
 
     async def look_and_plan(self, picked: Picked, progress: Progress | None) -> Plan:
         """The plan as of now; writes nothing."""
@@ -116,7 +121,11 @@ class Repairs:
             sliding_sync=sides.sliding_sync,
             told=told,
         )
-        async with sides.open_store(read_only=False) as store, sides.open_client() as client:
+        new = bool(new_database(plan))
+        async with (
+            sides.open_store(read_only=False, new=new) as store,
+            sides.open_client() as client,
+        ):
             with watched_by(progress):
                 return await reconcile(client, store, sides.manager(store), options)
 

@@ -91,6 +91,12 @@ _convention = _options(
     ),
     click.option("--platform", help="What chat rows say in `platform`; matrix."),
 )
+_new = click.option(
+    "--new-database",
+    "allow_new",
+    is_flag=True,
+    help="Look at a database that isn't there, or has no table yet, as empty.",
+)
 _snapshot = click.option(
     "--snapshot", type=PATH, help="Look at this file instead of the two sides."
 )
@@ -169,6 +175,7 @@ def matrix_drift(context: click.Context) -> None:
 @matrix_drift.command()
 @_remote
 @_local
+@_new
 @_snapshot
 @_lower
 @_convention
@@ -192,6 +199,7 @@ def check(as_json: bool, strict: bool, **options: Any) -> int:
 @matrix_drift.command()
 @_remote
 @_local
+@_new
 @_snapshot
 @_lower
 @_convention
@@ -209,9 +217,9 @@ def check(as_json: bool, strict: bool, **options: Any) -> int:
 def plan(as_json: bool, out: Path | None, shadow: str | None, **options: Any) -> int:
     """Show what would be written, field by field. Writes nothing to the database."""
     if shadow is not None:
-        if out or _given("snapshot"):
+        if out or _given("snapshot", "allow_new"):
             raise click.UsageError(
-                "--shadow runs on the two sides: leave out --snapshot and --out."
+                "--shadow runs on the two sides: leave out --snapshot, --new-database and --out."
             )
         if _given(*_VIEW):
             raise click.UsageError(
@@ -250,6 +258,7 @@ def plan(as_json: bool, out: Path | None, shadow: str | None, **options: Any) ->
 @_yes
 @_remote
 @_local
+@_new
 @_backup
 @_lower
 @_convention
@@ -474,8 +483,8 @@ def _decide(vote: str, units: tuple[str, ...], options: dict[str, Any], **more: 
 def _apply_shadow(named: str, options: dict[str, Any], *, as_json: bool) -> int:
     """What settles our own plan says nothing about what a function would write."""
     ours = ("decisions", "approve_certain", "owner", "space_id", "chat_id", "overwrite")
-    if given := _given(*ours, "lower_counters"):
-        flag = given[0].removesuffix("_id") if given[0] == "space_id" else given[0]
+    if given := _given(*ours, "lower_counters", "allow_new"):
+        flag = {"space_id": "space", "allow_new": "new_database"}.get(given[0], given[0])
         raise click.UsageError(
             f"--shadow writes what the function would have written: leave out --{flag.replace('_', '-')}."
         )
@@ -494,8 +503,9 @@ def _apply_shadow(named: str, options: dict[str, Any], *, as_json: bool) -> int:
 
 def _where(options: dict[str, Any]) -> Where:
     """The settings of this call; a snapshot is looked at instead of the two sides, not beside them."""
-    if options.get("snapshot") and (given := _given("homeserver", "database")):
-        raise click.UsageError(f"--snapshot holds both sides: leave out --{given[0]}.")
+    if options.get("snapshot") and (given := _given("homeserver", "database", "allow_new")):
+        flag = "new-database" if given[0] == "allow_new" else given[0]
+        raise click.UsageError(f"--snapshot holds both sides: leave out --{flag}.")
     return Where.of(options)
 
 

@@ -13,6 +13,7 @@ from toolkit.decisions.record import NOTHING_DECIDED, Record
 from toolkit.model import Finding, Plan, RowWrite, Unit
 from toolkit.records import pack_raw
 from toolkit.text.advice import action
+from toolkit.text.new_database import LOST, brought_back, new_database, skipped_chats
 from toolkit.text.view import EVERYTHING, View
 from toolkit.writing.job import Result
 from toolkit.writing.journal import Run
@@ -43,7 +44,20 @@ def plan_json(
         "skipped_rooms": [{"room_id": s.room_id, "reason": s.reason.value} for s in plan.skipped],
         "orphaned_rows": list(plan.orphans),
         "other_rows": plan.others,
+        "new_database": _new_database_json(plan),
         "notes": [_finding_json(finding) for finding in plan.notes],
+    }
+
+
+def _new_database_json(plan: Plan) -> dict[str, Any] | None:
+    """None for one that has rows, or that nobody has called new."""
+    if not (path := new_database(plan)):
+        return None
+    return {
+        "path": path,
+        "brought_back": dict(brought_back(plan)),
+        "skipped": dict(skipped_chats(plan)),
+        "lost": list(LOST),
     }
 
 

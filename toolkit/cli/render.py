@@ -30,6 +30,7 @@ from toolkit.text.advice import (
     verb,
     what,
 )
+from toolkit.text.new_database import new_database, tell_new_database
 from toolkit.text.summary import OTHERS, UNCOMPARED, count_of
 from toolkit.text.view import EVERYTHING, Cluster, View, group_causes
 from toolkit.text.visible import visible
@@ -60,6 +61,7 @@ def render_check(
     `cases` knows the facts of those in conflict.
     """
     yield _counts(plan, record)
+    yield from render_new_database(plan)
     yield from render_decided(record)
     units = record.open(view.units(plan))
     yield from _shown(plan, view, units)
@@ -73,6 +75,11 @@ def render_check(
     yield ""
     yield from _hint(view)
     yield _verdict(plan, record)
+
+
+def render_new_database(plan: Plan) -> Iterator[RenderableType]:
+    """Of a database that is looked at as empty: where it is, and what comes back into it."""
+    yield from (_line(visible(line, LONG)) for line in tell_new_database(plan))
 
 
 def _shown(plan: Plan, view: View, units: Sequence[Unit]) -> Iterator[RenderableType]:
@@ -207,12 +214,12 @@ def _verdict(plan: Plan, record: Record, *, shown: bool = False) -> Text:
     if not (plan.units or plan.loose):
         return _line(f"{UNCOMPARED}: see the notes above.")
     left = record.left(plan.units)
-    ready = sum(unit.id not in left for unit in settled(plan))
+    new, ready = _new(plan), sum(unit.id not in left for unit in settled(plan))
     words = []
     if ready:
-        look = "" if shown else "`matrix-drift plan` shows the rows, "
+        look = "" if shown else f"`matrix-drift plan{new}` shows the rows, "
         words.append(
-            f"{count_of(ready, 'unit')} can be repaired: {look}`matrix-drift apply` writes them."
+            f"{count_of(ready, 'unit')} can be repaired: {look}`matrix-drift apply{new}` writes them."
         )
     words += map(str, render_open(plan, left))
     if left:
@@ -223,6 +230,11 @@ def _verdict(plan: Plan, record: Record, *, shown: bool = False) -> Text:
     if codes := _open_codes(plan):
         words.append(f"`matrix-drift explain CODE` says more of each: {', '.join(codes)}.")
     return _line("\n".join(words))
+
+
+def _new(plan: Plan) -> str:
+    """The option without which a new database is refused."""
+    return " --new-database" if new_database(plan) else ""
 
 
 def _open_codes(plan: Plan) -> list[str]:
@@ -236,7 +248,7 @@ def render_open(plan: Plan, left: Collection[str] = ()) -> Iterator[Text]:
     if count := sum(unit.id not in left for unit in unsettled(plan)):
         one = "needs" if count == 1 else "need"
         yield _line(
-            f"{count_of(count, 'unit')} {one} a decision, one at a time: `matrix-drift apply 'UNIT'` "
+            f"{count_of(count, 'unit')} {one} a decision, one at a time: `matrix-drift apply{_new(plan)} 'UNIT'` "
             "with what its arrow says, or `matrix-drift ignore 'UNIT'`."
         )
     if count := len(plan.loose):
@@ -260,6 +272,7 @@ def render_plan(
     units = record.open(view.units(plan))
     ready = [unit for unit in units if unit.certain]
     open_ = [unit for unit in units if not unit.certain]
+    yield from render_new_database(plan)
     yield from _shown(plan, view, units)
     if open_:
         yield _line(f"For a person to decide: {count_of(len(open_), 'unit')}", "bold")

@@ -21,6 +21,7 @@ from toolkit.cli.output import Cancelled, agree, progress, say, show, show_json,
 from toolkit.cli.render import (
     render_aftermath,
     render_changes,
+    render_new_database,
     render_open,
     render_refusals,
     render_report,
@@ -156,6 +157,7 @@ async def _write(
 
 
 def _show_agreement(plan: Plan, record: Record, agreed: Agreement, wanted: Wanted) -> None:
+    show(render_new_database(plan))
     show(render_changes(agreed.units))
     show(render_refusals(agreed.refused))
     for unit_id, why in agreed.settled.items():

@@ -20,17 +20,21 @@ from toolkit.database.foreign_table import (
     why_odd_key,
 )
 from toolkit.database.sql import Table, key_range
-from toolkit.errors import StoreError
+from toolkit.errors import NoDatabase, StoreError
 from toolkit.records import FAMILIES, Raw
 
 
-async def admit(database: Database, *, read_only: bool) -> None:
-    """Make sure that this is the bot's table; an empty database opened for writing gets it."""
+async def admit(database: Database, *, read_only: bool) -> bool:
+    """Make sure that this is the bot's table; an empty database opened for writing gets it.
+
+    Returns whether it did.
+    """
     [(encoding,)] = await _look(database, "PRAGMA encoding")
     if encoding != "UTF-8":
         raise StoreError(f"Can't use the database {database.path}: its text isn't UTF-8.")
     tables = [str(name) for (name,) in await _look(database, _TABLES)]
-    if not tables and not read_only:
+    made = not tables and not read_only
+    if made:
         await database.run(database.table.create)
     columns = [Column(*row) for row in await _look(database, _COLUMNS, database.table.name)]
     _check_columns(database, columns, tables)
@@ -41,6 +45,7 @@ async def admit(database: Database, *, read_only: bool) -> None:
         # A savepoint keeps the pages as they were. Else they go through a temporary file, which costs
         # half as much as the writing, and puts the bot's rows into another folder.
         await database.run("PRAGMA temp_store = MEMORY")
+    return made
 
 
 async def _look(database: Database, sql: str, *parameters: Raw) -> list[tuple[Any, ...]]:
@@ -51,7 +56,7 @@ def _check_columns(database: Database, columns: Sequence[Column], tables: Sequen
     name = database.table.name
     if not columns:
         others = f"only {_listed(tables)}" if tables else "it is empty"
-        raise StoreError(
+        raise (StoreError if tables else NoDatabase)(
             f"The database {database.path} has no table {name!r}, {others}: check path and table."
         )
     there = {column.name.lower() for column in columns}

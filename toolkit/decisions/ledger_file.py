@@ -87,7 +87,7 @@ def load_ledger(path: Path) -> Ledger:
 
 
 def save_ledger(path: Path, text: bytes, like: Path | None = None) -> None:
-    """Write the file whole or not at all, no wider open than the file `like`.
+    """Write the file whole or not at all, no wider open than the file `like`; without one, for us alone.
 
     Raises `SnapshotError`.
     """
@@ -95,7 +95,7 @@ def save_ledger(path: Path, text: bytes, like: Path | None = None) -> None:
     try:
         handle = os.open(partial, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600)
         try:
-            if like is not None:
+            if like is not None and like.exists():
                 share_like(handle, like)
             with open(handle, "wb") as file:
                 file.write(text)

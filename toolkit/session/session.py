@@ -108,6 +108,7 @@ class Session:
         snapshot: str | os.PathLike[str] | None = None,
         decisions: str | os.PathLike[str] | None = None,
         allow_empty: bool | None = None,
+        allow_new: bool = False,
         sliding_sync: bool | None = None,
         deadline: float | None = None,
         progress: Progress | None = None,
@@ -119,7 +120,8 @@ class Session:
         BOT_DATABASE, then from `matrix-drift.toml`. `snapshot` looks at a file of both instead.
         `convention` says what differs between bots, such as the accounts that this one had before;
         without it, the settings do under the same names (`former_accounts = ["@old:hs"]`).
-        `decisions` names another file for them. `sliding_sync=False` has each room read by itself.
+        `decisions` names another file for them. `allow_new=True` looks at a database that isn't there,
+        or has no table yet, as empty; `apply` makes it. `sliding_sync=False` has each room read by itself.
         `deadline` is in seconds for a look.
 
         Raises `HomeserverError`, `RemoteIncomplete`, `StoreError` or `SnapshotError`, all
@@ -135,6 +137,7 @@ class Session:
             convention=convention,
             snapshot=snapshot,
             allow_empty=allow_empty,
+            allow_new=allow_new,
             sliding_sync=sliding_sync,
             deadline=deadline,
         )

@@ -41,6 +41,7 @@ WORDS: Mapping[str, str] = {
     Code.UNLISTED_ROOM: "a Space doesn't list the chat",
     Code.NO_ROOM_JOINED: "the rows are of rooms that the account isn't in",
     Code.IDS_EXHAUSTED: "no further chat id fits",
+    Code.NEW_DATABASE: "the database is new",
 }
 """What each code says, in a few words that are true of any unit."""
 
