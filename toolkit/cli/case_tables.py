@@ -20,8 +20,8 @@ _ABREAST = 2
 class CaseTables:
     """The tables of one listing, which shows the same rooms once."""
 
-    def __init__(self, cases: Casebook | None) -> None:
-        self._cases = cases
+    def __init__(self, cases: Casebook | None, *, offered: bool = True) -> None:
+        self._cases, self._offered = cases, offered
         self._shown: dict[frozenset[str], str] = {}
 
     def of(self, unit: Unit) -> Iterator[RenderableType]:
@@ -35,7 +35,7 @@ class CaseTables:
         else:
             self._shown[rooms] = unit.id
             yield from _sides(case)
-        if case.offered:
+        if case.offered and self._offered:
             ids = (f"{visible(chat_id)} ({visible(why)})" for chat_id, why in case.offered)
             yield Padding(Text(f"chat ids offered: {', '.join(ids)}"), (0, 0, 0, 2))
 

@@ -379,6 +379,23 @@ def history(run: str | None, with_older: bool, as_json: bool, **options: Any) ->
 
 
 @matrix_drift.command()
+@_remote
+@_local
+@_convention
+@_new
+@_backup
+@_debug
+def settle(**options: Any) -> int:
+    """Ask about one conflict after the other, with the facts that may settle it and a key for each choice.
+
+    At the end it shows what would be written, and writes it if that is agreed to; until then nothing is written.
+    """
+    from toolkit.cli import settle as settling
+
+    return settling.settle(_where(options))
+
+
+@matrix_drift.command()
 @click.argument("run", shell_complete=_complete("runs"))
 @_yes
 @_local

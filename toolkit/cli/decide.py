@@ -37,7 +37,7 @@ def decide(where: Where, asked: Asked, *, as_json: bool) -> int:
     if asked.vote is Vote.IGNORED:  # what is wrong with it is said before anybody waits
         read_reason(asked.reason)
         read_until(asked.until, today())
-    deciding = asyncio.run(_look(road_of(where)))
+    deciding = asyncio.run(look_to_decide(road_of(where)))
     decided = _decide(deciding, asked)
     idle = _why_idle(deciding.state.plan, asked.units, decided)
     if as_json:
@@ -60,7 +60,8 @@ def _decide(deciding: Deciding, asked: Asked) -> Decided:
     return deciding.decide(asked.vote, units, None)
 
 
-async def _look(road: Repairs) -> Deciding:
+async def look_to_decide(road: Repairs) -> Deciding:
+    """Both sides as of now, with the decisions that are kept beside the database."""
     with progress("Reading rooms") as tell:
         remote, rows = await road.look(tell)
     path = road.sides.path

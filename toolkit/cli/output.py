@@ -66,6 +66,31 @@ def agree(question: str) -> bool:
     return click.confirm(_plain(question), default=False, err=True)
 
 
+def press(prompt: str) -> str:
+    """One key, without Enter; whoever closes the terminal has had enough."""
+    click.echo(prompt, nl=False, err=True)
+    try:
+        key = click.getchar()
+    except EOFError:
+        key = ""
+    if not key:
+        raise click.Abort
+    say(key)
+    return key
+
+
+def open_in_browser(link: str) -> None:
+    """Only where a browser has a window: one in this terminal would take it away."""
+    if sys.platform != "linux" or {"DISPLAY", "WAYLAND_DISPLAY"} & os.environ.keys():
+        click.launch(link)
+
+
+def ask(question: str) -> str:
+    """A line of text, which may be empty."""
+    answer: str = click.prompt(_plain(question), default="", show_default=False, err=True)
+    return answer
+
+
 def _plain(words: str, *, spaces: bool = True) -> str:
     """Words quote what strangers wrote: keys, names, a homeserver's answers."""
     return visible(hide_token(words), 2_000, spaces=spaces)

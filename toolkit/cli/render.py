@@ -74,7 +74,7 @@ def render_check(
     yield from _asides(plan, view)
     yield ""
     yield from _hint(view)
-    yield _verdict(plan, record)
+    yield render_verdict(plan, record)
 
 
 def render_new_database(plan: Plan) -> Iterator[RenderableType]:
@@ -151,6 +151,13 @@ def _unit_head(unit: Unit) -> Text:
     return text.append(f"  {visible(name)}", "not bold") if name else text
 
 
+def render_unit(unit: Unit, cases: CaseTables) -> Iterator[RenderableType]:
+    """What a unit is called, what is wrong with it, and the facts that may settle it."""
+    yield _unit_head(unit)
+    yield from _findings(unit.findings)
+    yield from cases.of(unit)
+
+
 def _findings(findings: Sequence[Finding]) -> Iterator[RenderableType]:
     """What is wrong, rows with the same cause together."""
     for cause in dict.fromkeys(finding.cause for finding in findings):
@@ -203,7 +210,8 @@ def _standing(unit: Unit, record: Record) -> str:
     return _word(unit.status) + ("" if vote is Vote.PENDING else f", {vote.value}")
 
 
-def _verdict(plan: Plan, record: Record, *, shown: bool = False) -> Text:
+def render_verdict(plan: Plan, record: Record, *, shown: bool = False) -> Text:
+    """Whether all is right, else what to do next; `shown`: the rows stand above."""
     plan = record.part(plan)
     if plan.in_sync:
         if record.ignored:
@@ -248,8 +256,8 @@ def render_open(plan: Plan, left: Collection[str] = ()) -> Iterator[Text]:
     if count := sum(unit.id not in left for unit in unsettled(plan)):
         one = "needs" if count == 1 else "need"
         yield _line(
-            f"{count_of(count, 'unit')} {one} a decision, one at a time: `matrix-drift apply{_new(plan)} 'UNIT'` "
-            "with what its arrow says, or `matrix-drift ignore 'UNIT'`."
+            f"{count_of(count, 'unit')} {one} a decision: `matrix-drift settle{_new(plan)}` asks about each; one at a "
+            f"time: `matrix-drift apply{_new(plan)} 'UNIT'` with what its arrow says, or `matrix-drift ignore 'UNIT'`."
         )
     if count := len(plan.loose):
         rows, mend = ("belongs", "it") if count == 1 else ("belong", "them")
@@ -291,7 +299,7 @@ def render_plan(
     yield from render_ignored(view.units(plan), record)
     yield from _asides(plan, view)
     yield from _hint(view)
-    yield _verdict(plan, record, shown=True)
+    yield render_verdict(plan, record, shown=True)
 
 
 def _decisions(units: Iterable[Unit], cases: CaseTables) -> Iterator[RenderableType]:
