@@ -65,6 +65,20 @@ def test_why_a_room_is_no_chat_is_said_with_the_cure() -> None:
     assert "made by @old:hs, not by the bot" in said["!r3"] and "--former-account" in said["!r3"]
 
 
+def test_a_space_that_was_given_up_for_a_room_which_the_bot_is_in_is_not_said_to_be_left() -> None:
+    worlds = [World(bot=BOT) for _ in range(3)]
+    worlds[0].space("!new", owner=ALICE)
+    worlds[1].space("!new", owner=ALICE, creator=ALICE)
+    worlds[2].room("!new", creator=ALICE, predecessor="!a")
+    for world in worlds:
+        world.space("!a", owner=ALICE)
+        world.chat("!r1", "!a", "Чат 1", owner=ALICE)
+        world.event("!a", "m.room.tombstone", {"replacement_room": "!new"}, sender=ALICE)
+        plan = plan_of(world, dict(right_rows(ALICE, "!a", {"C1": "!r1"})))
+        [told] = [unit.conflicts[0].cause for unit in plan.units if unit.id == "!r1"]
+        assert "Space !a was given up for !new, which doesn't go on from it" in told
+
+
 def test_user_rows_alone_are_not_in_sync_where_their_space_is_none_that_can_be_compared() -> None:
     row = {f"matrix_user:{ALICE}": {"space_id": "!a", "next_chat_index": 1}}
     elsewhere = World(bot=BOT)

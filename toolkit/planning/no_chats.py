@@ -38,9 +38,12 @@ def why_no_chat(
     for space_id in above:
         if why := _why_no_home(space_id, remote, identity):
             return why
+    for space_id, rooms in identity.archived.items():
+        if room.room_id in rooms:
+            return _IN_ARCHIVE.format(quote_odd(space_id))
     return (
-        "no Space of the bot's lists the room, and the room names none: the link was removed; put it "
-        "back, or the row is stale"
+        "no Space of the bot's lists the room, and the bot's links in the room name none: the link was "
+        "removed; put it back, or the row is stale"
     )
 
 
@@ -56,7 +59,9 @@ def _why_no_home(space_id: str, remote: RemoteState, identity: Identity) -> str 
     if not identity.lineage.trusts(space):
         return _made_by_another(told, space)
     if space.replacement is not None:
-        return _upgraded(told, space)
+        if not remote.joined(space.replacement):
+            return _upgraded(told, space)
+        return _NOT_GONE_ON.format(told, quote_odd(space.replacement))
     if space_id in identity.nesting.containers:
         return (
             f"{told} holds other users' Spaces, so it is nobody's: the room must be linked "
@@ -78,4 +83,12 @@ def _made_by_another(what: str, room: RoomState) -> str:
     )
 
 
+_NOT_GONE_ON = (
+    "{0} was given up for {1}, which doesn't go on from it: only a Space that names the old one as its "
+    "predecessor does; link the room to the Space that its user has now, or the row is stale"
+)
+_IN_ARCHIVE = (
+    "the room lies in an archive inside Space {}, where a room is a chat only if its rows, an event or its "
+    "name tell the chat id: give its row a right one, or the row is stale"
+)
 _JOIN = "let the bot join it, and the chat is one again"

@@ -176,7 +176,7 @@ class Groups:
         for group in groups:
             for space in group.spaces:
                 group.chats |= self.identity.chats[space]
-                group.chats |= self._admit_archived(space, group.owner)
+                group.chats |= self._admit_archived(space, group)
         return groups
 
     def _below(self, space: str) -> dict[str, tuple[RoomState, ...]]:
@@ -184,11 +184,17 @@ class Groups:
         chats, archived = self.identity.chats[space], self.identity.archived.get(space)
         return chats | archived if archived else chats
 
-    def _admit_archived(self, space: str, owner: str | None) -> dict[str, tuple[RoomState, ...]]:
-        """Rooms in an archive are chats if something certain says their id (rules 2.4)."""
+    def _admit_archived(self, space: str, group: Group) -> dict[str, tuple[RoomState, ...]]:
+        """Rooms in an archive are chats if something certain says their id (rules 2.4).
+
+        While the owner isn't certain, anybody's row does: it may be the owner's.
+        """
         found: dict[str, tuple[RoomState, ...]] = {}
         for room_id, versions in self.identity.archived.get(space, {}).items():
-            if find_chat_id(versions, owner or "", None, self.context).claims:
+            owners = {group.owner or ""}
+            if not group.answer.certain:
+                owners |= self.naming.owners((), ids(versions))
+            if any(find_chat_id(versions, who, None, self.context).claims for who in owners):
                 found[room_id] = versions
             else:
                 self.identity.reasons[room_id] = Reason.NO_SPACE
