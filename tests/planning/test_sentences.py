@@ -1,6 +1,7 @@
 """What findings say in words is true of the very room that they are about."""
 
 import json
+from collections.abc import Mapping
 
 from tests.scenario import BOT, right_rows
 from toolkit.homeserver.room_state import decode_room
@@ -12,7 +13,7 @@ from toolkit.testing import World
 ALICE = "@alice:hs"
 
 
-def plan_of(world: World, rows: dict[str, object]) -> Plan:
+def plan_of(world: World, rows: Mapping[str, object]) -> Plan:
     states = {room: decode_room(room, json.dumps(e).encode()) for room, e in world.rooms.items()}
     local = load_records((key, json.dumps(row)) for key, row in rows.items())
     return plan_repairs(RemoteState(BOT, states), local)
@@ -95,3 +96,22 @@ def test_user_rows_alone_are_not_in_sync_where_their_space_is_none_that_can_be_c
     right = World(bot=BOT)
     right.space("!a", owner=ALICE)
     assert plan_of(right, dict(row)).in_sync
+
+
+def test_rows_of_a_chat_from_which_no_chat_goes_on_are_not_in_sync() -> None:
+    dead, given_up, spaces = World(bot=BOT), World(bot=BOT), World(bot=BOT)
+    for world in (dead, given_up, spaces):
+        world.space("!a", owner=ALICE)
+    for world in (dead, given_up):
+        world.chat("!r1", "!a", "Чат 1", owner=ALICE)
+    dead.event("!r1", "m.room.tombstone", {"replacement_room": "!a"}, sender=ALICE)
+    given_up.upgrade("!r1", "!r1b")
+    right = dict(right_rows(ALICE, "!a", {"C1": "!r1"}))
+    chat_key, room_key = f"chat:{ALICE}:C1", "matrix_room:!r1"
+    for missing in (None, chat_key, room_key):
+        assert not plan_of(dead, {key: row for key, row in right.items() if key != missing}).in_sync
+    on_space = {**right, chat_key: {**right[chat_key], "surface_ref": "!a"}}
+    del on_space[room_key]
+    assert not plan_of(spaces, on_space).in_sync
+    after = dict(right_rows(ALICE, "!a", {"C1": "!r1b"}))
+    assert plan_of(given_up, {**after, room_key: right[room_key]}).in_sync

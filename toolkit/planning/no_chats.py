@@ -6,17 +6,27 @@ nobody could compare must not pass for "in sync" (rules 2.5, 3).
 
 from toolkit.model import NO_CHATS, Reason, RemoteState, RoomState
 from toolkit.planning.identity import Identity
+from toolkit.planning.row_index import ids
 from toolkit.quotes import quote_odd
 from toolkit.records import LocalState
 
 
 def called_chats(identity: Identity, local: LocalState) -> frozenset[str]:
-    """The rooms that a room row calls a chat and that are none."""
+    """The rooms that a room row, of any of their versions, calls a chat and that are none."""
     return frozenset(
         room_id
         for room_id, reason in identity.reasons.items()
-        if reason in NO_CHATS and room_id in local.rooms and room_id not in identity.unproven
+        if reason in NO_CHATS
+        and calling_row(room_id, identity, local)
+        and room_id not in identity.unproven
     )
+
+
+def calling_row(room_id: str, identity: Identity, local: LocalState) -> str | None:
+    """The version of a room under which the newest room row stands."""
+    if room_id in local.rooms:
+        return room_id
+    return next((v for v in ids(identity.versions(room_id)) if v in local.rooms), None)
 
 
 def why_no_chat(
@@ -27,7 +37,7 @@ def why_no_chat(
         return _made_by_another("the room", room)
     if reason is Reason.REPLACEMENT_NOT_JOINED:
         return _upgraded("the room", room)
-    row = local.rooms.get(room.room_id)
+    row = local.rooms.get(calling_row(room.room_id, identity, local) or "")
     own = [
         link.target
         for version in identity.versions(room.room_id)

@@ -80,7 +80,7 @@ class Groups:
         self.nobody = accounts | frozenset(convention.helper_accounts)
         self.identity: Identity = self._identify(local, convention, former)
         self.others: Others
-        self.local, self.others = split_others(local, convention.platform, self._is_chat)
+        self.local, self.others = split_others(local, convention.platform, self.is_chat)
         self.naming: Naming = index_rows(self.local, convention.platform, self.others.numbers)
         self.context = Context(accounts, convention, self.naming)
         self.blocks: dict[str, list[Block]] = {}  # by unit
@@ -131,7 +131,7 @@ class Groups:
         told = Told(claimed, named, tells_id, self.nobody, former)
         return resolve_identity(self.remote, self.choices, told)
 
-    def _is_chat(self, room_id: str) -> bool:
+    def is_chat(self, room_id: str) -> bool:
         """Whether it is a version of a room that is one of our chats."""
         head = self.identity.lineage.head(room_id)
         return head in self.remote.rooms and head not in self.identity.reasons
