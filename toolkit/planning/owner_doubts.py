@@ -17,7 +17,7 @@ def doubt(answer: Owner, case: Case) -> Owner:
     rivals = sorted(case.named - {user})
     if rivals:
         code, cause = Code.OWNER_CHANGED, _CHANGED_BY_ROW
-    elif asks := _only_asks(user, case):
+    elif (asks := _only_asks(user, case)) is not None:
         code, cause = Code.OWNER_LEFT, _ASKS.format(quote_odd(user), asks)
     elif rung is Rung.FORMER_MEMBER:
         code, cause = Code.OWNER_LEFT, _LEFT
