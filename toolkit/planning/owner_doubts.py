@@ -16,7 +16,7 @@ def doubt(answer: Owner, case: Case) -> Owner:
     rung = answer.evidence.rung
     rivals = sorted(case.named - {user})
     if rivals:
-        code, cause = Code.OWNER_CHANGED, _CHANGED_BY_ROW
+        code, cause = Code.OWNER_CHANGED, _contradicted(rung, rivals, case)
     elif (asks := _only_asks(user, case)) is not None:
         code, cause = Code.OWNER_LEFT, _ASKS.format(quote_odd(user), asks)
     elif rung is Rung.FORMER_MEMBER:
@@ -28,6 +28,28 @@ def doubt(answer: Owner, case: Case) -> Owner:
         return answer
     vouched = user in case.named
     return Owner(user, code, cause, answer.evidence, (user, *rivals), vouched)
+
+
+def _contradicted(rung: Rung, rivals: list[str], case: Case) -> str:
+    """Which rows name somebody else, and what is seen of those."""
+    rows = case.rows_by_user()
+    said = []
+    for user in rivals[:_A_FEW]:
+        first, *more = rows[user]
+        names = f"and {len(more)} more name" if more else "names"
+        said.append(f"{quote_odd(first)} {names} {quote_odd(user)}, who {_seen_as(user, case)}")
+    return _CHANGED_BY_ROW.format(_TOLD_BY.get(rung, "the members do"), "; ".join(said))
+
+
+def _seen_as(user: str, case: Case) -> str:
+    if user in case.banned():
+        return "is banned"
+    found = {place.latest[user] for place in case.everywhere() if user in place.latest}
+    if not found:
+        return "never was a member"
+    if found.intersection(PRESENT):
+        return "is a member too"
+    return "has left" if "leave" in found else f"isn't a member: their membership is '{min(found)}'"
 
 
 def _others_before(rung: Rung, case: Case) -> set[str]:
@@ -52,12 +74,12 @@ def _only_asks(user: str, case: Case) -> str | None:
 
 def why_unknown(case: Case) -> str:
     """What was seen of those who could own the Space, if it weren't for what they are."""
-    rows, banned = case.rows_naming(), case.banned()
+    rows, banned = case.rows_by_user(), case.banned()
     said = []
     for user in sorted({*rows, *banned}):
         whom = quote_odd(user)
-        if rows[user]:
-            whom = f"{whom}, whom {_naming(rows[user])},"
+        if user in rows:
+            whom = f"{whom}, whom {_naming(len(rows[user]))},"
         said.append(f"{whom} is banned" if user in banned else f"{whom} never was a member")
     if not said:
         return _UNKNOWN
@@ -82,9 +104,15 @@ _LEFT = (
     "shall still be theirs"
 )
 _CHANGED_BY_ROW = (
-    "a local row names another owner than the members do: a room was handed over, an account was "
-    "changed, or the row is wrong"
+    "a local row names another owner than {0}: a room was handed over, an account was changed, or the row "
+    "is wrong; {1}"
 )
+_TOLD_BY = {
+    Rung.USER_ROW: "other rows do",
+    Rung.ROOM_ROWS: "other rows do",
+    Rung.FORMER_MEMBER: "those do who have left",
+}
+_A_FEW = 3  # of the users whom rows name besides
 _CHANGED_BY_LEAVING = (
     "the member found here is not the only one that this Space had, and no local row vouches for "
     "them: the owner may have invited somebody and left"
