@@ -1,7 +1,7 @@
 """Why an answer of the ladder is only a proposal, or there is none (rules 2.6). Pure."""
 
 from toolkit.model import Code, Rung
-from toolkit.planning.memberships import PRESENT
+from toolkit.planning.memberships import PRESENT, Memberships
 from toolkit.planning.owner_case import Case, Owner
 from toolkit.quotes import quote_odd
 
@@ -17,7 +17,7 @@ def doubt(answer: Owner, case: Case) -> Owner:
     rivals = sorted(case.named - {user})
     if rivals:
         code, cause = Code.OWNER_CHANGED, _contradicted(rung, rivals, case)
-    elif (asks := _only_asks(user, case)) is not None:
+    elif (asks := _only_asks(user, case.everywhere())) is not None:
         code, cause = Code.OWNER_LEFT, _ASKS.format(quote_odd(user), asks)
     elif rung is Rung.FORMER_MEMBER:
         code, cause = Code.OWNER_LEFT, _LEFT
@@ -32,24 +32,23 @@ def doubt(answer: Owner, case: Case) -> Owner:
 
 def _contradicted(rung: Rung, rivals: list[str], case: Case) -> str:
     """Which rows name somebody else, and what is seen of those."""
-    rows = case.rows_by_user()
+    rows, banned, places = case.rows_by_user(), case.banned(), case.everywhere()
     said = []
-    for user in rivals[:_A_FEW]:
-        first, *more = rows[user]
-        names = f"and {len(more)} more name" if more else "names"
-        said.append(f"{quote_odd(first)} {names} {quote_odd(user)}, who {_seen_as(user, case)}")
+    for user in rivals:
+        told = f"{quote_odd(rows[user][0])} names" if len(rows[user]) == 1 else _name(rows[user])
+        stands = "is banned" if user in banned else _stands(user, places)
+        said.append(f"{told} {quote_odd(user)}, who {stands}")
     return _CHANGED_BY_ROW.format(_TOLD_BY.get(rung, "the members do"), "; ".join(said))
 
 
-def _seen_as(user: str, case: Case) -> str:
-    if user in case.banned():
-        return "is banned"
-    found = {place.latest[user] for place in case.everywhere() if user in place.latest}
+def _stands(user: str, places: list[Memberships]) -> str:
+    """How a user who isn't banned stands to these rooms."""
+    if (asks := _only_asks(user, places)) is not None:
+        return f"isn't a member: their membership is '{asks}'"
+    found = {place.latest[user] for place in places if user in place.latest}
     if not found:
         return "never was a member"
-    if found.intersection(PRESENT):
-        return "is a member too"
-    return "has left" if "leave" in found else f"isn't a member: their membership is '{min(found)}'"
+    return "is a member too" if found.intersection(PRESENT) else "has left"
 
 
 def _others_before(rung: Rung, case: Case) -> set[str]:
@@ -64,9 +63,9 @@ def _others_before(rung: Rung, case: Case) -> set[str]:
     return case.banned().union(*(room.gone() for room in case.everywhere()))
 
 
-def _only_asks(user: str, case: Case) -> str | None:
+def _only_asks(user: str, places: list[Memberships]) -> str | None:
     """What a user is who never was a member as far as this can be told: one who knocks, mostly."""
-    found = {place.latest[user] for place in case.everywhere() if user in place.latest}
+    found = {place.latest[user] for place in places if user in place.latest}
     if found & {*PRESENT, "leave"} or not found:
         return None
     return "knock" if "knock" in found else min(found)
@@ -79,7 +78,7 @@ def why_unknown(case: Case) -> str:
     for user in sorted({*rows, *banned}):
         whom = quote_odd(user)
         if user in rows:
-            whom = f"{whom}, whom {_naming(len(rows[user]))},"
+            whom = f"{whom}, whom {_name(rows[user])},"
         said.append(f"{whom} is banned" if user in banned else f"{whom} never was a member")
     if not said:
         return _UNKNOWN
@@ -87,8 +86,8 @@ def why_unknown(case: Case) -> str:
     return f"nobody is or was in this Space or its chats who could own it: {'; '.join(said)}{lift}"
 
 
-def _naming(rows: int) -> str:
-    return "1 local row names" if rows == 1 else f"{rows} local rows name"
+def _name(rows: list[str]) -> str:
+    return "1 local row names" if len(rows) == 1 else f"{len(rows)} local rows name"
 
 
 _UNKNOWN = (
@@ -112,7 +111,6 @@ _TOLD_BY = {
     Rung.ROOM_ROWS: "other rows do",
     Rung.FORMER_MEMBER: "those do who have left",
 }
-_A_FEW = 3  # of the users whom rows name besides
 _CHANGED_BY_LEAVING = (
     "the member found here is not the only one that this Space had, and no local row vouches for "
     "them: the owner may have invited somebody and left"
