@@ -14,7 +14,7 @@ from typing import Any
 
 import msgspec
 
-from toolkit.records import CHAT, USER, Raw, chat_key, pack_raw, parse_key, room_key, user_key
+from toolkit.records import Raw, chat_key, pack_raw, room_key, user_key
 
 
 class Kind(StrEnum):
@@ -247,7 +247,7 @@ class Finding(msgspec.Struct, frozen=True, kw_only=True):
     def open(self) -> bool:
         """Whether this note, though nobody has to act on it, forbids to say "in sync"."""
         if self.code is Code.ROW_OF_NO_CHAT:
-            return parse_key(self.key).family in (CHAT, USER) and self.remote in NO_CHATS
+            return self.remote is not None
         return self.code is Code.NO_ROOM_JOINED
 
 

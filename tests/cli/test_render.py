@@ -5,6 +5,7 @@ import json
 from collections.abc import Callable, Iterable
 from datetime import UTC, datetime
 
+import msgspec
 import pytest
 from rich.console import RenderableType
 
@@ -21,7 +22,7 @@ from toolkit.cli.render import (
     render_undo,
 )
 from toolkit.convention import Convention
-from toolkit.model import Choices, Plan, RowWrite, UnitKind
+from toolkit.model import Choices, Code, Finding, Plan, RowWrite, UnitKind
 from toolkit.planning.plan import plan_repairs
 from toolkit.records import Raw, load_records, room_key, user_key
 from toolkit.sources.snapshot import Snapshot
@@ -134,6 +135,17 @@ def test_rows_of_other_platforms_are_counted_where_there_are_any(
     lines = shown(render_check(some), "160", monkeypatch).splitlines()
     assert "Other rows: 1,004 (of other platforms or kinds of room; left alone)" in lines
     assert plan_json(some)["other_rows"] == 1_004
+
+
+def test_the_note_that_forbids_in_sync_is_among_those_shown(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    plan = plan_of(World(bot=BOT), {room_key("!far"): text({"chat_id": "C1"})})
+    calm = [Finding(unit="", code=Code.SURPLUS_CHAT_ROW, key=f"a{n}", cause="") for n in range(30)]
+    said = Finding(unit="", code=Code.NO_ROOM_JOINED, key="", cause="in none of the rooms")
+    plan = msgspec.structs.replace(plan, notes=(*calm, said), orphans=(), loose=())
+    out = shown(render_check(plan), "160", monkeypatch)
+    assert "\n  in none of the rooms\n" in out and "… and 11 more" in out
 
 
 def test_in_sync_is_one_sentence(monkeypatch: pytest.MonkeyPatch) -> None:

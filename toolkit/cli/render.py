@@ -201,7 +201,10 @@ def _asides(plan: Plan, view: View = EVERYTHING) -> Iterator[RenderableType]:
         yield _listed([visible(key, LONG) for key in plan.orphans[:_SHOWN_KEYS]], len(plan.orphans))
     if plan.notes:
         yield _line("Notes:")
-        yield _listed([_note(note) for note in plan.notes[:_SHOWN_KEYS]], len(plan.notes))
+        notes = sorted(
+            plan.notes, key=lambda note: not note.open
+        )  # what forbids "in sync" is shown
+        yield _listed([_note(note) for note in notes[:_SHOWN_KEYS]], len(notes))
 
 
 def _standing(unit: Unit, record: Record) -> str:
@@ -440,7 +443,8 @@ def _listed(shown: Sequence[str], count: int) -> RenderableType:
 
 def _note(finding: Finding) -> str:
     """Made visible in parts: where a key ends could not be seen in the middle of a line."""
-    return f"{visible(finding.key, LONG)}: {visible(finding.cause, LONG)}"
+    about = f"{visible(finding.key, LONG)}: " if finding.key else ""
+    return about + visible(finding.cause, LONG)
 
 
 def _word(status: Status) -> str:

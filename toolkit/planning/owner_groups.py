@@ -84,7 +84,7 @@ class Groups:
         self.nobody = accounts | frozenset(convention.helper_accounts)
         self.identity: Identity = self._identify(local, convention, former)
         self.others: Others
-        self.local, self.others = split_others(local, convention.platform, self._is_chat)
+        self.local, self.others = split_others(local, convention.platform, self.is_chat)
         self.naming: Naming = index_rows(self.local, convention.platform, self.others.numbers)
         self.context = Context(accounts, convention, self.naming)
         self.blocks: dict[str, list[Block]] = {}  # by unit
@@ -135,7 +135,7 @@ class Groups:
         told = Told(claimed, named, tells_id, self.nobody, former)
         return resolve_identity(self.remote, self.choices, told)
 
-    def _is_chat(self, room_id: str) -> bool:
+    def is_chat(self, room_id: str) -> bool:
         """Whether it is a version of a room that is one of our chats."""
         head = self.identity.lineage.head(room_id)
         return head in self.remote.rooms and head not in self.identity.reasons
@@ -180,7 +180,7 @@ class Groups:
         for group in groups:
             for space in group.spaces:
                 group.chats |= self.identity.chats[space]
-                group.chats |= self._admit_archived(space, group.owner)
+                group.chats |= self._admit_archived(space, group)
         return groups
 
     def _below(self, space: str) -> dict[str, tuple[RoomState, ...]]:
@@ -188,11 +188,17 @@ class Groups:
         chats, archived = self.identity.chats[space], self.identity.archived.get(space)
         return chats | archived if archived else chats
 
-    def _admit_archived(self, space: str, owner: str | None) -> dict[str, tuple[RoomState, ...]]:
-        """Rooms in an archive are chats if something certain says their id (rules 2.4)."""
+    def _admit_archived(self, space: str, group: Group) -> dict[str, tuple[RoomState, ...]]:
+        """Rooms in an archive are chats if something certain says their id (rules 2.4).
+
+        While the owner isn't certain, anybody's row does: it may be the owner's.
+        """
         found: dict[str, tuple[RoomState, ...]] = {}
         for room_id, versions in self.identity.archived.get(space, {}).items():
-            if find_chat_id(versions, owner or "", None, self.context).claims:
+            owners = {group.owner or ""}
+            if not group.answer.certain:
+                owners |= self.naming.owners((), ids(versions))
+            if any(find_chat_id(versions, who, None, self.context).claims for who in owners):
                 found[room_id] = versions
             else:
                 self.identity.reasons[room_id] = Reason.NO_SPACE

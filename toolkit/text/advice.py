@@ -214,6 +214,8 @@ def _instead_of(finding: Finding, unit: Unit) -> str:
         return "agree, or "
     if not unit.rows_agree:
         return ""
+    if finding.code is Code.OWNER_CHANGED:
+        return "mend or delete the row that says otherwise, or "
     return "let that user in, or " if finding.code is Code.OWNER_LEFT else "or "
 
 
