@@ -145,6 +145,6 @@ def test_everything_that_makes_a_convention_is_a_setting_and_an_option_wherever_
         for name, command in matrix_drift.commands.items()
     }
     assert {name for name, options in taken.items() if options} == {
-        *("check", "plan", "apply", "snapshot"),
+        *("check", "plan", "apply", "snapshot", "ignore", "reject", "defer", "withdraw"),
     }
     assert all(options == names for options in taken.values() if options)

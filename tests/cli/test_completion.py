@@ -98,6 +98,16 @@ def test_the_database_is_the_one_that_a_command_would_take(
     assert shell("matrix-drift apply @") == []
 
 
+@pytest.mark.parametrize(
+    "name", ["!$(x):hs", "!`x`:hs", "!a b", "!a;b", "!a\nplain,x", "!é", "!a'b"]
+)
+def test_what_a_shell_would_act_on_is_not_put_into_its_line(
+    shell: Shell, bench: Bench, name: str
+) -> None:
+    bench.put({room_key(name): small_rows()[room_key("!b1")], room_key("!-_Z9:h-s.org"): "{}"})
+    assert shell("matrix-drift apply !") == ["!-_Z9:h-s.org", "!a1", "!a2", "!b1"]
+
+
 def test_a_snapshot_has_its_own(shell: Shell, md: Md) -> None:
     md("snapshot", "shot"), md("reject", ALICE, "--snapshot", "shot")
     assert shell("matrix-drift withdraw --snapshot shot ") == [ALICE]

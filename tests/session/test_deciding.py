@@ -454,3 +454,9 @@ class TestIgnoring:
             with pytest.raises(ToolkitError, match=f"There is no unit '{named}'") as caught:
                 decide(named)
             assert ("Did you mean" in str(caught.value)) == (named != "nobody")
+
+    async def test_a_name_that_is_hostile_is_made_visible(self, session: Session) -> None:
+        for decide in (session.reject, session.plan.rows):
+            with pytest.raises(ToolkitError, match=r"\\u\{1b\}\[2J") as caught:
+                decide("\x1b[2J")
+            assert "\x1b" not in str(caught.value)

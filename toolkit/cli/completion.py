@@ -5,8 +5,9 @@ No homeserver is asked, no token, and nothing is said: behind a half-typed word 
 
 import contextlib
 import os
+import re
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +28,7 @@ from toolkit.sources.settings import TABLE, load_settings
 
 VARIABLE = "_MATRIX_DRIFT_COMPLETE"
 _NAME = "matrix-drift"
+_HARMLESS = re.compile(r"[@!]?[A-Za-z0-9_-][A-Za-z0-9._=/+:-]*")
 _JOURNAL = 8_000_000  # bytes; a longer one takes its time
 
 _BASH = r"""# matrix-drift completion bash
@@ -107,8 +109,7 @@ def complete_units(
     if database is not None and snapshot is None:
         names.update(entry.unit for run in _runs(database) for entry in run.entries)
         names.update(local_names(database, Table(*table), begun))
-    given = context.params.get("units") or ()
-    return [CompletionItem(n) for n in sorted(names) if n.startswith(begun) and n not in given]
+    return _items(sorted(names.difference(context.params.get("units") or ())), begun)
 
 
 def complete_runs(
@@ -116,8 +117,13 @@ def complete_runs(
 ) -> list[CompletionItem[Any]]:
     """The runs of the journal, the latest first."""
     database, _, _ = _where(context)
-    names = [run.id for run in reversed(_runs(database))] if database else []
-    return [CompletionItem(name) for name in names if name.startswith(begun)]
+    return _items((run.id for run in reversed(_runs(database))) if database else (), begun)
+
+
+def _items(names: Iterable[str], begun: str) -> list[CompletionItem[Any]]:
+    """What a stranger may have named is put into somebody's command line: nothing that a shell acts on."""
+    fit = (name for name in names if name.startswith(begun) and _HARMLESS.fullmatch(name))
+    return [CompletionItem(name) for name in fit]
 
 
 def _where(context: click.Context) -> tuple[Path | None, Path | None, list[str]]:

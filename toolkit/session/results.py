@@ -56,7 +56,7 @@ class ShownPlan:
         """
         found = self.value.unit(unit)
         if found is None:
-            raise ToolkitError(say_no_unit(self.value, unit))
+            raise ToolkitError(visible(say_no_unit(self.value, unit), 500))
         return {w.key: {"before": _row(w.before), "after": _row(w.after)} for w in found.writes}
 
     def __len__(self) -> int:

@@ -5,6 +5,7 @@ from difflib import get_close_matches
 
 from toolkit.convention import chat_number
 from toolkit.model import Plan, Unit, UnitKind
+from toolkit.quotes import quote_odd
 from toolkit.text.advice import unit_name
 
 _NAMED = "`session.drift` and `matrix-drift check` name those that there are"
@@ -22,12 +23,12 @@ def say_no_unit(plan: Plan, name: str) -> str:
     if name in plan.orphans:
         return f"'{name}' is no unit but an orphaned row, which is no drift: there is nothing to decide."
     if any(finding.key == name for finding in plan.loose):
-        return f"'{name}' is no unit but a row of none: mend or delete it by hand."
+        return f"{_told(name)} is no unit but a row of none: mend or delete it by hand."
     if meant := list(find_near(plan, name)):
         told = [_quote(plan, unit_id) for unit_id in meant]
         either = " or ".join(filter(None, (", ".join(told[:-1]), told[-1])))
-        return f"There is no unit '{name}'. Did you mean {either}?"
-    return f"There is no unit '{name}'; {_NAMED}."
+        return f"There is no unit {_told(name)}. Did you mean {either}?"
+    return f"There is no unit {_told(name)}; {_NAMED}."
 
 
 def find_near(plan: Plan, name: str) -> list[str]:
@@ -93,4 +94,10 @@ def _bare(name: str) -> str:
 def _quote(plan: Plan, unit_id: str) -> str:
     unit: Unit | None = plan.unit(unit_id)
     name = unit_name(unit) if unit and unit_id != unit.owner else ""
-    return f"'{unit_id}'" + (f" ({name})" if name else "")
+    return _told(unit_id) + (f" ({name})" if name else "")
+
+
+def _told(name: str) -> str:
+    """In quotes, as a shell wants it; what is odd in any case as elsewhere in sentences."""
+    quoted = quote_odd(name)
+    return f"'{name}'" if quoted == name else quoted

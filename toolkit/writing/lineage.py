@@ -38,13 +38,11 @@ def tell_apart(runs: Sequence[Run], now: Identity | None, rows: Mapping[str, Raw
     if now is None or rows is None:
         return Past(list(runs) if rows is None else resolve_all(runs, rows), [])
     same = _find_same(runs, now, rows)
-    last = max((at for at, run in enumerate(runs) if not _is_of(run, same)), default=-1)
-    older = [
-        run
-        for at, run in enumerate(runs)
-        if not _is_of(run, same) or (at < last and not run.database)
-    ]
-    ours = [run for run in runs if run not in older]
+    mine = [_is_of(run, same) for run in runs]
+    last = max((at for at, is_mine in enumerate(mine) if not is_mine), default=-1)
+    ours, older = list[Run](), list[Run]()
+    for at, run in enumerate(runs):
+        (ours if mine[at] and (run.database or at > last) else older).append(run)
     return Past(resolve_all(ours, rows), older)
 
 
