@@ -74,10 +74,10 @@ def test_both_sides_have_the_same_lines_and_each_its_own_words(world: World) -> 
         "!a",
         (
             ("name", '"Чат 1"'),
-            ("named", f"{SAID} by {BOT}"),
-            ("made", f"{SAID} by {BOT}"),
             ("joined", ALICE),
             ("invited", "nobody"),
+            ("named", f"{SAID} by {BOT}"),
+            ("made", f"{SAID} by {BOT}"),
         ),
     )
     assert other.title == "its twin"
@@ -196,9 +196,9 @@ def test_a_case_in_one_line_holds_it_all(world: World) -> None:
     for room in ("!a", "!b"):
         dated(world, room)
     assert say_case(case_of(world, "!a")) == (
-        f'this room !a: name "Чат 1"; named by {BOT}; made by {BOT}; joined {ALICE}; link '
+        f'this room !a: name "Чат 1"; joined {ALICE}; named by {BOT}; made by {BOT}; link '
         f"https://matrix.to/#/!a?via=hs"
-        f' | its twin !b: name "Чат 1"; named by {BOT}; made by {BOT}; joined {ALICE}; link '
+        f' | its twin !b: name "Чат 1"; joined {ALICE}; named by {BOT}; made by {BOT}; link '
         "https://matrix.to/#/!b?via=hs"
         " | chat ids offered: C1 (the room's name says it), C2 (the next free number), "
         "C3 (free as well), C4 (free as well)"

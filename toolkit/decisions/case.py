@@ -152,14 +152,14 @@ def _lack(label: str, room: RoomFacts) -> str:
 def _lines() -> Iterator[tuple[str, Callable[[RoomFacts], str]]]:
     yield "not read", lambda room: room.unread
     yield "name", _name
-    yield "named", lambda room: _at_by(room.named, room.named_by)
-    yield "made", lambda room: _at_by(room.created, room.created_by)
     yield "joined", lambda room: _people(room.joined)
     yield "invited", lambda room: _people(room.invited)
     yield "left", lambda room: _people(room.left)
     yield "banned", lambda room: _people(room.banned)
     yield "asks to join", lambda room: _people(room.knocking)
     yield "in an earlier version only", lambda room: _people(room.behind)
+    yield "named", lambda room: _at_by(room.named, room.named_by)
+    yield "made", lambda room: _at_by(room.created, room.created_by)
     yield "goes on from", lambda room: ", ".join(map(quote_odd, room.earlier))
 
 

@@ -72,11 +72,11 @@ function sidesPart(sides, more) {
   const heads = [h("td"), ...sides.map(({title}) => h("th", {scope: "col"}, title))];
   const lines = [["room", ...sides.map(({room_id: id}) => id)],
     ...(sides[0]?.facts ?? []).map(([label], at) => [label, ...sides.map(({facts}) => facts[at]?.[1] ?? "")])];
-  return h("div", {class: "md-tables"}, h("div", {class: "md-rowtable md-sides"}, h("table", {},
+  return h("div", {class: "md-sides"}, h("table", {},
     h("thead", {}, h("tr", {}, ...heads)),
     h("tbody", {}, ...lines.map(([label, ...texts]) => h("tr", {}, h("th", {scope: "row"}, label),
       ...texts.map(text => h("td", {}, text)))),
-    h("tr", {}, h("th", {scope: "row"}, "in Matrix"), ...sides.map(link)))), more));
+    h("tr", {}, h("th", {scope: "row"}, "in Matrix"), ...sides.map(link)))), more);
 }
 
 /** @param {Moved} moved */
@@ -100,10 +100,9 @@ export function fillPanel(board, details) {
     ["relies on", relies.join(" ")]].filter(([, text]) => text);
   panel.replaceChildren(
     h("div", {class: "md-columns"},
-      h("div", {}, heading(line.label), h("ul", {class: "md-facts"}, ...facts.map(factLine)),
+      h("div", {class: sides.length ? "md-wide" : ""}, heading(line.label), sidesPart(sides, more), h("ul", {class: "md-facts"}, ...facts.map(factLine)),
         h("dl", {}, ...ids.flatMap(([word, text]) => [h("dt", {}, word), h("dd", {}, code(text))]))),
       choicePart(board, details)),
-    sidesPart(sides, more),
     moved ? movedPart(moved) : "",
     rows.length ? tables(rows) : h("div", {}, `${line.barred ? "" : "Nothing would be written yet: "}${line.action}.`),
     ignorePart(board, line));
