@@ -5,7 +5,7 @@ The session writes; here is a task around it, whose end is always told and never
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
-from typing import NamedTuple
+from typing import Any, NamedTuple
 from weakref import WeakValueDictionary
 
 from toolkit.board.events import Event, Home
@@ -32,6 +32,11 @@ class HowFar(NamedTuple):
     done: int = 0
     total: int = 0
     word: str = ""
+
+    @property
+    def percent(self) -> int:
+        """-1 before anybody knows how much there is to do."""
+        return 100 * self.done // self.total if self.total else -1
 
 
 class Applying:
@@ -66,7 +71,7 @@ class Applying:
         self._cancel_wanted = False
         self.progress, self.results, self.seen, self.running = HowFar(), {}, seen, True
         self.task = _tasks[key] = loop.create_task(self._carry_out(work))
-        self.task.add_done_callback(_look_at)
+        self.task.add_done_callback(take_exception)
         self._tell(Answer(words))
         return self.task
 
@@ -104,7 +109,7 @@ class Applying:
             self._cancel_wanted = False
             self._session.cancel()
         before, self.progress = self.progress, HowFar(done, total, visible(word))
-        if _percent(before) != _percent(self.progress) or before.word != self.progress.word:
+        if before.percent != self.progress.percent or before.word != self.progress.word:
             self._notify(Event.PROGRESS)
 
     def _outcomes(self, applied: Applied) -> dict[str, Result]:
@@ -120,11 +125,7 @@ class Applying:
         return sides.path.resolve() if sides.path else id(sides.store)
 
 
-def _percent(progress: HowFar) -> int:
-    return 100 * progress.done // progress.total if progress.total else -1
-
-
-def _look_at(task: "asyncio.Task[Applied]") -> None:
+def take_exception(task: "asyncio.Task[Any]") -> None:
     """Its end has been told: asyncio needn't complain that nobody asked for the exception."""
     if not task.cancelled():
         task.exception()

@@ -29,6 +29,7 @@ from toolkit.board.items import (
     say_causes,
 )
 from toolkit.board.listing import Listing
+from toolkit.board.looking import Looking
 from toolkit.board.offers import join_choices, say_choices, why_unfit
 from toolkit.board.picks import Drafts
 from toolkit.board.stale import find_moved, see
@@ -72,6 +73,7 @@ class ReviewModel:
         self._listeners = Listeners()
         self._home = Home()
         self._apply = Applying(session, self._home, self._tell_of_apply, self._notify)
+        self._look = Looking(session, self._home, self._tell_of_apply, self._notify)
         self._drafts = Drafts(session)
         self._listing = Listing(session, self._drafts, self._apply)
         self._acting = False
@@ -130,6 +132,16 @@ class ReviewModel:
         """Somebody else, a cell say, has decided, looked again or applied."""
         if not self._acting and not self.running:
             self._home.soon(lambda: self._notify(Event.ITEMS))
+
+    def look_again(self) -> "asyncio.Task[None] | None":
+        """Read both sides anew, in a task of its own; the one that is at it is returned instead.
+
+        None while an apply is going on, which looks by itself if rows have moved.
+        """
+        if self.running:
+            self._tell(refused("A run is going on: it looks by itself, at whatever has moved."))
+            return None
+        return self._look.start()
 
     # -- deciding ---------------------------------------------------------------------------------
 
@@ -221,7 +233,7 @@ class ReviewModel:
 
     def _approve_all(self, ready: list[Item], changes: Mapping[str, str] | None) -> Answer:
         if changes is not None and dict(changes) != {item.unit: item.change for item in ready}:
-            raise Refused("The list has changed since it was counted; look again.")
+            raise Refused("The list has changed since it was counted; count it again.")
         if not ready:
             raise Refused("There is nothing here that could be approved together.")
         decided = self.session.approve([item.unit for item in ready])
@@ -250,9 +262,14 @@ class ReviewModel:
         return self._apply.running
 
     @property
+    def busy(self) -> bool:
+        """Whether an apply or a look of this review is going on."""
+        return self.running or self._look.running
+
+    @property
     def progress(self) -> HowFar:
-        """How far the apply is."""
-        return self._apply.progress
+        """How far the apply or the look is."""
+        return self._look.progress if self._look.running else self._apply.progress
 
     @property
     def results(self) -> dict[str, Result]:
@@ -263,8 +280,9 @@ class ReviewModel:
         """Write what is approved, in a task of its own; one that is running is returned instead.
 
         What goes wrong is told in `message` and raised by the task. Raises `ToolkitError` where no
-        event loop runs.
+        event loop runs, or while a look is going on.
         """
+        self._refuse_while_looking()
         state = self.session.state
         seen = {
             item.unit: see(item, unit, state.local.rows)
@@ -286,14 +304,21 @@ class ReviewModel:
             raise ToolkitError(
                 "What taking that run back would write has changed; look at it again."
             )
+        self._refuse_while_looking()
         session = self.session
         return self._apply.start(
             lambda progress: session.undo(run, progress), {}, "Taking a run back…"
         )
 
     def cancel(self) -> Answer:
-        """End a running apply after the units that are finished; those stay written."""
-        return self._tell(self._apply.cancel())
+        """End a running apply after the units that are finished, which stay written; or a look."""
+        working = self._look if self._look.running else self._apply
+        return self._tell(working.cancel())
+
+    def _refuse_while_looking(self) -> None:
+        """What a look that began before a run has read would pass for what the run has left."""
+        if self._look.running:
+            raise ToolkitError("A look is going on: wait for it, or cancel it.")
 
     def _tell_of_apply(self, answer: Answer) -> None:
         self._tell(answer, Event.ITEMS, Event.PROGRESS)

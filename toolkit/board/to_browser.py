@@ -22,6 +22,8 @@ Json = dict[str, Any]
 
 _MOST = 6
 """Different changes that a question tells one by one."""
+_ALL = 200
+"""Different changes that it tells at all, folded."""
 
 
 def line(item: Item, *, finished: bool = False) -> Json:
@@ -70,6 +72,7 @@ def state(model: ReviewModel) -> Json:
         "plan": model.approved() if counts.approved_units else "",
         "offline": model.session.road.sides.snapshot is not None,
         "runs": len(model.session.state.runs),
+        "looked": looked.isoformat() if (looked := model.session.looked) else "",
     }
 
 
@@ -78,7 +81,7 @@ def progress(model: ReviewModel) -> Json:
     done, total, word = model.progress
     return {
         "kind": "state",
-        "running": model.running,
+        "running": model.busy,
         "done": done,
         "total": total,
         "word": word,
@@ -175,15 +178,17 @@ def details(found: Details) -> Json:
 def question(batch: Batch, status: str, text: str) -> Json:
     """How many and what, before all of a filter are approved."""
     often = sorted(batch.what.items(), key=lambda found: (-found[1], found[0]))
-    rest = sum(count for _, count in often[_MOST:])
+    rest = often[_MOST:]
+    left = count_of(sum(count for _, count in rest), "other unit")
     return {
         "kind": "question",
         "status": status,
         "text": text,
         "units": count_of(batch.units, "unit"),
         "rows": count_of(batch.rows, "row"),
-        "what": [f"{count:,} × {action}" for action, count in often[:_MOST]]
-        + ([f"{rest:,} × something else"] if rest else []),
+        "what": [f"{count:,} × {action}" for action, count in often[:_MOST]],
+        "rest": f"{left}, of {count_of(len(rest), 'other kind')}" if rest else "",
+        "others": [f"{count:,} × {action}" for action, count in rest[:_ALL]],
         "plan": fingerprint_of(batch.changes) if batch.units else "",
     }
 

@@ -8,6 +8,7 @@ import asyncio
 import os
 from collections.abc import Callable, Coroutine, Mapping
 from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self, TypeVar
@@ -29,7 +30,7 @@ from toolkit.session.deciding import Deciding, choices_of
 from toolkit.session.results import Applied, Decided, ShownPlan, ShownUndo
 from toolkit.session.state import SessionState
 from toolkit.sources.sides import Sides, find_sides
-from toolkit.text.summary import count_causes
+from toolkit.text.summary import count_causes, count_of
 from toolkit.text.visible import visible
 from toolkit.writing.journal import Journal, Run, State, work_out
 from toolkit.writing.report import build_report, stale_units
@@ -63,6 +64,12 @@ class Session:
         self._deciding = Deciding(road, decisions_file, road.sides.path)
         self._shelf = Shelf()
         self._task: asyncio.Task[Any] | None = None
+        self._looked: datetime | None = None
+
+    @property
+    def looked(self) -> datetime | None:
+        """When both sides were looked at last."""
+        return self._looked
 
     @property
     def state(self) -> SessionState:
@@ -153,7 +160,9 @@ class Session:
 
     async def reload(self, progress: Progress | None = None) -> None:
         """Look at both sides again; decisions about changes that are no longer planned are pending."""
+        began = datetime.now(UTC)
         remote, rows = await self._road.look(progress)
+        self._looked = began
         self.see(rows, remote)
 
     async def _reload_rows(self) -> str:
@@ -282,8 +291,10 @@ class Session:
         Raises `HomeserverError`, `RemoteIncomplete`, `StoreError` or another `ToolkitError`, each
         before anything is written.
         """
-        decisions, told = self._agreed(), list[Run]()
-        plan = self.state.plan
+        decisions, moved = self._agreed()
+        if moved:
+            raise ToolkitError(await self._say_elsewhere(moved))
+        plan, told = self.state.plan, list[Run]()
         done = await self._alone(
             self._road.write(plan, decisions, progress, max_changes, told.append)
         )
@@ -300,8 +311,8 @@ class Session:
         warning = " ".join(filter(None, (warning, outdated)))
         return Applied(report, run, stale, cancelled=done is None, warning=warning)
 
-    def _agreed(self) -> dict[str, Decision]:
-        """What is approved here and, by now, in the file; raises `ToolkitError` where those differ.
+    def _agreed(self) -> tuple[dict[str, Decision], str]:
+        """What is approved here and, by now, in the file; and where those differ, one such unit.
 
         What somebody else has approved besides is theirs to write, and what is a no here stays one.
         """
@@ -310,14 +321,23 @@ class Session:
         after = self.state.ledger.binding(self.state.plan)
         for unit, decision in before.items():
             if decision.agreed and not decision.agrees_with(after.get(unit)):
-                self._deciding.tell()
-                raise ToolkitError(
-                    "Decisions about this database were changed elsewhere since they were shown "
-                    f"here, the one about {visible(unit)} among them; nothing was written. Look "
-                    "again, then apply."
-                )
+                return {}, unit
         no = {unit: decision for unit, decision in before.items() if not decision.agreed}
-        return {u: d for u, d in after.items() if u in before or not d.agreed} | no
+        return {u: d for u, d in after.items() if u in before or not d.agreed} | no, ""
+
+    async def _say_elsewhere(self, unit: str) -> str:
+        """Somebody else has decided, and mostly written as well: what is left of it is looked at."""
+        told = (
+            "Nothing was written: decisions about this database were changed elsewhere since they "
+            f"were shown here, the one about {visible(unit)} among them."
+        )
+        try:
+            await self.reload()
+        except ToolkitError as error:
+            self._deciding.tell()
+            return f"{told} Look again, then apply: {error}"
+        left = [vote for vote in self.state.votes.values() if vote is Vote.APPROVED]
+        return f"{told} What is shown now is what is left: {count_of(len(left), 'unit')} approved."
 
     async def _rows_left(self) -> tuple[Mapping[str, Raw], str]:
         """The rows after a run. It is over whatever comes of this: what goes wrong is told, not raised."""

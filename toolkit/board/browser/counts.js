@@ -1,6 +1,6 @@
 // What stands above and below the list: counts that filter, Apply, progress and the message.
 
-import {button, enable, grouped, h, setText} from "./dom.js";
+import {button, enable, grouped, h, setText, when} from "./dom.js";
 
 /** @import {Board, Filter} from "./table.js" */
 
@@ -25,11 +25,14 @@ export function fill(board) {
   board.applyButton.classList.toggle("md-primary", canApply);
   enable(board.applyButton, canApply);
   enable(board.cancel, state.running);
-  board.bar.hidden = !state.running;
+  setText(board.again, state.looked ? `Look again · last look ${when(state.looked)}` : "Look again");
+  enable(board.again, !state.running);
+  board.bar.hidden = !state.running || !state.total;
   board.bar.max = state.total || 1;
   board.bar.value = state.done || 0;
   const note = state.offline ? SNAPSHOT : BEFORE;
-  const far = `${state.done} of ${state.total} ${state.word}`;
+  const {done, total, word} = state;
+  const far = total ? `${grouped(done)} of ${grouped(total)} ${word}` : word || "reading…";
   setText(board.far, state.running ? far : state.apply ? note : state.besides);
   board.say(state.message, state.failed);
   fillAll(board);
@@ -112,7 +115,8 @@ export function fillAll(board) {
   if (list.isStale) return;
   const canAll = !filter.result && ["", "pending"].includes(filter.vote);
   const count = canAll ? list.ready : 0, units = Object.values(state.statuses).reduce((sum, n) => sum + n, 0);
-  setText(board.all, count ? `Approve all ${grouped(count)} of these…` : "None to approve together");
+  const all = count === 1 ? "Approve the only certain one…" : `Approve all ${grouped(count)} of these…`;
+  setText(board.all, count ? all : "None to approve together");
   enable(board.all, count > 0);
   board.empty.hidden = list.total > 0 || !board.history.hidden;
   board.grid.classList.toggle("md-none", !list.total);

@@ -67,6 +67,8 @@ export interface State extends Progress, Said {
   plan: string;
   offline: boolean;
   runs: number;
+  /** When both sides were read last. */
+  looked: string;
 }
 
 export interface FieldDiff {
@@ -128,6 +130,8 @@ export interface Question {
   units: string;
   rows: string;
   what: string[];
+  rest: string;
+  others: string[];
   plan: string;
 }
 
@@ -209,6 +213,7 @@ export interface Asked {
   count: {status: string; text: string};
   approve_all: {plan: string; status: string; text: string};
   apply: {plan: string};
+  look_again: {};
   cancel: {};
   history: {};
   open_run: {run: string};
@@ -218,6 +223,7 @@ export interface Asked {
 
 /** The part of anywidget's model that is used. */
 export interface Model {
+  get(name: "until"): string;
   on(event: "msg:custom", heard: (told: Told) => void): void;
   off(event: "msg:custom", heard: (told: Told) => void): void;
   send(content: {do: keyof Asked; view: string}): void;

@@ -142,13 +142,18 @@ function freePart(board, unit, line) {
     {class: "md-button", "aria-label": `Use this chat id for ${line.label}`, "data-key": "pick:take"}));
 }
 
+/** @param {string[]} texts */
+function listed(texts) {
+  return h("ul", {}, ...texts.map(words => h("li", {}, words)));
+}
+
 // -- question and help ----------------------------------------------------------------------------
 
 /**
  * @param {Board} board
  * @param {Question} question
  */
-export function ask(board, {units, rows, what, plan, status, text}) {
+export function ask(board, {units, rows, what, rest, others, plan, status, text}) {
   board.helpButton.setAttribute("aria-expanded", "false");
   const yes = () => {
     board.send("approve_all", {plan, status, text});
@@ -158,7 +163,7 @@ export function ask(board, {units, rows, what, plan, status, text}) {
     "aria-label": "Approve all of this filter?"};
   const box = h("div", about,
     h("strong", {}, plan ? `Approve ${units}, ${rows}?` : "There is nothing here to approve together."),
-    h("ul", {}, ...what.map(words => h("li", {}, words))),
+    listed(what), rest ? h("details", {}, h("summary", {}, rest), listed(others)) : "",
     h("div", {class: "md-bar"}, plan ? button(`Approve ${units}`, yes, {class: "md-button md-primary"}) : "",
       button("Back", () => shutExtra(board), {class: "md-button"})));
   board.extra.replaceChildren(box);

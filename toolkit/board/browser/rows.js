@@ -110,7 +110,7 @@ export class Row {
 
 /** @param {Line} line */
 function whatIsSaid(line) {
-  if (line.again) return `pending again: you ${line.again} another change`;
   if (line.result === "stale") return `left alone: ${line.why ?? ""}`;
+  if (line.again) return `to decide again: what would be written has changed since you ${line.again} it`;
   return (line.result && line.why) || line.cause;
 }

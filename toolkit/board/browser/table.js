@@ -23,6 +23,9 @@ const AHEAD = 20; // lines beyond the edge that are asked for before they are ne
 const PAGE = 100;
 const HERE = -1; // wherever the current line comes to stand
 const PATIENCE = 5000;
+const UNTIL = 700; // milliseconds that a kernel may take to answer before it is said what was shown last
+const NOBODY = "No kernel answers here. This is what stood there when the cell was run; run it again to decide.";
+const NAME = "Review of units that are not in sync";
 const SILENT = "No answer from the kernel yet. If it was restarted, run the cell again; if it is busy, wait.";
 
 export class Board {
@@ -36,7 +39,7 @@ export class Board {
   chips = new Map();
   /** @type {State} */
   state = {statuses: {}, votes: {}, results: {}, quiet: {}, about: [], besides: "", apply: "", plan: "", offline: false,
-    runs: 0, running: false, done: 0, total: 0, word: "", message: "", failed: false};
+    runs: 0, looked: "", running: false, done: 0, total: 0, word: "", message: "", failed: false};
   /** @type {Filter} */
   filter = {status: "", vote: "", result: "", text: ""};
   /** @type {Sort} */
@@ -71,6 +74,7 @@ export class Board {
   switchWords = h("span");
   switchLabel = h("label", {class: "md-switch"}, this.switch, this.switchWords);
   sorting = this.makeSorting();
+  again = button("Look again", () => this.send("look_again"), {class: "md-button md-again"});
   past = button("History", () => toggleHistory(this), {class: "md-button", "aria-pressed": "false"});
   helpButton = button("?", () => toggleHelp(this),
     {class: "md-button", "aria-label": "? Keyboard help", "aria-expanded": "false"});
@@ -99,11 +103,11 @@ export class Board {
   message = h("div", {role: "status", class: "md-message"});
 
   root = h("div", {class: "md-board tex2jax_ignore mathjax_ignore", role: "region", tabindex: "-1",
-    "aria-label": "Review of units that are not in sync", onkeydown: event => this.onKey(event)},
+    "aria-label": NAME, onkeydown: event => this.onKey(event)},
   this.about, this.counts,
   h("div", {class: "md-bar"}, this.search, this.all, this.switchLabel,
     h("label", {class: "md-switch md-sorting"}, "sort by", this.sorting),
-    h("span", {class: "md-gap"}), this.past, this.helpButton),
+    h("span", {class: "md-gap"}), this.again, this.past, this.helpButton),
   this.extra, this.empty, this.grid, this.history,
   h("div", {class: "md-foot"},
     h("div", {class: "md-bar"}, this.applyButton, this.cancel, this.bar, this.far), this.message));
@@ -117,13 +121,33 @@ export class Board {
    */
   constructor(model, el) {
     this.model = model;
-    el.append(this.root);
+    this.until = h("div", {class: "md-until tex2jax_ignore mathjax_ignore", hidden: true},
+      h("p", {}, NOBODY), h("pre", {}, model.get("until")));
+    el.append(this.until);
+    this.waiting = setTimeout(() => { this.until.hidden = false; }, UNTIL);
     model.on("msg:custom", this.receive);
     this.sizes.observe(this.root);
     this.send("ready");
   }
 
+  /** Somebody answers: from now on there is something that can be pressed. */
+  begin() {
+    clearTimeout(this.waiting);
+    this.nameRegions();
+    this.until.replaceWith(this.root);
+  }
+
+  /** Two boards on a page are two landmarks, and want two names. */
+  nameRegions() {
+    const names = [...document.querySelectorAll(".md-board")].map(board => board.getAttribute("aria-label"));
+    let number = 1, name = NAME;
+    while (names.includes(name)) name = NAME.replace(" ", ` ${++number} `);
+    this.root.setAttribute("aria-label", name);
+    if (number > 1) this.history.setAttribute("aria-label", `History of runs, review ${number}`);
+  }
+
   close() {
+    clearTimeout(this.waiting);
     this.model.off("msg:custom", this.receive);
     this.sizes.disconnect();
     this.send("bye");
@@ -174,6 +198,7 @@ export class Board {
   take(told) {
     if (told.to && told.to !== this.view) return;
     clearTimeout(this.timer);
+    if (!this.root.parentNode) this.begin();
     this.keepFocus(() => this.show(told));
   }
 
