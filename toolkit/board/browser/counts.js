@@ -25,7 +25,8 @@ export function fill(board) {
   board.applyButton.classList.toggle("md-primary", canApply);
   enable(board.applyButton, canApply);
   enable(board.cancel, state.running);
-  setText(board.again, state.looked ? `Look again · last look ${when(state.looked)}` : "Look again");
+  setText(board.again, state.looked ? `Look again · ${when(state.looked)}` : "Look again");
+  board.again.title = state.looked && `Last look at both sides: ${new Date(state.looked).toLocaleString()}`;
   enable(board.again, !state.running);
   board.bar.hidden = !state.running || !state.total;
   board.bar.max = state.total || 1;
