@@ -124,6 +124,29 @@ def test_buttons_of_runs_are_named_as_people_say_it(table: Open) -> None:
     assert [bool(re.fullmatch(f"(Show|Undo…) {said}", name)) for name in names] == [True, True]
 
 
+def test_a_run_is_taken_back_where_its_result_stands(table: Open) -> None:
+    board = table()
+    back = board.button("Undo this run…")
+    assert back.count() == 0
+    write(board)
+    back.click()
+    board.said("Taking it back would write 2 rows", ".md-question")
+    board.said(f"C1 of {ALICE} !a1 ready", "summary")
+    board.button("Undo 2 rows").click()
+    board.said("last run: taken back 1", ".md-chip")
+    assert board.stored(A1) is None and back.count() == 0
+    assert board.focused() != "OUTSIDE"
+    board.button("History").click()
+    board.button(f"Approve C1 of {ALICE}").click()
+    board.approved("Apply 1 room")
+    board.button(re.compile(r"^Apply \d")).click()
+    board.said("last run: applied 1", ".md-chip")
+    back.focus()
+    board.page.execute("await session.undo()")  # and from another cell
+    board.said("last run, taken back: applied 1", ".md-chip")
+    assert board.focused() != "OUTSIDE" and back.count() == 0
+
+
 def test_a_double_click_selects_no_words(table: Open) -> None:
     board = table("one")
     board.button("Approve the only certain one…").click()

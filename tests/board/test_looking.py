@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from tests.bench import A1, A2, BOB, C1, Bench, small_rows
+from tests.bench import A1, A2, ALICE, BOB, C1, Bench, small_rows
 from tests.boards import look
 from toolkit import Session
 from toolkit.board import ReviewModel, find_model, to_browser
@@ -171,3 +171,36 @@ def test_of_many_kinds_the_rarest_are_folded_and_all_are_told() -> None:
     assert asked["others"] == ["3 × kind 6", "2 × kind 7"]
     few = to_browser.question(Batch(1, 1, {"!a": "x"}, {"kind": 1}), "", "")
     assert (few["rest"], few["others"]) == ("", [])
+
+
+class TestLeftAlone:
+    async def test_a_row_that_the_bot_wrote_is_named(
+        self, model: ReviewModel, bench: Bench
+    ) -> None:
+        model.decide("!a2", "approve")
+        bench.put({A2: small_rows()[A2] | {"space_id": "!elsewhere"}})
+        await model.start_apply()
+        assert model.results["!a2"].why == f"row {A2} was written meanwhile"
+        assert f"Left alone: !a2: row {A2} was written meanwhile" in model.message
+        item = model.item("!a2")
+        assert item and item.again == "approved"
+
+    async def test_rooms_that_say_something_else_are_told(
+        self, model: ReviewModel, bench: Bench, server: FakeHomeserver
+    ) -> None:
+        model.decide("!a1", "approve")
+        bench.world.chat("!twin", "!alice", "Чат 1", owner=ALICE)
+        await model.start_apply()
+        assert model.results["!a1"].state == "stale"
+        assert model.results["!a1"].why == "its rooms say something else by now"
+
+    async def test_what_somebody_else_has_written_alike_is_not_called_ours(
+        self, model: ReviewModel, bench: Bench
+    ) -> None:
+        model.decide("!a2", "approve")
+        bench.put({A2: small_rows()[A2]})
+        await model.start_apply()
+        [item] = model.finished()
+        assert item.result and item.result.state == "not applied"
+        assert "somebody else has written it" in item.result.why
+        assert item.action == "nothing is left to write"

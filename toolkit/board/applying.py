@@ -53,6 +53,7 @@ class Applying:
         self.progress = HowFar()
         self.results: dict[str, Result] = {}
         self.seen: Mapping[str, Seen] = {}
+        self.run = ""
         self.running = False
         self._session, self._home = session, home
         self._tell, self._notify = tell, notify
@@ -70,6 +71,7 @@ class Applying:
             raise ToolkitError("Applying needs a running event loop: use `await session.apply()`.")
         self._cancel_wanted = False
         self.progress, self.results, self.seen, self.running = HowFar(), {}, seen, True
+        self.run = ""
         self.task = _tasks[key] = loop.create_task(self._carry_out(work))
         self.task.add_done_callback(take_exception)
         self._tell(Answer(words))
@@ -94,7 +96,7 @@ class Applying:
         except Exception as error:
             self._end(refused(visible(f"The run failed: {type(error).__name__}: {error}", LONG)))
             raise
-        self.results = self._outcomes(applied)
+        self.results, self.run = self._outcomes(applied), applied.run or ""
         accepted = not applied.stale and not applied.cancelled
         self._end(Answer(applied.say("History takes this back"), accepted=accepted))
         return applied
@@ -113,12 +115,18 @@ class Applying:
             self._notify(Event.PROGRESS)
 
     def _outcomes(self, applied: Applied) -> dict[str, Result]:
-        """By the journal; where there is none, what didn't go stale was written."""
+        """By the journal; where there is none, what didn't go stale was written, if anything was."""
         found = {unit: Result("stale", visible(why, LONG)) for unit, why in applied.stale.items()}
         for entry in applied.entries:
-            found.setdefault(entry.unit, Result(entry.outcome, visible(entry.detail, LONG)))
-        rest = Result("not applied" if applied.entries or applied.cancelled else "applied")
-        return dict.fromkeys(self.seen, rest) | found
+            outcome = (
+                "taken back" if applied.is_undo and entry.outcome == "applied" else entry.outcome
+            )
+            found.setdefault(entry.unit, Result(outcome, visible(entry.detail, LONG)))
+        untold = applied.entries or applied.cancelled or not applied.rows
+        rest = Result("not applied") if untold else Result("applied")
+        plan = self._session.state.plan
+        others = {unit: rest if plan.unit(unit) or not untold else _THERE for unit in self.seen}
+        return others | found
 
     def _database(self) -> object:
         sides = self._session.road.sides
@@ -131,6 +139,7 @@ def take_exception(task: "asyncio.Task[Any]") -> None:
         task.exception()
 
 
+_THERE = Result("not applied", "somebody else has written it meanwhile: it is in sync")
 _INTERRUPTED = (
     "Interrupted: what was finished stays written. Look again with `await session.reload()`."
 )

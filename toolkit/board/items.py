@@ -59,7 +59,8 @@ def refused(words: str) -> Answer:
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """What became of a unit in the last apply: `applied`, `stale`, `failed` or `not applied`, and why."""
+    """What became of a unit in the last run: `applied`, `stale`, `failed`, `not applied` or, where that was
+    an undo, `taken back`; and why."""
 
     state: str
     why: str = ""

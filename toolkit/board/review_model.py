@@ -276,6 +276,12 @@ class ReviewModel:
         """Unit -> what became of it in the last apply."""
         return self._apply.results
 
+    @property
+    def last_run(self) -> Past | None:
+        """What the last apply of this review wrote, as far as it wrote something."""
+        named = self._apply.run
+        return next((past for past in self.history() if past.run == named and past.rows), None)
+
     def start_apply(self) -> "asyncio.Task[Applied]":
         """Write what is approved, in a task of its own; one that is running is returned instead.
 
@@ -343,7 +349,7 @@ class ReviewModel:
 
     def plan_undo(self, run: str) -> Opened:
         """What taking a run back would write. Raises `ToolkitError` for an unknown one."""
-        return open_undo(run, self.session.plan_undo(run).value)
+        return open_undo(self.session.state.find_run(run), self.session.plan_undo(run).value)
 
     # -- views ------------------------------------------------------------------------------------
 

@@ -33,6 +33,9 @@ class Decision(msgspec.Struct, frozen=True, omit_defaults=True, forbid_unknown_f
         return other is not None and msgspec.structs.replace(other, by=self.by) == self
 
 
+ANOTHER = "the change is no longer the one that was agreed to; look again"
+"""Why an agreement is stale, where no more is known than the plan of now."""
+
 _WORDS = "what"
 """A field of the file that tells its reader what would be done."""
 
@@ -109,7 +112,7 @@ def holds(plan: Plan, unit: Unit, decision: Decision) -> bool:
 def _why_unfit(plan: Plan, unit: Unit, decision: Decision) -> str | None:
     change, picked = decision.change, decision.choices.space_id
     if change is not None and not (unit.change and unit.change.agreed_in(change)):
-        return "the change is no longer the one that was agreed to; look again"
+        return ANOTHER
     if picked is not None and not _could_be(plan, unit, picked):
         return (
             f"the picked Space {quote_odd(picked)} is not one that it could belong to; look again"

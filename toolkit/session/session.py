@@ -17,7 +17,7 @@ from weakref import WeakValueDictionary
 from toolkit.convention import Convention
 from toolkit.database.chat_manager import ChatManagerLike
 from toolkit.database.store import Store
-from toolkit.decisions.decision import Decision
+from toolkit.decisions.decision import ANOTHER, Decision
 from toolkit.decisions.ledger import Vote
 from toolkit.errors import ToolkitError
 from toolkit.frames import Frame, Shelf, drift_frame, history_frame, rooms_frame, rows_frame
@@ -34,6 +34,7 @@ from toolkit.text.summary import count_causes, count_of
 from toolkit.text.visible import visible
 from toolkit.writing.journal import Journal, Run, State, work_out
 from toolkit.writing.report import build_report, stale_units
+from toolkit.writing.staleness import compare_rows, why_stale
 from toolkit.writing.undo import plan_reversal
 
 if TYPE_CHECKING:
@@ -43,6 +44,7 @@ T = TypeVar("T")
 _running: WeakValueDictionary[object, asyncio.Task[Any]] = WeakValueDictionary()
 """The run on each database of this process, whatever cell or click has started it."""
 
+_ROOMS_MOVED = "its rooms say something else by now"
 _OUTDATED = "That is done, but what this session shows is of before: {}"
 
 
@@ -294,7 +296,7 @@ class Session:
         decisions, moved = self._agreed()
         if moved:
             raise ToolkitError(await self._say_elsewhere(moved))
-        plan, told = self.state.plan, list[Run]()
+        plan, before, told = self.state.plan, self.state.local.rows, list[Run]()
         done = await self._alone(
             self._road.write(plan, decisions, progress, max_changes, told.append)
         )
@@ -304,7 +306,7 @@ class Session:
             report, decisions, warning = build_report(plan, _outcomes(run)), {}, ""
         else:
             report, run, warning = done.report, done.result.record, done.result.warning
-        stale = stale_units(report, decisions)
+        stale = _say_moved(stale_units(report, decisions), plan, before, rows, run)
         agreed = {unit for unit, decision in decisions.items() if decision.agreed}
         written = {entry.unit for entry in run.applied} if run else agreed - stale.keys()
         outdated = outdated or await self._settle(rows, written, anew=bool(stale or done is None))
@@ -405,6 +407,26 @@ class Session:
         left = {f.unit: f.cause for unit in plan.units for f in unit.findings} | result.left
         warning = " ".join(filter(None, (result.warning, outdated)))
         return Applied({}, result.record, left, warning=warning)
+
+
+def _say_moved(
+    stale: Mapping[str, str],
+    plan: Plan,
+    before: Mapping[str, Raw],
+    rows: Mapping[str, Raw],
+    run: Run | None,
+) -> dict[str, str]:
+    """Why units were left alone: what has happened since they were shown, where the writer saw no more
+    than that another change would be due."""
+    own = [write.key for entry in (run.applied if run else ()) for write in entry.writes]
+    moved = compare_rows(before, rows, own)
+    units = {unit_id: plan.unit(unit_id) for unit_id in stale}
+    happened = {
+        unit_id: why_stale(unit, plan, moved) or _ROOMS_MOVED
+        for unit_id, unit in units.items()
+        if unit and stale[unit_id] == ANOTHER
+    }
+    return {**stale, **happened}
 
 
 def _outcomes(run: Run | None) -> dict[str, str | None]:

@@ -28,6 +28,7 @@ export function fill(board) {
   setText(board.again, state.looked ? `Look again · ${when(state.looked)}` : "Look again");
   board.again.title = state.looked && `Last look at both sides: ${new Date(state.looked).toLocaleString()}`;
   enable(board.again, !state.running);
+  offerBack(board, Boolean(state.undo) && !state.running);
   board.bar.hidden = !state.running || !state.total;
   board.bar.max = state.total || 1;
   board.bar.value = state.done || 0;
@@ -37,6 +38,17 @@ export function fill(board) {
   setText(board.far, state.running ? far : state.apply ? note : state.besides);
   board.say(state.message, state.failed);
   fillAll(board);
+}
+
+/**
+ * What is hidden must not have the focus: keys would mean the notebook's cells.
+ *
+ * @param {Board} board
+ * @param {boolean} yes
+ */
+function offerBack(board, yes) {
+  if (!yes && board.active() === board.back) board.goTo();
+  board.back.hidden = !yes;
 }
 
 /**
@@ -69,7 +81,7 @@ function fillChips(board) {
   const add = (of, counts) => Object.entries(counts).forEach(([word, count]) => {
     const on = filter[of] === word;
     if (!count && !on && of !== "status") return;
-    const words = of === "result" ? `last run: ${word}` : word;
+    const words = of === "result" ? `last run${state.taken ? ", taken back" : ""}: ${word}` : word;
     chips.push({words, count, change: {[of]: on ? "" : word}, on, of, key: `${of}:${word}`,
       what: word.replace(" ", "-")});
   });

@@ -23,6 +23,17 @@ export function toggleHistory(board) {
 }
 
 /**
+ * What taking the last run back would write, wherever one comes from.
+ *
+ * @param {Board} board
+ */
+export function offerUndo(board) {
+  const run = board.state.undo;
+  if (board.history.hidden) toggleHistory(board);
+  board.send("plan_undo", {run});
+}
+
+/**
  * @param {Board} board
  * @param {Past[]} runs
  */
@@ -66,8 +77,9 @@ function runRow(board, run, number) {
  * @param {PastUnit} unit
  * @param {boolean} open
  */
-function unitPart({id, state, why, rows}, open) {
-  return h("details", {open}, h("summary", {}, code(id), ` ${state}`, why ? `: ${why}` : ""), tables(rows));
+function unitPart({id, label, state, why, rows}, open) {
+  const words = h("summary", {}, label && `${label} `, code(id), ` ${state}`, why && `: ${why}`);
+  return h("details", {open}, words, tables(rows));
 }
 
 /**

@@ -67,6 +67,9 @@ export interface State extends Progress, Said {
   plan: string;
   offline: boolean;
   runs: number;
+  /** Whether the last run was taken back; and which it is, if it can be. */
+  taken: boolean;
+  undo: string;
   /** When both sides were read last. */
   looked: string;
 }
@@ -152,6 +155,7 @@ export interface Past {
 
 export interface PastUnit {
   id: string;
+  label: string;
   state: string;
   why: string;
   rows: RowDiff[];

@@ -4,7 +4,7 @@
 
 import {fill, fillAll} from "./counts.js";
 import {button, h, setText} from "./dom.js";
-import {fillHistory, fillRun, toggleHistory} from "./history.js";
+import {fillHistory, fillRun, offerUndo, toggleHistory} from "./history.js";
 import {List} from "./list.js";
 import {ask, fillPanel, makePanel, shutExtra, toggleHelp} from "./opened.js";
 import {COLUMNS, Row} from "./rows.js";
@@ -39,7 +39,8 @@ export class Board {
   chips = new Map();
   /** @type {State} */
   state = {statuses: {}, votes: {}, results: {}, quiet: {}, about: [], besides: "", apply: "", plan: "", offline: false,
-    runs: 0, looked: "", running: false, done: 0, total: 0, word: "", message: "", failed: false};
+    runs: 0, taken: false, undo: "", looked: "", running: false, done: 0, total: 0, word: "", message: "",
+    failed: false};
   /** @type {Filter} */
   filter = {status: "", vote: "", result: "", text: ""};
   /** @type {Sort} */
@@ -98,6 +99,7 @@ export class Board {
 
   applyButton = button("Apply", () => this.send("apply", {plan: this.state.plan}), {class: "md-button md-apply"});
   cancel = button("Cancel", () => this.send("cancel"), {class: "md-button"});
+  back = button("Undo this run…", () => offerUndo(this), {class: "md-button", "data-key": "undo-last"});
   bar = h("progress", {class: "md-progress", "aria-label": "Progress of the run", max: "1", value: "0", hidden: true});
   far = h("span", {class: "md-quiet"});
   message = h("div", {role: "status", class: "md-message"});
@@ -110,7 +112,7 @@ export class Board {
     h("span", {class: "md-gap"}), this.again, this.past, this.helpButton),
   this.extra, this.empty, this.grid, this.history,
   h("div", {class: "md-foot"},
-    h("div", {class: "md-bar"}, this.applyButton, this.cancel, this.bar, this.far), this.message));
+    h("div", {class: "md-bar"}, this.applyButton, this.cancel, this.back, this.bar, this.far), this.message));
 
   sizes = new ResizeObserver(() => this.measure());
   receive = this.take.bind(this);
