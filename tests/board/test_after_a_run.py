@@ -2,8 +2,9 @@
 
 import pytest
 
-from tests.bench import A1, ALICE, BOB, UB, Bench
+from tests.bench import A1, A2, ALICE, BOB, C1, TOKEN, UB, Bench, small_rows
 from tests.boards import look
+from toolkit import InMemoryStore, Session
 from toolkit.board import ReviewModel, find_model, to_browser
 from toolkit.board.history import open_run
 from toolkit.model import RowWrite, UnitKind
@@ -71,3 +72,33 @@ def test_of_rows_that_tell_nothing_it_is_the_id_alone() -> None:
     entry = Entry("!x", UnitKind.ROOM, writes, "me")
     [unit] = open_run(Run("R", "", "approved", (entry,))).units
     assert (unit.id, unit.label) == ("!x", "")
+
+
+async def test_what_was_written_can_be_opened(model: ReviewModel) -> None:
+    told = to_browser.details(model.details("!a1"))
+    assert told["line"]["finished"] and not told["offers"] and not told["free"]
+    assert [(row["verb"], row["key"]) for row in told["rows"]] == [("insert", A1), ("insert", C1)]
+    model.decide("!a1", "approve")
+    assert model.failed  # it is only looked at
+
+
+async def test_of_what_somebody_else_wrote_nothing_is_shown_as_ours(
+    model: ReviewModel, bench: Bench
+) -> None:
+    await model.session.undo()
+    for unit in ("!a1", "!a2"):
+        model.decide(unit, "approve")
+    bench.put({A2: small_rows()[A2]})
+    await model.start_apply()
+    assert [item.unit for item in model.finished()] == ["!a1", "!a2"]
+    assert model.details("!a1").rows and not model.details("!a2").rows
+
+
+async def test_without_a_journal_it_is_what_was_agreed_to(server: FakeHomeserver) -> None:
+    store = InMemoryStore({key: row for key, row in small_rows().items() if key != A1})
+    session = await Session.open(homeserver=server.url, access_token=TOKEN, store=store)
+    model = find_model(session)
+    model.decide("!a1", "approve")
+    await model.start_apply()
+    assert model.last_run is None
+    assert [row.key for row in model.details("!a1").rows] == [A1]

@@ -147,6 +147,19 @@ def test_a_run_is_taken_back_where_its_result_stands(table: Open) -> None:
     assert board.focused() != "OUTSIDE" and back.count() == 0
 
 
+def test_what_a_run_wrote_is_opened_in_the_list(table: Open) -> None:
+    board = table()
+    write(board)
+    board.button("last run: applied 1").click()
+    board.button(f"Details of C1 of {ALICE}").click()
+    board.said("What the last run wrote", ".md-panel .md-title")
+    board.said("insert matrix_room:!a1", ".md-rowtable")
+    assert board.board.locator(".md-row .md-verbs button").count() == 0
+    board.press("a", "r")
+    board.press("Escape")
+    assert board.board.locator(".md-panel").count() == 0
+
+
 def test_a_double_click_selects_no_words(table: Open) -> None:
     board = table("one")
     board.button("Approve the only certain one…").click()

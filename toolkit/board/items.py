@@ -103,6 +103,11 @@ class Item:
         return bool(self.change)
 
     @property
+    def written(self) -> bool:
+        """Whether the last run wrote it."""
+        return self.result is not None and self.result.state == "applied"
+
+    @property
     def chat(self) -> str:
         """Which chat it is, or that it is none."""
         return self.chat_id or ("user row" if self.kind is UnitKind.USER else "")

@@ -24,6 +24,7 @@ from toolkit.board.items import (
     Item,
     Moved,
     Result,
+    diff_rows,
     make_details,
     refused,
     say_causes,
@@ -110,8 +111,11 @@ class ReviewModel:
         """A unit opened: facts, rows before and after, and what may still be picked.
 
         With `choices`, by default those that were picked, as it would be planned then; nothing is
-        decided by asking. Raises `ToolkitError` for a unit that isn't in the plan.
+        decided by asking. Of a unit that the last run has finished, what that wrote. Raises `ToolkitError`
+        for one that there isn't.
         """
+        if finished := self._finished(unit):
+            return finished
         try:
             known = self._listing.item(unit)
             picked = self._drafts.of(unit) if choices is None else read_choices(choices)
@@ -120,6 +124,17 @@ class ReviewModel:
         found, made = self._drafts.try_out(known, picked)
         details = make_details(made, found) if found else Details(known)
         return replace(details, moved=self._moved(known))
+
+    def _finished(self, unit: str) -> Details | None:
+        """To the byte what was written, where there is a journal; else what was agreed to."""
+        item = next((item for item in self.finished() if item.unit == unit), None)
+        if item is None:
+            return None
+        runs = [run for run in self.session.state.runs if run.id == self._apply.run]
+        entries = [entry for run in runs for entry in run.applied if entry.unit == unit]
+        agreed = self._apply.seen[unit].change if not runs and item.written else None
+        writes = entries[0].writes if entries else agreed.writes if agreed else ()
+        return Details(item, rows=diff_rows(writes))
 
     def _moved(self, known: Item) -> Moved | None:
         """Of a unit that the last apply left alone, what has moved since it was approved."""

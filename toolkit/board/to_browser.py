@@ -161,7 +161,7 @@ def details(found: Details) -> Json:
     return {
         "kind": "details",
         "unit": item.unit,
-        "line": line(item),
+        "line": _any_line(item),
         "facts": [asdict(fact) for fact in found.facts],
         "rows": [asdict(row) for row in found.rows],
         "relies_on": found.relies_on,

@@ -11,6 +11,7 @@ const HELP = [["↑ ↓ PageUp PageDown Home End", "move in the list"], ["Enter"
   ["a", "approve"], ["r", "reject: leave its rows as they are"], ["d", "defer"], ["u", "take the decision back"],
   ["/", "filter by text"], ["?", "this help"], ["Escape", "close what is open, go back to the list"],
   ["Tab", "to the buttons of the unit, then to Apply and Cancel"]];
+const NOTHING = "Nothing would be written yet";
 const TO_PICK = "Pick one to see what would be written; nothing is decided by that.";
 
 // -- rows before and after ------------------------------------------------------------------------
@@ -65,6 +66,11 @@ function movedPart({why, rows, plan}) {
     tables(plan.map(row => ({...row, verb: "write"})), "as approved", "now"));
 }
 
+/** @param {Line} line */
+function isSettled(line) {
+  return line.barred || line.finished;
+}
+
 /**
  * @param {Board} board
  * @param {Details} details
@@ -81,7 +87,8 @@ export function fillPanel(board, details) {
         h("dl", {}, ...ids.flatMap(([word, text]) => [h("dt", {}, word), h("dd", {}, code(text))]))),
       choicePart(board, details)),
     moved ? movedPart(moved) : "",
-    rows.length ? tables(rows) : h("div", {}, `${line.barred ? "" : "Nothing would be written yet: "}${line.action}.`));
+    line.finished && rows.length ? heading("What the last run wrote") : "",
+    rows.length ? tables(rows) : h("div", {}, isSettled(line) ? `${line.action}.` : `${NOTHING}: ${line.action}.`));
   board.panelHeight = panel.offsetHeight;
   board.paint();
 }

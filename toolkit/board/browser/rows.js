@@ -92,7 +92,7 @@ export class Row {
   /** @param {Line} line */
   fillVerbs(line) {
     const {vote} = this.cells, isClosed = line.quiet || line.finished;
-    this.opener.replaceChildren(...(isClosed ? [] : [this.more]));
+    this.opener.replaceChildren(...(line.quiet ? [] : [this.more]));
     this.more.setAttribute("aria-label", `Details of ${line.label}`);
     if (isClosed) return vote.replaceChildren();
     this.verbs.forEach((node, at) => {

@@ -228,7 +228,7 @@ export class Board {
     if (told.number === list.number && !list.isLate && list.take(told, this.held())) this.askLines();
     if (open !== null) {
       const line = list.line(open);
-      if (!line || line.finished || line.quiet) this.shut();
+      if (!line || line.quiet) this.shut();
       else if (anew || changed.includes(open)) this.send("details", {unit: open});
     }
     if (anew) shutExtra(this);
@@ -497,7 +497,7 @@ export class Board {
   /** @param {string} unit */
   toggle(unit) {
     const line = this.list.line(unit);
-    if (!line || line.finished || line.quiet) return;
+    if (!line || line.quiet) return;
     this.keepFocus(() => {
       const isOpening = this.open !== unit;
       this.shut();
