@@ -160,6 +160,21 @@ def test_what_a_run_wrote_is_opened_in_the_list(table: Open) -> None:
     assert board.board.locator(".md-panel").count() == 0
 
 
+def test_orphaned_rows_are_looked_at_by_the_switch(table: Open) -> None:
+    board = table()
+    with closing(sqlite3.connect(board.path)) as database, database:
+        row = json.dumps(small_rows()[A1])
+        database.execute("INSERT INTO kv VALUES ('matrix_room:!gone', ?)", [row])
+    board.button(re.compile("^Look again")).click()
+    board.said("Looked again")
+    board.board.get_by_label(re.compile("^show .*skipped, 1 orphaned$")).check()
+    board.button("orphaned 1").click()
+    board.begins_with("matrix_room:!gone")
+    assert board.board.locator(".md-row button").count() == 0
+    board.board.get_by_label(re.compile("^show ")).uncheck()
+    board.row("Чат 1").wait_for()
+
+
 def test_a_double_click_selects_no_words(table: Open) -> None:
     board = table("one")
     board.button("Approve the only certain one…").click()

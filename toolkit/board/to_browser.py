@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 
 from toolkit.board.history import Opened, Past
-from toolkit.board.in_sync import IN_SYNC, SKIPPED, Quiet
+from toolkit.board.in_sync import IN_SYNC, ORPHANED, SKIPPED, Quiet
 from toolkit.board.items import Details, Item, Result, fingerprint_of
 from toolkit.board.review_model import Batch, ReviewModel
 from toolkit.board.tally import NOUNS, Counts
@@ -65,6 +65,7 @@ def state(model: ReviewModel) -> Json:
         "quiet": {
             IN_SYNC: len(plan.in_sync_rooms) + len(plan.in_sync_users),
             SKIPPED: len(plan.skipped),
+            ORPHANED: len(plan.orphans),
         },
         "about": model.session.road.about(),
         "besides": _besides(plan),
@@ -219,7 +220,6 @@ def _say_approved(counts: Counts) -> str:
 
 
 def _besides(plan: Plan) -> str:
-    """What is no unit and so not in the list."""
-    counts = {"orphaned row": len(plan.orphans), "unreadable row": len(plan.loose)}
-    told = [count_of(count, noun) for noun, count in counts.items() if count]
-    return f"Besides: {', '.join(told)}, see session.drift." if told else ""
+    """What is in no list."""
+    told = count_of(len(plan.loose), "unreadable row")
+    return f"Besides: {told}, see session.drift." if plan.loose else ""

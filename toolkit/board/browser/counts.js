@@ -19,8 +19,10 @@ export function fill(board) {
   const {state} = board, canApply = Boolean(state.apply) && !state.running;
   fillAbout(board);
   fillChips(board);
-  const {"in sync": right = 0, skipped = 0} = state.quiet;
-  setText(board.switchWords, `show ${grouped(right)} in sync and ${grouped(skipped)} skipped`);
+  const quiet = Object.entries(state.quiet).filter(([, count]) => count);
+  // Of a shadow run nothing was compared that could be in sync.
+  board.switchLabel.hidden = !quiet.length || state.about.length > 0;
+  setText(board.switchWords, `show ${quiet.map(([word, count]) => `${grouped(count)} ${word}`).join(", ")}`);
   setText(board.applyButton, state.apply ? `Apply ${state.apply}` : "Apply: nothing approved");
   board.applyButton.classList.toggle("md-primary", canApply);
   enable(board.applyButton, canApply);
@@ -56,10 +58,9 @@ function offerBack(board, yes) {
  *
  * @param {Board} board
  */
-function fillAbout({state: {about}, about: box, all, switchLabel}) {
+function fillAbout({state: {about}, about: box, all}) {
   box.hidden = !about.length;
-  // Each unit wants a yes of its own, and nothing was compared that could be in sync.
-  all.hidden = switchLabel.hidden = !box.hidden;
+  all.hidden = !box.hidden; // each unit wants a yes of its own
   if (box.childElementCount !== about.length)
     box.replaceChildren(...about.map((line, at) => h(at ? "div" : "strong", {}, line)));
 }

@@ -369,7 +369,7 @@ export class Board {
   }
 
   showQuiet() {
-    if (!this.switch.checked && ["in sync", "skipped"].includes(this.filter.status)) this.filter.status = "";
+    if (!this.switch.checked && this.filter.status in this.state.quiet) this.filter.status = "";
     this.seek();
     fill(this);
   }
