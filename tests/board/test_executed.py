@@ -130,7 +130,7 @@ def test_state_that_jupyterlab_has_saved_shows_the_words_and_no_buttons(
     with NotebookPage(chromium, lab) as again:
         again.open(name)
         until = again.page.locator(".md-until")
-        until.wait_for()
+        again.wait_for_text("No kernel answers here.")
         assert until.inner_text().startswith("No kernel answers here.")
         assert_shows(until)
         assert again.page.locator(".md-board").count() == 0

@@ -109,7 +109,7 @@ export class Board {
   this.about, this.counts,
   h("div", {class: "md-bar"}, this.search, this.all, this.switchLabel,
     h("label", {class: "md-switch md-sorting"}, "sort by", this.sorting),
-    h("span", {class: "md-gap"}), this.again, this.past, this.helpButton),
+    h("span", {class: "md-gap"}), h("div", {class: "md-ends"}, this.again, this.past, this.helpButton)),
   this.extra, this.empty, this.grid, this.history,
   h("div", {class: "md-foot"},
     h("div", {class: "md-bar"}, this.applyButton, this.cancel, this.back, this.bar, this.far), this.message));
