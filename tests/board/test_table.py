@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 import toolkit.board
-from tests.bench import A1, A2, ALICE, BOB, BOT, TOKEN, Bench, small_rows
+from tests.bench import A1, A2, ALICE, BOB, BOT, C2, TOKEN, Bench, small_rows
 from tests.boards import HOSTILE, look, many, small
 from toolkit import reconcile_matrix_state
 from toolkit.board import find_model
@@ -18,7 +18,7 @@ from toolkit.board.table import ReviewTable
 from toolkit.board.views import KEPT
 from toolkit.board.windows import MOST
 from toolkit.decisions.ledger import Vote
-from toolkit.records import room_key
+from toolkit.records import chat_key, room_key
 from toolkit.testing import FakeHomeserver
 from toolkit.text.html import SHOWN
 
@@ -179,16 +179,31 @@ class TestTelling:
         found = {unit: (line["status"], line["cause"]) for unit, line in lines.items()}
         assert found["!b1"] == ("in sync", "its rows are right")
         assert found["!alice"] == ("skipped", "it is a Space")
-        assert browser.state()["quiet"] == {"in sync": 2, "skipped": 2}
+        assert browser.state()["quiet"] == {"in sync": 2, "skipped": 2, "orphaned": 0}
 
-    async def test_nothing_of_it_is_saved_with_the_notebook(
-        self, browser: Browser, tmp_path: Path
+    async def test_orphaned_rows_can_be_looked_at(self, browser: Browser, bench: Bench) -> None:
+        row = {**small_rows()[A2], "chat_id": "C8"}
+        gone, chat = room_key("!gone"), chat_key(BOB, "C8")
+        bench.put({gone: row, chat: {**small_rows()[C2], "surface_ref": "!gone"}})
+        await browser.view.model.session.reload()
+        lines = browser.lines(status="orphaned", quiet=True)
+        told = {key: (line["owner"], line["chat"], line["name"]) for key, line in lines.items()}
+        assert told == {gone: (ALICE, "C8", gone), chat: (BOB, "C8", chat)}
+        assert {line["cause"] for line in lines.values()} == {
+            "no joined room belongs to this row; it is kept as it is"
+        }
+        assert browser.state()["quiet"]["orphaned"] == 2 and not browser.state()["besides"]
+        assert set(browser.lines(quiet=True, keep=[gone])) > {gone, chat}
+
+    async def test_of_it_nothing_is_saved_with_the_notebook_but_the_text_that_stands_there_anyway(
+        self, browser: Browser
     ) -> None:
         browser.lines()
-        saved = len(json.dumps(browser.view.widget.get_state(), default=str))
-        assert saved < 100_000 and "!a1" not in json.dumps(
-            browser.view.widget.get_state(), default=str
-        )
+        bundle = browser.view._repr_mimebundle_()
+        state = browser.view.widget.get_state()
+        assert state.pop("until") == bundle["text/plain"]
+        saved = json.dumps(state, default=str)
+        assert len(saved) < 100_000 and "!a1" not in saved
 
     async def test_hostile_names_are_visible_text(self, browser: Browser) -> None:
         told = json.dumps([browser.lines(), browser.get("details", "details", unit="!a9")])

@@ -102,6 +102,10 @@ class Apply(Ask, tag="apply"):
     plan: str
 
 
+class LookAgain(Ask, tag="look_again"):
+    """Read both sides anew."""
+
+
 class Cancel(Ask, tag="cancel"):
     """End the run that is going on."""
 
@@ -139,6 +143,7 @@ Message: TypeAlias = (
     | Count
     | ApproveAll
     | Apply
+    | LookAgain
     | Cancel
     | History
     | OpenRun

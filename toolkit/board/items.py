@@ -60,7 +60,8 @@ def refused(words: str) -> Answer:
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """What became of a unit in the last apply: `applied`, `stale`, `failed` or `not applied`, and why."""
+    """What became of a unit in the last run: `applied`, `stale`, `failed`, `not applied` or, where that was
+    an undo, `taken back`; and why."""
 
     state: str
     why: str = ""
@@ -104,6 +105,11 @@ class Item:
     def approvable(self) -> bool:
         """Whether there is something to agree to."""
         return bool(self.change)
+
+    @property
+    def written(self) -> bool:
+        """Whether the last run wrote it."""
+        return self.result is not None and self.result.state == "applied"
 
     @property
     def chat(self) -> str:

@@ -36,6 +36,10 @@ class Decision(msgspec.Struct, frozen=True, omit_defaults=True, forbid_unknown_f
         return other is not None and msgspec.structs.replace(other, by=self.by) == self
 
 
+ANOTHER = "the change is no longer the one that was agreed to; look again"
+"""Why an agreement is stale, where no more is known than the plan of now."""
+
+
 class Ignored(Decision, frozen=True, omit_defaults=True, forbid_unknown_fields=True):
     """A human's word that one unit may stay as it is: why, and until which day, that one included.
 
@@ -151,7 +155,7 @@ def holds(plan: Plan, unit: Unit, decision: Decision) -> bool:
 def _why_unfit(plan: Plan, unit: Unit, decision: Decision) -> str | None:
     change, picked = decision.change, decision.choices.space_id
     if change is not None and not (unit.change and unit.change.agreed_in(change)):
-        return "the change is no longer the one that was agreed to; look again"
+        return ANOTHER
     if picked is not None and not _could_be(plan, unit, picked):
         return (
             f"the picked Space {quote_odd(picked)} is not one that it could belong to; look again"

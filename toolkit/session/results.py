@@ -102,7 +102,7 @@ class Applied(dict[str, Any]):
     `run` names it for `undo`, `backup` is where the copy of the database lies; both are None if
     nothing was written. `entries` has what became of its units. `rows` counts what was written, `stale`
     says of approved units why they were left alone, and `warning` that the rows are written and the
-    journal could not be told.
+    journal could not be told. `is_undo` tells a run that took another one back.
     """
 
     def __init__(
@@ -115,7 +115,7 @@ class Applied(dict[str, Any]):
         warning: str = "",
     ) -> None:
         super().__init__(report)
-        self._undo = bool(run and run.undoes)
+        self.is_undo = bool(run and run.undoes)
         self.run = run.id if run and not run.wrote_nothing else None
         self.entries = run.entries if run else ()
         self.backup = Path(run.backup) if run and run.backup else None
@@ -138,7 +138,7 @@ class Applied(dict[str, Any]):
         lines += more(len(self.stale))
         if self.warning:
             lines.append(visible(self.warning, 500))
-        if self.rows and self.run and not self._undo:
+        if self.rows and self.run and not self.is_undo:
             lines.append(f"A backup was made before; {undo}.")
         if self.rows:
             lines.append(

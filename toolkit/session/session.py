@@ -8,7 +8,7 @@ import asyncio
 import os
 from collections.abc import Callable, Coroutine, Mapping
 from dataclasses import replace
-from datetime import date
+from datetime import UTC, date, datetime
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self, TypeVar
@@ -18,7 +18,7 @@ from toolkit.convention import Convention
 from toolkit.database.chat_manager import ChatManagerLike
 from toolkit.database.store import Store
 from toolkit.decisions.case import Casebook
-from toolkit.decisions.decision import Decision
+from toolkit.decisions.decision import ANOTHER, Decision
 from toolkit.decisions.ledger import Vote
 from toolkit.decisions.ledger_file import file_beside
 from toolkit.errors import ToolkitError
@@ -33,10 +33,11 @@ from toolkit.session.deciding import Deciding, choices_of
 from toolkit.session.results import Applied, ShownPlan, ShownUndo
 from toolkit.session.state import SessionState
 from toolkit.sources.sides import Sides, find_sides
-from toolkit.text.summary import count_causes
+from toolkit.text.summary import count_causes, count_of
 from toolkit.text.visible import visible
 from toolkit.writing.journal import Run, State, work_out
 from toolkit.writing.report import build_report, stale_units
+from toolkit.writing.staleness import compare_rows, why_stale
 from toolkit.writing.undo import plan_reversal
 
 if TYPE_CHECKING:
@@ -46,6 +47,7 @@ T = TypeVar("T")
 _running: WeakValueDictionary[object, asyncio.Task[Any]] = WeakValueDictionary()
 """The run on each database of this process, whatever cell or click has started it."""
 
+_ROOMS_MOVED = "its rooms say something else by now"
 _OUTDATED = "That is done, but what this session shows is of before: {}"
 
 
@@ -68,6 +70,12 @@ class Session:
         self._shelf = Shelf()
         self._cases: Casebook | None = None
         self._task: asyncio.Task[Any] | None = None
+        self._looked: datetime | None = None
+
+    @property
+    def looked(self) -> datetime | None:
+        """When both sides were looked at last."""
+        return self._looked
 
     @property
     def state(self) -> SessionState:
@@ -162,7 +170,9 @@ class Session:
 
     async def reload(self, progress: Progress | None = None) -> None:
         """Look at both sides again; decisions about changes that are no longer planned are pending."""
+        began = datetime.now(UTC)
         remote, rows = await self._road.look(progress)
+        self._looked = began
         self.see(rows, remote)
 
     async def _reload_rows(self) -> str:
@@ -311,8 +321,10 @@ class Session:
         Raises `HomeserverError`, `RemoteIncomplete`, `StoreError` or another `ToolkitError`, each
         before anything is written.
         """
-        decisions, told = self._agreed(), list[Run]()
-        plan = self.state.plan
+        decisions, moved = self._agreed()
+        if moved:
+            raise ToolkitError(await self._say_elsewhere(moved))
+        plan, before, told = self.state.plan, self.state.local.rows, list[Run]()
         done = await self._alone(
             self._road.write(plan, decisions, progress, max_changes, told.append)
         )
@@ -322,15 +334,15 @@ class Session:
             report, decisions, warning = build_report(plan, _outcomes(run)), {}, ""
         else:
             report, run, warning = done.report, done.result.record, done.result.warning
-        stale = stale_units(report, decisions)
+        stale = _say_moved(stale_units(report, decisions), plan, before, rows, run)
         agreed = {unit for unit, decision in decisions.items() if decision.agreed}
         written = {entry.unit for entry in run.applied} if run else agreed - stale.keys()
         outdated = outdated or await self._settle(rows, written, anew=bool(stale or done is None))
         warning = " ".join(filter(None, (warning, outdated)))
         return Applied(report, run, stale, cancelled=done is None, warning=warning)
 
-    def _agreed(self) -> dict[str, Decision]:
-        """What is approved here and, by now, in the file; raises `ToolkitError` where those differ.
+    def _agreed(self) -> tuple[dict[str, Decision], str]:
+        """What is approved here and, by now, in the file; and where those differ, one such unit.
 
         What somebody else has approved besides is theirs to write, and what is a no here stays one.
         """
@@ -339,14 +351,23 @@ class Session:
         after = self.state.ledger.binding(self.state.plan)
         for unit, decision in before.items():
             if decision.agreed and not decision.agrees_with(after.get(unit)):
-                self._deciding.tell()
-                raise ToolkitError(
-                    "Decisions about this database were changed elsewhere since they were shown "
-                    f"here, the one about {visible(unit)} among them; nothing was written. Look "
-                    "again, then apply."
-                )
+                return {}, unit
         no = {unit: decision for unit, decision in before.items() if not decision.agreed}
-        return {u: d for u, d in after.items() if u in before or not d.agreed} | no
+        return {u: d for u, d in after.items() if u in before or not d.agreed} | no, ""
+
+    async def _say_elsewhere(self, unit: str) -> str:
+        """Somebody else has decided, and mostly written as well: what is left of it is looked at."""
+        told = (
+            "Nothing was written: decisions about this database were changed elsewhere since they "
+            f"were shown here, the one about {visible(unit)} among them."
+        )
+        try:
+            await self.reload()
+        except ToolkitError as error:
+            self._deciding.tell()
+            return f"{told} Look again, then apply: {error}"
+        left = [vote for vote in self.state.votes.values() if vote is Vote.APPROVED]
+        return f"{told} What is shown now is what is left: {count_of(len(left), 'unit')} approved."
 
     async def _rows_left(self) -> tuple[Mapping[str, Raw], str]:
         """The rows after a run. It is over whatever comes of this: what goes wrong is told, not raised."""
@@ -414,6 +435,26 @@ class Session:
         left = {f.unit: f.cause for unit in plan.units for f in unit.findings} | result.left
         warning = " ".join(filter(None, (result.warning, outdated)))
         return Applied({}, result.record, left, warning=warning)
+
+
+def _say_moved(
+    stale: Mapping[str, str],
+    plan: Plan,
+    before: Mapping[str, Raw],
+    rows: Mapping[str, Raw],
+    run: Run | None,
+) -> dict[str, str]:
+    """Why units were left alone: what has happened since they were shown, where the writer saw no more
+    than that another change would be due."""
+    own = [write.key for entry in (run.applied if run else ()) for write in entry.writes]
+    moved = compare_rows(before, rows, own)
+    units = {unit_id: plan.unit(unit_id) for unit_id in stale}
+    happened = {
+        unit_id: why_stale(unit, plan, moved) or _ROOMS_MOVED
+        for unit_id, unit in units.items()
+        if unit and stale[unit_id] == ANOTHER
+    }
+    return {**stale, **happened}
 
 
 def _outcomes(run: Run | None) -> dict[str, str | None]:

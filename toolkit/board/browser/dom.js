@@ -62,6 +62,17 @@ export function code(text) {
   return h("code", {}, text);
 }
 
+/**
+ * A moment as a person near it says it: the time, and the day where that is another one.
+ *
+ * @param {string} moment
+ */
+export function when(moment) {
+  const then = new Date(moment), time = then.toLocaleTimeString("en-GB", {hour: "2-digit", minute: "2-digit"});
+  return then.toDateString() === new Date().toDateString() ? time
+    : `${then.toLocaleDateString("en-GB", {day: "numeric", month: "short"})}, ${time}`;
+}
+
 /** @param {number} count */
 export function grouped(count) {
   return count.toLocaleString("en");

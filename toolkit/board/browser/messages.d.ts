@@ -69,6 +69,11 @@ export interface State extends Progress, Said {
   plan: string;
   offline: boolean;
   runs: number;
+  /** Whether the last run was taken back; and which it is, if it can be. */
+  taken: boolean;
+  undo: string;
+  /** When both sides were read last. */
+  looked: string;
 }
 
 export interface FieldDiff {
@@ -141,6 +146,8 @@ export interface Question {
   units: string;
   rows: string;
   what: string[];
+  rest: string;
+  others: string[];
   plan: string;
 }
 
@@ -161,6 +168,7 @@ export interface Past {
 
 export interface PastUnit {
   id: string;
+  label: string;
   state: string;
   why: string;
   rows: RowDiff[];
@@ -222,6 +230,7 @@ export interface Asked {
   count: {status: string; text: string};
   approve_all: {plan: string; status: string; text: string};
   apply: {plan: string};
+  look_again: {};
   cancel: {};
   history: {};
   open_run: {run: string};
@@ -231,6 +240,7 @@ export interface Asked {
 
 /** The part of anywidget's model that is used. */
 export interface Model {
+  get(name: "until"): string;
   on(event: "msg:custom", heard: (told: Told) => void): void;
   off(event: "msg:custom", heard: (told: Told) => void): void;
   send(content: {do: keyof Asked; view: string}): void;

@@ -13,6 +13,7 @@ const HELP = [["↑ ↓ PageUp PageDown Home End", "move in the list"], ["Enter"
   ["i", "ignore: say why, and it counts as no drift"], ["u", "take the decision back"],
   ["/", "filter by text"], ["?", "this help"], ["Escape", "close what is open, go back to the list"],
   ["Tab", "to the buttons of the unit, then to Apply and Cancel"]];
+const NOTHING = "Nothing would be written yet";
 const TO_PICK = "Pick one to see what would be written; nothing is decided by that.";
 
 // -- rows before and after ------------------------------------------------------------------------
@@ -88,6 +89,11 @@ function movedPart({why, rows, plan}) {
     tables(plan.map(row => ({...row, verb: "write"})), "as approved", "now"));
 }
 
+/** @param {Line} line */
+function isSettled(line) {
+  return line.barred || line.finished;
+}
+
 /**
  * @param {Board} board
  * @param {Details} details
@@ -104,7 +110,9 @@ export function fillPanel(board, details) {
         h("dl", {}, ...ids.flatMap(([word, text]) => [h("dt", {}, word), h("dd", {}, code(text))]))),
       choicePart(board, details)),
     moved ? movedPart(moved) : "",
-    rows.length ? tables(rows) : h("div", {}, `${line.barred ? "" : "Nothing would be written yet: "}${line.action}.`),
+    line.finished && rows.length ? heading("What the last run wrote") : "",
+    rows.length ? tables(rows)
+      : h("div", {}, isSettled(line) ? `${line.action}.` : `${NOTHING}: ${line.action}.`),
     ignorePart(board, line));
   focusReason(board);
   board.panelHeight = panel.offsetHeight;
@@ -168,13 +176,18 @@ function freePart(board, unit, line) {
     {class: "md-button", "aria-label": `Use this chat id for ${line.label}`, "data-key": "pick:take"}));
 }
 
+/** @param {string[]} texts */
+function listed(texts) {
+  return h("ul", {}, ...texts.map(words => h("li", {}, words)));
+}
+
 // -- question and help ----------------------------------------------------------------------------
 
 /**
  * @param {Board} board
  * @param {Question} question
  */
-export function ask(board, {units, rows, what, plan, status, text}) {
+export function ask(board, {units, rows, what, rest, others, plan, status, text}) {
   board.helpButton.setAttribute("aria-expanded", "false");
   const yes = () => {
     board.send("approve_all", {plan, status, text});
@@ -184,7 +197,7 @@ export function ask(board, {units, rows, what, plan, status, text}) {
     "aria-label": "Approve all of this filter?"};
   const box = h("div", about,
     h("strong", {}, plan ? `Approve ${units}, ${rows}?` : "There is nothing here to approve together."),
-    h("ul", {}, ...what.map(words => h("li", {}, words))),
+    listed(what), rest ? h("details", {}, h("summary", {}, rest), listed(others)) : "",
     h("div", {class: "md-bar"}, plan ? button(`Approve ${units}`, yes, {class: "md-button md-primary"}) : "",
       button("Back", () => shutExtra(board), {class: "md-button"})));
   board.extra.replaceChildren(box);

@@ -92,7 +92,7 @@ export class Row {
   /** @param {Line} line */
   fillVerbs(line) {
     const {vote} = this.cells, isClosed = line.quiet || line.finished;
-    this.opener.replaceChildren(...(isClosed ? [] : [this.more]));
+    this.opener.replaceChildren(...(line.quiet ? [] : [this.more]));
     this.more.setAttribute("aria-label", `Details of ${line.label}`);
     if (isClosed) return vote.replaceChildren();
     this.verbs.forEach((node, at) => {
@@ -112,7 +112,7 @@ export class Row {
 function whatIsSaid(line) {
   if (line.returned) return `pending again: ${line.returned}`;
   if (line.ignored) return `ignored ${line.ignored}`;
-  if (line.again) return `pending again: you ${line.again} another change`;
   if (line.result === "stale") return `left alone: ${line.why ?? ""}`;
+  if (line.again) return `to decide again: what would be written has changed since you ${line.again} it`;
   return (line.result && line.why) || line.cause;
 }
