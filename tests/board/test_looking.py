@@ -52,7 +52,10 @@ class TestLooking:
         assert model.busy and not model.running and model.message == "Looking again…"
         assert model.look_again() is task and task
         await task
-        assert not model.busy and model.look_again() is not task
+        assert not model.busy
+        later = model.look_again()
+        assert later and later is not task
+        await later
 
     async def test_how_far_it_is_is_told(self, model: ReviewModel) -> None:
         seen = set[int]()
