@@ -100,5 +100,5 @@ async def test_without_a_journal_it_is_what_was_agreed_to(server: FakeHomeserver
     model = find_model(session)
     model.decide("!a1", "approve")
     await model.start_apply()
-    assert model.last_run is None
+    assert model.last_run == ""
     assert [row.key for row in model.details("!a1").rows] == [A1]

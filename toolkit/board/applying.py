@@ -96,7 +96,8 @@ class Applying:
         except Exception as error:
             self._end(refused(visible(f"The run failed: {type(error).__name__}: {error}", LONG)))
             raise
-        self.results, self.run = self._outcomes(applied), applied.run or ""
+        self.results = self._outcomes(applied)
+        self.run = applied.run if applied.run and applied.rows and not applied.is_undo else ""
         accepted = not applied.stale and not applied.cancelled
         self._end(Answer(applied.say("History takes this back"), accepted=accepted))
         return applied

@@ -307,10 +307,14 @@ class ReviewModel:
         return self._apply.results
 
     @property
-    def last_run(self) -> Past | None:
-        """What the last apply of this review wrote, as far as it wrote something."""
-        named = self._apply.run
-        return next((past for past in self.history() if past.run == named and past.rows), None)
+    def last_run(self) -> str:
+        """The run whose results are shown, if it wrote something."""
+        return self._apply.run
+
+    @property
+    def taken_back(self) -> bool:
+        """Whether that one was undone since, by whomever."""
+        return any(run.undoes == self.last_run for run in self.session.state.runs if run.undoes)
 
     def start_apply(self) -> "asyncio.Task[Applied]":
         """Write what is approved, in a task of its own; one that is running is returned instead.

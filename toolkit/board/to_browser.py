@@ -75,7 +75,8 @@ def state(model: ReviewModel) -> Json:
         "plan": model.approved() if counts.approved_units else "",
         "offline": model.session.road.sides.snapshot is not None,
         "runs": len(model.session.state.runs),
-        **_last_run(model.last_run),
+        "taken": model.taken_back,
+        "undo": "" if model.taken_back else model.last_run,
         "looked": looked.isoformat() if (looked := model.session.looked) else "",
     }
 
@@ -205,13 +206,6 @@ def question(batch: Batch, status: str, text: str) -> Json:
 
 _STATUSES = (Status.CONFLICT, Status.MISSING, Status.MISMATCHED)
 _RESULTS = "applied stale failed"
-
-
-def _last_run(past: Past | None) -> Json:
-    """The run whose results are shown: whether it was taken back, and what it is called if it can be."""
-    if past is None or past.undoes:
-        return {"taken": False, "undo": ""}
-    return {"taken": bool(past.undone_by), "undo": "" if past.undone_by else past.run}
 
 
 def _count_results(results: Mapping[str, Result]) -> dict[str, int]:
