@@ -106,7 +106,8 @@ export function fillPanel(board, details) {
     ["relies on", relies.join(" ")]].filter(([, text]) => text);
   panel.replaceChildren(
     h("div", {class: "md-columns"},
-      h("div", {class: sides.length ? "md-wide" : ""}, heading(line.label), sidesPart(sides, more), h("ul", {class: "md-facts"}, ...facts.map(factLine)),
+      h("div", {class: sides.length ? "md-wide" : ""}, heading(line.label), sidesPart(sides, more),
+        h("ul", {class: "md-facts"}, ...facts.map(factLine)),
         h("dl", {}, ...ids.flatMap(([word, text]) => [h("dt", {}, word), h("dd", {}, code(text))]))),
       choicePart(board, details)),
     moved ? movedPart(moved) : "",
