@@ -34,7 +34,7 @@ def test_a_run_shows_its_rows_field_by_field(md: Md, run: str) -> None:
     lines = out.splitlines()
     assert lines[0].startswith(run) and lines[0].endswith("UTC")
     assert lines[1].startswith("approved: 3 applied, by ")
-    assert "!a1  applied" in lines and f"  insert room row {A1}" in lines
+    assert "!a1  applied" in lines and f"  + insert room row {A1}" in lines
     assert '    chat_id         "C1"' in lines
     assert '    display_name  "Чат 2" → "Отпуск"' in lines
     assert f"{run}.backup" in out

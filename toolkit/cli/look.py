@@ -27,24 +27,25 @@ from toolkit.writing.given import is_disputed, tell_given
 IN_SYNC, DRIFT = 0, 2
 
 
-def check(where: Where, view: View, *, as_json: bool, strict: bool) -> int:
+def check(where: Where, view: View, *, as_json: bool, strict: bool, paged: bool = False) -> int:
     """Say what is wrong."""
     found = look_decided(where)
     if as_json:
         show_json(plan_json(found.plan, view, found.record, found.cases))
     else:
-        show(render_check(found.plan, _fit(view, found.plan), found.record, found.cases))
+        seen = _fit(view, found.plan)
+        show(render_check(found.plan, seen, found.record, found.cases), paged=paged)
     return exit_code(found.plan, strict, found.record)
 
 
-def plan(where: Where, view: View, *, as_json: bool, out: Path | None) -> int:
+def plan(where: Where, view: View, *, as_json: bool, out: Path | None, paged: bool = False) -> int:
     """Say what would be written, and write it down for `apply --decisions` if asked to."""
     looked = look_decided(where)
     found, record = looked.plan, looked.record
     if as_json:
         show_json(plan_json(found, view, record, looked.cases))
     else:
-        show(render_plan(found, _fit(view, found), record, looked.cases))
+        show(render_plan(found, _fit(view, found), record, looked.cases), paged=paged)
     if out is not None:
         left = record.left(found.units)
         units = save_decisions(out, found, left, lower=where.lower_counters)

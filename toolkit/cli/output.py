@@ -15,7 +15,7 @@ import click
 from toolkit.text.visible import visible
 
 if TYPE_CHECKING:
-    from rich.console import RenderableType
+    from rich.console import Console, RenderableType
 
 Progress = Callable[[int, int, str], None]
 
@@ -137,8 +137,13 @@ SCREENFUL = 30
 """Units that a terminal shows one by one; a pipe gets all."""
 
 
-def show(parts: "Iterable[RenderableType]", file: TextIO | None = None) -> None:
-    """Print without trailing blanks; without colours, links and cuts where nobody looks on."""
+def show(
+    parts: "Iterable[RenderableType]", file: TextIO | None = None, *, paged: bool = False
+) -> None:
+    """Print without trailing blanks; without colours, links and cuts where nobody looks on.
+
+    `paged`: what is longer than the screen of somebody who looks on goes through their pager.
+    """
     from rich.console import Console  # takes its time to load
 
     stream = file or sys.stdout
@@ -152,12 +157,23 @@ def show(parts: "Iterable[RenderableType]", file: TextIO | None = None) -> None:
         emoji=False,
         highlight=False,
     )
+    lines: Iterable[str] = (line for part in parts for line in _lines_of(console, part))
+    if paged and terminal and someone_there():
+        whole = [*lines]
+        if len(whole) >= console.height:
+            os.environ.setdefault("LESS", "FRX")  # as git has it
+            click.echo_via_pager("".join(whole), color=True)
+            return
+        lines = whole
     with unread(stream):
-        for part in parts:
-            with console.capture() as capture:
-                console.print(part)
-            stream.write("".join(f"{line.rstrip()}\n" for line in capture.get().splitlines()))
+        stream.writelines(lines)
         stream.flush()
+
+
+def _lines_of(console: "Console", part: "RenderableType") -> Iterator[str]:
+    with console.capture() as capture:
+        console.print(part)
+    yield from (f"{line.rstrip()}\n" for line in capture.get().splitlines())
 
 
 def show_json(value: Any) -> None:

@@ -42,14 +42,14 @@ def history(where: Where, *, with_older: bool, as_json: bool) -> int:
     return IN_SYNC
 
 
-def show_run(where: Where, name: str, *, as_json: bool) -> int:
+def show_run(where: Where, name: str, *, as_json: bool, paged: bool = False) -> int:
     """Say what one run wrote, unit by unit and field by field; also one of an older database."""
     past = asyncio.run(load_history(where.sides()))
     run = find_run(Past([*past.older, *past.runs], []), name)
     if as_json:
         show_json(run_json(run, older=run in past.older))
     else:
-        show(render_run(run, past.runs, older=run in past.older))
+        show(render_run(run, past.runs, older=run in past.older), paged=paged)
     return IN_SYNC
 
 

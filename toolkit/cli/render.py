@@ -23,8 +23,10 @@ from toolkit.text.advice import (
     action,
     changed_fields,
     loose_action,
+    marker,
     row_name,
     settled,
+    unit_marker,
     unit_name,
     unsettled,
     verb,
@@ -210,7 +212,9 @@ def _asides(plan: Plan, view: View = EVERYTHING) -> Iterator[RenderableType]:
 def _standing(unit: Unit, record: Record) -> str:
     """The status, and what was decided about it."""
     vote = record.vote(unit)
-    return _word(unit.status) + ("" if vote is Vote.PENDING else f", {vote.value}")
+    return f"{unit_marker(unit)} {_word(unit.status)}" + (
+        "" if vote is Vote.PENDING else f", {vote.value}"
+    )
 
 
 def render_verdict(plan: Plan, record: Record, *, shown: bool = False) -> Text:
@@ -338,7 +342,7 @@ def render_writes(writes: Iterable[RowWrite]) -> RenderableType:
 
 
 def _write(write: RowWrite) -> Iterator[RenderableType]:
-    yield _line(f"{verb(write)} {row_name(write.key)} {visible(write.key, LONG)}")
+    yield _line(f"{marker(write)} {verb(write)} {row_name(write.key)} {visible(write.key, LONG)}")
     fields = Table(box=None, show_header=False, pad_edge=False, padding=(0, 2, 0, 0))
     fields.add_column()
     fields.add_column(overflow="fold")
