@@ -28,6 +28,7 @@ from toolkit.model import (
     UnitKind,
 )
 from toolkit.sources.settings import KNOWN, TOKEN, TOKEN_FILE
+from toolkit.writing.link_report import LinkReport
 from toolkit.writing.report import Report
 
 ROOT = Path(__file__).parent.parent
@@ -58,7 +59,7 @@ def section(text: str, title: str) -> str:
 @pytest.mark.parametrize(
     ("group", "words"),
     [
-        ("Keys", set(Report.__annotations__)),
+        ("Keys", {*Report.__annotations__, *LinkReport.__annotations__}),
         ("Statuses", {*Status}),
         ("Reasons", {*Reason}),
         ("Conflicts", CONFLICTS),
@@ -188,7 +189,7 @@ def test_no_comment_names_the_former_place_of_the_rules() -> None:
 
 def test_the_rules_are_numbered_without_a_gap() -> None:
     second = [f"2.{number}" for number in range(1, 11)]
-    assert list(PASSAGES["Rules"]) == ["1", "2", *second, "3", "4", "5"]
+    assert list(PASSAGES["Rules"]) == ["1", "2", *second, "3", "4", "5", "6"]
 
 
 @pytest.mark.parametrize("function", [reconcile_matrix_state, reconcile_single_room])
@@ -205,7 +206,8 @@ def test_every_rule_names_what_shows_it_and_every_scenario_file_shows_a_rule() -
         links = re.findall(r"\]\(\.\./\.\./([^)#]+)\)", told)
         assert links or number == "2"
         shown.update(links)
-    scenarios = {f"tests/scenarios/{path.name}" for path in ROOT.glob("tests/scenarios/*.yaml")}
+    files = ROOT.glob("tests/scenarios/**/*.yaml")
+    scenarios = {path.relative_to(ROOT).as_posix() for path in files}
     assert scenarios <= shown
 
 

@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from toolkit.decisions.decision import Decision
     from toolkit.errors import HomeserverError, RemoteIncomplete, StoreError, ToolkitError
     from toolkit.homeserver.readonly import ReadOnlyClient
+    from toolkit.layout import Layout
+    from toolkit.links import reconcile_links, reconcile_single_link
     from toolkit.reconcile import reconcile_matrix_state, reconcile_single_room
     from toolkit.session.session import Session
     from toolkit.shadow import ShadowRun, shadow_run
@@ -37,6 +39,7 @@ _HOME = {
     "FoundChat": "bot",
     "HomeserverError": "errors",
     "InMemoryStore": "database.store",
+    "Layout": "layout",
     "ReadOnlyClient": "homeserver.readonly",
     "RemoteIncomplete": "errors",
     "SQLiteStore": "database.store",
@@ -46,7 +49,9 @@ _HOME = {
     "ToolkitError": "errors",
     "get_room_meta": "database.chat_manager",
     "get_user_meta": "database.chat_manager",
+    "reconcile_links": "links",
     "reconcile_matrix_state": "reconcile",
+    "reconcile_single_link": "links",
     "reconcile_single_room": "reconcile",
     "review": "board",
     "set_room_meta": "database.chat_manager",
@@ -65,6 +70,7 @@ __all__ = [
     "FoundChat",
     "HomeserverError",
     "InMemoryStore",
+    "Layout",
     "ReadOnlyClient",
     "RemoteIncomplete",
     "SQLiteStore",
@@ -74,7 +80,9 @@ __all__ = [
     "ToolkitError",
     "get_room_meta",
     "get_user_meta",
+    "reconcile_links",
     "reconcile_matrix_state",
+    "reconcile_single_link",
     "reconcile_single_room",
     "review",
     "set_room_meta",

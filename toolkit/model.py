@@ -34,12 +34,18 @@ class Reason(StrEnum):
     REPLACEMENT_NOT_JOINED = "replacement_not_joined"
     NOT_CREATED_BY_BOT = "not_created_by_bot"
     NO_SPACE = "no_space"
+    NOT_A_SPACE = "not_a_space"
+    NO_EVIDENCE = "no_evidence"
     NOT_JOINED = "not_joined"
 
 
 NO_CHATS = frozenset({Reason.NOT_CREATED_BY_BOT, Reason.NO_SPACE, Reason.REPLACEMENT_NOT_JOINED})
 """Why a room is no chat although a row may well call it one. A tombstoned room was simply upgraded, and
 a Space is none of the kind."""
+
+
+NOT_COMPARED = NO_CHATS | {Reason.SPACE, Reason.NOT_A_SPACE}
+"""Why a room isn't looked at although a row links an id to it."""
 
 
 class Status(StrEnum):
@@ -66,6 +72,9 @@ class Code(StrEnum):
     CHAT_ID_INFERRED = "chat_id_inferred"
     EVIDENCE_DISAGREES = "evidence_disagrees"
     DUPLICATE_CHAT_ID = "duplicate_chat_id"
+    DUPLICATE_ID = "duplicate_id"
+    DUPLICATE_ROW = "duplicate_row"
+    ID_INFERRED = "id_inferred"
     MULTIPLE_SPACES = "multiple_spaces"
     UNREADABLE_ROW = "unreadable_row"
     ROOM_UNREADABLE = "room_unreadable"
@@ -83,6 +92,9 @@ class Code(StrEnum):
     NO_ROOM_JOINED = "no_room_joined"
     IDS_EXHAUSTED = "ids_exhausted"
     NEW_DATABASE = "new_database"
+    UNLINKED = "unlinked"
+    SURPLUS_ROW = "surplus_row"
+    ROW_OF_SKIPPED_ROOM = "row_of_skipped_room"
 
 
 CONFLICTS = frozenset(
@@ -97,6 +109,9 @@ CONFLICTS = frozenset(
         Code.CHAT_ID_INFERRED,
         Code.EVIDENCE_DISAGREES,
         Code.DUPLICATE_CHAT_ID,
+        Code.DUPLICATE_ID,
+        Code.DUPLICATE_ROW,
+        Code.ID_INFERRED,
         Code.MULTIPLE_SPACES,
         Code.UNREADABLE_ROW,
         Code.ROOM_UNREADABLE,
@@ -105,12 +120,14 @@ CONFLICTS = frozenset(
 )
 """What a human decides; nothing is written for it before."""
 
-PROPOSALS = frozenset({Code.OWNER_LEFT, Code.OWNER_CHANGED, Code.CHAT_ID_INFERRED})
+PROPOSALS = frozenset(
+    {Code.OWNER_LEFT, Code.OWNER_CHANGED, Code.CHAT_ID_INFERRED, Code.ID_INFERRED}
+)
 """Conflicts whose proposal a human may simply agree to; the others want a choice."""
 
 
 class Rung(StrEnum):
-    """What answered: for chat ids from the strongest down, then for owners (rules 2.6, 2.7)."""
+    """What answered: for chat ids from the strongest down, then for owners (rules 2.6, 2.7), then for links."""
 
     CHOICE = "choice"
     ROOM_ROW = "room_row"
@@ -125,6 +142,11 @@ class Rung(StrEnum):
     USER_ROW = "user_row"
     ROOM_ROWS = "room_rows"
     FORMER_MEMBER = "former_member"
+
+    ROW = "row"
+    ROOM_ALIAS = "room_alias"
+    CODE = "code"
+    SOLE_MEMBER = "sole_member"
 
     NONE = "none"
 
@@ -148,12 +170,23 @@ class Member(msgspec.Struct, frozen=True, gc=False):
     event_id: str
 
 
+class StateEvent(msgspec.Struct, frozen=True, gc=False):
+    """A state event whose content is kept as it is, because what is declared as evidence asks for it."""
+
+    type: str
+    state_key: str
+    sender: str
+    event_id: str
+    content: dict[str, Any]
+
+
 class RoomState(msgspec.Struct, frozen=True, gc=False, kw_only=True):
     """What one joined room's raw state says; what it doesn't say, or says malformed, is None or empty.
 
     `created` is `origin_server_ts` of the create event in milliseconds, `named` that of the name that
     stands now. `verified` is False for what was taken from a client object's memory, which knows no
     times, instead of the homeserver's state.
+    `kept` are the events that a layout asks for, and none for a bot of shape chats.
     """
 
     room_id: str
@@ -176,6 +209,7 @@ class RoomState(msgspec.Struct, frozen=True, gc=False, kw_only=True):
     chat_id_event: str = ""
     encrypted: bool = False
     verified: bool = True
+    kept: tuple[StateEvent, ...] = ()
 
     @property
     def is_space(self) -> bool:
@@ -246,6 +280,8 @@ class Finding(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def open(self) -> bool:
         """Whether this note, though nobody has to act on it, forbids to say "in sync"."""
+        if self.code is Code.ROW_OF_SKIPPED_ROOM:
+            return self.remote in NOT_COMPARED
         if self.code is Code.ROW_OF_NO_CHAT:
             return self.remote is not None
         return self.code is Code.NO_ROOM_JOINED
@@ -296,7 +332,8 @@ class Unit(msgspec.Struct, frozen=True, kw_only=True):
     guessed from members, the Space's id: a guess must not speak in a user's name.
     `room_ids` are all versions of the room or Space, newest first. `needs_human` says that the
     change must be approved one by one; without a change there is nothing to approve yet,
-    or nothing any more: `rows_agree` with what is proposed.
+    or nothing any more: `rows_agree` with what is proposed. `row` is the key of the one row of a room of
+    shape links, whose id is in `chat_id`.
     """
 
     id: str
@@ -313,10 +350,13 @@ class Unit(msgspec.Struct, frozen=True, kw_only=True):
     choices: Choices = NO_CHOICES
     candidates: tuple[str, ...] = ()
     rows_agree: bool = False
+    row: str = ""
 
     @property
     def keys(self) -> tuple[str, ...]:
         """Keys of its own rows, as far as it is known whose they are."""
+        if self.row:
+            return (self.row,)
         if self.kind is UnitKind.USER:
             return (user_key(self.owner or ""),)
         room = room_key(self.id)

@@ -17,7 +17,7 @@ from toolkit.calls import Met, Options, Reconciled, tell
 from toolkit.convention import Convention
 from toolkit.database.chat_manager import ChatManagerLike
 from toolkit.database.look import Look, load_look
-from toolkit.database.store import Store
+from toolkit.database.store import SQLiteStore, Store
 from toolkit.deadline import within
 from toolkit.decisions.decision import (
     Decision,
@@ -138,10 +138,14 @@ async def reconcile(
             f"The chat manager ({type(chat_mgr).__name__}) has no get_or_create: pass the bot's "
             "own, a toolkit.ChatManager, or None."
         )
+    if isinstance(store, SQLiteStore) and store.layout.links:
+        raise ToolkitError(
+            "The store's layout is of shape links: call reconcile_links or reconcile_single_link."
+        )
     until = None if options.deadline is None else time.monotonic() + options.deadline
     async with one_at_a_time(store, options.deadline):
         look, plan = await _look(client, store, options, until)
-        units, refused = await aside(_choose, plan, options.decisions)
+        units, refused = await aside(choose, plan, options.decisions)
         if options.dry_run:
             result = Result(dict.fromkeys((unit.id for unit in units), APPLIED))
         else:
@@ -220,7 +224,7 @@ def _plan(remote: RemoteState, local: LocalState, options: Options) -> Plan:
     return plan_repairs(remote, local, options.convention, choices, lower_counters=lower)
 
 
-def _choose(
+def choose(
     plan: Plan, decisions: Mapping[str, Decision] | None
 ) -> tuple[list[Unit], dict[str, str]]:
     """Units that need no human, or those that one agreed to; and why some of them can't be written."""

@@ -8,14 +8,14 @@ the byte.
 
 import json
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from enum import Enum
 from math import isfinite
 from typing import Any, Literal, NamedTuple, TypeAlias
 
 import msgspec
 
-USER, ROOM, CHAT = "matrix_user:", "matrix_room:", "chat:"
+USER, ROOM, CHAT, LINK = "matrix_user:", "matrix_room:", "chat:", "link:"
 FAMILIES = (CHAT, ROOM, USER)
 UNREGISTERED = "unregistered:"
 _PLACEHOLDER = f":{UNREGISTERED}!"
@@ -161,6 +161,21 @@ def room_key(room_id: str) -> str:
 def chat_key(user_id: str, chat_id: str) -> str:
     """`chat:{mxid}:{chat_id}`; without a user whatever `split_chat_key` was given."""
     return f"{CHAT}{user_id}:{chat_id}" if user_id else CHAT + chat_id
+
+
+def link_key(table: str, parts: Sequence[str]) -> str:
+    """`link:{table}:{id}`, the key of a row that links an id to a room; a composite id as a JSON list.
+
+    >>> link_key("tickets", ["7"]), link_key("portal", ["a:b", ""])
+    ('link:tickets:7', 'link:portal:["a:b",""]')
+    """
+    [told, *more] = parts
+    return f"{LINK}{table}:{encode_list(parts) if more else told}"
+
+
+def encode_list(parts: Sequence[str]) -> str:
+    """Texts as compact JSON; what isn't UTF-8 keeps its surrogates."""
+    return json.dumps(list(parts), ensure_ascii=False, separators=(",", ":"))
 
 
 def new_chat_row(

@@ -202,3 +202,32 @@ def test_a_user_row_without_a_space_rests_on_that_users_rows() -> None:
     unit = foreign(user_key(ALICE), None, '{"next_chat_index": 4}')
     assert foreign_stale(unit, chat_key(ALICE, "C4"), None, chat_row("!a4"))
     assert not foreign_stale(unit, chat_key(BOB, "C4"), None, chat_row("!b4"))
+
+
+LINK = Unit(
+    id="!new",
+    kind=UnitKind.ROOM,
+    status=Status.MISMATCHED,
+    findings=(),
+    owner="5",
+    chat_id="7",
+    room_ids=("!new", "!old"),
+    change=Change((RowWrite("link:tickets:7", "1", "2"),)),
+    row="link:tickets:7",
+)
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "moved"),
+    [
+        (None, '{"id":9,"room":"!new"}', True),
+        ('{"id":9,"room":"!old"}', '{"id":9,"room":null}', True),
+        ('{"id":9,"room":"!x"}', '[{"id":9,"room":"!x"},{"id":9,"room":"!new"}]', True),
+        ('{"id":9,"room":"!x"}', '{"id":9,"room":"!y"}', False),
+        ('{"id":9,"room":"!x"}', None, False),
+        ('{"id":9,"n":7}', '{"id":9,"n":{"blob":"ff"}}', False),
+    ],
+)
+def test_a_link_rests_on_the_rows_that_name_its_room(before: Raw, after: Raw, moved: bool) -> None:
+    assert stale(LINK, "link:tickets:9", before, after) is moved
+    assert stale(LINK, "link:tickets:7", before, after)

@@ -69,7 +69,7 @@ class Where:
             homeserver=self.homeserver,
             token=self.token,
             database=Path(self.named_database()),
-            table={name: getattr(self, name) for name in TABLE},
+            table={name: getattr(self, name) for name in TABLE} | _mapped(),
             backup_dir=None if self.backup_dir is None else Path(self.backup_dir),
             allow_empty=self.allow_empty,
             allow_new=self.allow_new,
@@ -105,6 +105,11 @@ _WAYS = {
     "homeserver": "--homeserver, MATRIX_HOMESERVER",
     "database": "--database, BOT_DATABASE",
 }
+
+
+def _mapped() -> dict[str, Any]:
+    """What the file says of rows in tables of their own, for which there is no option."""
+    return {name: found for name, found in load_settings().items() if name == "layout"}
 
 
 class FileDefaults(MutableMapping[str, Any]):

@@ -7,25 +7,20 @@ import asyncio
 import contextlib
 import sqlite3
 import time
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncIterator, Iterator
 from contextvars import ContextVar
-from itertools import chain, count
+from itertools import count
 from pathlib import Path
-from typing import Any, NoReturn, TypeVar, cast
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 import aiosqlite
 
-from toolkit.aside import aside
-from toolkit.database.foreign_table import (
-    NAME_ANOTHER,
-    REPEATED,
-    refusal,
-    why_no_objects,
-    why_odd_key,
-)
-from toolkit.database.sql import Table, decode, encode, key_range, set_parameters
+from toolkit.database.sql import decode
 from toolkit.errors import StoreError
-from toolkit.records import FAMILIES, NULL, Names, Raw
+from toolkit.records import Names, Raw
+
+if TYPE_CHECKING:
+    from toolkit.database.rows import Rows
 
 T = TypeVar("T")
 
@@ -36,13 +31,12 @@ _lock_until: ContextVar[float | None] = ContextVar("lock_until", default=None)
 class Database:
     """An open connection: each call crosses into SQLite's thread once, errors come in words."""
 
-    def __init__(self, path: Path, table: Table, connection: aiosqlite.Connection) -> None:
+    def __init__(self, path: Path, rows: "Rows", connection: aiosqlite.Connection) -> None:
         self.path = path
-        self.table = table
+        self.rows = rows
         self._connection = connection
         self._rollbacks = 0
         self._opened = next(_opened) << 32
-        self.is_view = False
 
     @property
     def in_transaction(self) -> bool:
@@ -83,55 +77,12 @@ class Database:
             cursor = await self._connection.executemany(sql, parameters)
             return cursor.rowcount
 
-    async def set(self, key: str, text: str) -> None:
-        """Write a row: one that is there is updated, so that nothing is asked of its other columns."""
-        parameters, alone = set_parameters(key, text), not self.in_transaction
-        if await self.run_many(self.table.update, [parameters]):
-            return
-        try:
-            taken = await self.run_many(self.table.insert, [parameters])
-        except StoreError as error:
-            # Another program may have been faster; and its row needs no other column from us.
-            refused = isinstance(error.__cause__, sqlite3.IntegrityError)
-            if not (refused and alone and await self.run_many(self.table.update, [parameters])):
-                raise
-            return
-        if not taken and await self.fetch(self.table.get, (encode(key),)) not in _forms(text):
-            raise StoreError(
-                f"Can't write the row {key!r} of {self.path}: a trigger or constraint of the table "
-                "ignored it."
-            )
-
-    async def rows_of(self, keys: Sequence[str]) -> dict[str, Raw]:
-        """The rows of these keys, and of those that the table takes for the same."""
-        found: dict[str, Raw] = {}
-        for start in range(0, len(keys), _AT_ONCE):
-            some = tuple(map(encode, keys[start : start + _AT_ONCE]))
-            found.update(with_null(await self.fetch(self.table.among(len(some)), some)))
-        return found
-
     async def load_rows(self, about: Names | None = None) -> list[tuple[str, Raw]]:
-        """All rows of the three families, or those that concern these names (and perhaps some more).
+        """All rows, or those that concern these names (and perhaps some more).
 
         Raises `StoreError` where they aren't ours to read, as far as this is seen.
         """
-        if about is not None:
-            return list(dict(with_null(await self.fetch(*self.table.about(about)))).items())
-        return await aside(self._checked, await self.fetch(self.table.families, ENDS * 2))
-
-    def _checked(self, found: list[tuple[Any, ...]]) -> list[tuple[str, Raw]]:
-        if odd := next((key for key, _ in found if type(key) is bytes), None):
-            self.refuse(why_odd_key(odd))
-        rows = with_null(found)
-        if self.is_view and len(dict(rows)) < len(rows):
-            self.refuse(REPEATED)
-        if why := why_no_objects(rows):
-            self.refuse(why)
-        return rows
-
-    async def has_triggers(self) -> bool:
-        """Whether the table does more than it is told."""
-        return bool(await self.fetch(_TRIGGERS, (self.table.name,)))
+        return await self.rows.load(self, about)
 
     async def version(self) -> tuple[int, int]:
         """`data_version` counts other connections' commits, `total_changes()` our own writes.
@@ -180,12 +131,6 @@ class Database:
         with explained(self.path, "back up"):
             await self._connection.backup(copy, pages=-1, progress=_refuse_to_wait)
 
-    def refuse(self, why: str) -> NoReturn:
-        """Say that the table, as it is, can't be used at all."""
-        raise StoreError(
-            refusal(f"the table {self.table.name!r} of {self.path}", why, NAME_ANOTHER)
-        )
-
     async def close(self) -> None:
         with explained(self.path, "close"):
             await self._connection.close()
@@ -201,7 +146,7 @@ async def waiting_until(until: float | None) -> AsyncIterator[None]:
         _lock_until.reset(token)
 
 
-async def connect(path: Path, mode: str, table: Table, busy_timeout: float) -> Database:
+async def connect(path: Path, mode: str, rows: "Rows", busy_timeout: float) -> Database:
     """Open the file in SQLite's mode `ro`, `rw` or `rwc`; looks at nothing in it yet."""
     # isolation_level=None: Python begins no transactions of its own.
     connection = aiosqlite.connect(
@@ -222,17 +167,13 @@ async def connect(path: Path, mode: str, table: Table, busy_timeout: float) -> D
             if opening.exception() is None:
                 await connection.close()
             raise
-    return Database(path, table, connection)
+    return Database(path, rows, connection)
 
 
 async def _open(connection: aiosqlite.Connection) -> None:
     await connection
 
 
-ENDS = tuple(chain.from_iterable(map(key_range, FAMILIES)))
-_AT_ONCE = 500  # parameters of one statement; older versions of SQLite take 999
-_TRIGGERS = """SELECT 1 FROM sqlite_master
-    WHERE type = 'trigger' AND tbl_name = ? COLLATE NOCASE LIMIT 1"""
 _LOCKED = "another program holds its lock; try again in a moment, or stop that program first"
 _UNDO = "a crash left it half written; start the bot once, which puts that right"
 _REASONS = {
@@ -268,19 +209,6 @@ def _reason(error: sqlite3.Error) -> str:
     name: str = getattr(error, "sqlite_errorname", "")
     general = "_".join(name.split("_")[:2])
     return _REASONS.get(name) or _REASONS.get(general) or f"SQLite says {str(error)!r}"
-
-
-def _forms(text: str) -> list[list[tuple[Raw]]]:
-    """How a single row with this value may come back."""
-    return [[(text,)], [(encode(text),)]]
-
-
-def with_null(rows: list[tuple[Any, ...]]) -> list[tuple[str, Raw]]:
-    """Rows as SQLite gives them, where None is a stored NULL."""
-    for place, (key, raw) in enumerate(rows):
-        if raw is None:
-            rows[place] = key, NULL
-    return cast(list[tuple[str, Raw]], rows)
 
 
 def _refuse_to_wait(status: int, remaining: int, total: int) -> None:

@@ -7,7 +7,7 @@ be compared and repaired as well; bytes alone would be a BLOB, which equals no t
 import re
 from collections.abc import Iterable, Sequence
 from functools import partial
-from typing import NamedTuple
+from typing import Any, NamedTuple, cast
 
 from toolkit.errors import StoreError
 from toolkit.records import (
@@ -48,7 +48,7 @@ class Table:
         self, name: str, key_column: str, value_column: str, *, or_abort: bool = False
     ) -> None:
         self.name, self.key_column, self.value_column = name, key_column, value_column
-        self._columns = table, key, value = _quote(name), _quote(key_column), _quote(value_column)
+        self._columns = table, key, value = quote(name), quote(key_column), quote(value_column)
         self._or = " OR ABORT" if or_abort else ""
         within = self._within("?", "?")
         family = f"SELECT {key}, {value} FROM {table} WHERE {within}"
@@ -197,6 +197,14 @@ def like_pattern(text: str) -> str:
     return f"%{_MAY_BE_ESCAPED.sub('%', text)}%"
 
 
+def with_null(rows: list[tuple[Any, ...]]) -> list[tuple[str, Raw]]:
+    """Rows as SQLite gives them, where None is a stored NULL."""
+    for place, (key, raw) in enumerate(rows):
+        if raw is None:
+            rows[place] = key, NULL
+    return cast(list[tuple[str, Raw]], rows)
+
+
 def set_parameters(key: str, text: str) -> tuple[Raw, ...]:
     """What `update` and `insert` need to set a row."""
     return encode(key), encode(text), *key_range(parse_key(key).family)
@@ -241,6 +249,7 @@ def _encoded(texts: Iterable[str]) -> tuple[Raw, ...]:
     return tuple(map(encode, texts))
 
 
+ENDS = tuple(end for family in FAMILIES for end in key_range(family))
 _MAY_BE_ESCAPED = re.compile(r"[^A-Za-z0-9.:@!_-]+")
 
 decode = partial(str, encoding="utf-8", errors="surrogateescape")
@@ -255,6 +264,6 @@ def _literal(text: bytes | None) -> str:
     return "NULL" if text is None else f"x'{text.hex()}'"
 
 
-def _quote(name: str) -> str:
+def quote(name: str) -> str:
     """A table or column name, whatever is in it, as SQL."""
     return '"' + name.replace('"', '""') + '"'

@@ -1,8 +1,8 @@
 """The bot's key-value table: the contract of a store, and two that keep it.
 
-`SQLiteStore` works on the bot's own database and never changes its journal mode; its SQL is in
-`table`, its connection in `database`, what it writes as one in `transaction`. `InMemoryStore` is for
-tests.
+`SQLiteStore` works on the bot's own database and never changes its journal mode; where its rows stand, and
+the SQL on them, is the affair of a `Rows`, its connection is in `connection`, what it writes as one in
+`transaction`. `InMemoryStore` is for tests.
 """
 
 import asyncio
@@ -16,13 +16,16 @@ from types import TracebackType
 from typing import Any, Protocol, Self, TypeGuard, TypeVar, runtime_checkable
 
 from toolkit.aside import finish
-from toolkit.database.admission import admit
 from toolkit.database.backup import backup_path, check_space, new_backup, remove_stale
 from toolkit.database.connection import Database, connect
-from toolkit.database.sql import Table, encode, key_range
+from toolkit.database.key_value import KeyValueRows, encode_value
+from toolkit.database.mapped import MappedRows
+from toolkit.database.rows import Rows
+from toolkit.database.sql import Table
 from toolkit.database.transaction import Transaction, joined, transacting
 from toolkit.errors import NoDatabase, StoreError
-from toolkit.records import NULL, Names, Raw, decode_object, encode_row
+from toolkit.layout import Layout, TableFacts
+from toolkit.records import Names, Raw, decode_object
 
 T = TypeVar("T")
 
@@ -85,6 +88,9 @@ class SQLiteStore:
     While it is open, a database in WAL mode does need these two, so their folder must be writable
     unless the bot is running; and if the bot stops meanwhile, they stay until its next start.
 
+    With a `layout` whose rows stand in tables of their own, these are shown as rows of a key and a text.
+    Such tables must be there, and must fit the layout.
+
     `busy_timeout`, in seconds, is how long to wait for another program's lock. `backup_dir` is
     where backups go that name no folder; None is beside the database. Many tasks may use one
     store: while one of them is in `transaction()`, the others wait. Raises StoreError.
@@ -98,12 +104,17 @@ class SQLiteStore:
         table: str = "kv",
         key_column: str = "key",
         value_column: str = "value",
+        layout: Layout | None = None,
         busy_timeout: float = 5.0,
         backup_dir: Path | None = None,
     ) -> None:
         self._path = Path(path)
         self._read_only = read_only
-        self._table = Table(table, key_column, value_column)
+        self._rows: Rows
+        if layout is None or not layout.mapped:
+            self._rows = KeyValueRows(Table(table, key_column, value_column))
+        else:
+            self._rows = MappedRows(layout)
         self._busy_timeout = busy_timeout
         self._backup_dir = backup_dir
         self._database: Database | None = None
@@ -130,14 +141,18 @@ class SQLiteStore:
 
     @property
     def settings(self) -> dict[str, Any]:
-        """With which names and patience another store on the same table is made."""
-        table = self._table
-        return {
-            "table": table.name,
-            "key_column": table.key_column,
-            "value_column": table.value_column,
-            "busy_timeout": self._busy_timeout,
-        }
+        """With which names and patience another store on the same rows is made."""
+        return {**self._rows.settings, "busy_timeout": self._busy_timeout}
+
+    @property
+    def layout(self) -> Layout:
+        """Where its rows stand."""
+        return self._rows.layout
+
+    @property
+    def facts(self) -> TableFacts:
+        """What the open database says of a table of links; nothing for other rows."""
+        return self._rows.facts
 
     async def __aenter__(self) -> Self:
         await self.open()
@@ -172,11 +187,11 @@ class SQLiteStore:
     async def get(self, key: str) -> dict[str, Any] | None:
         """The row's object, None if there is no such row; StoreError if it isn't a JSON object."""
         async with self._turn() as database:
-            rows = await database.fetch(self._table.get, (encode(key),))
-        if not rows:
+            raw = await self._rows.get(database, key)
+        if raw is None:
             return None
         try:
-            return decode_object(NULL if rows[0][0] is None else rows[0][0])
+            return decode_object(raw)
         except ValueError as error:
             reason = f"{error}; repair it first"
             raise StoreError(f"Can't read the row {key!r} of {self._path}: {reason}.") from None
@@ -186,15 +201,13 @@ class SQLiteStore:
 
         It is stored as the row was, text or BLOB, and a new one as others of its family are.
         """
-        text = _encode_value(key, value)
         async with self._turn() as database:
-            await database.set(key, text)
+            await self._rows.put(database, key, value)
 
     async def keys(self, prefix: str) -> list[str]:
         """All keys that begin with exactly this text, sorted; surrogate escapes for non-UTF-8."""
         async with self._turn() as database:
-            rows = await database.fetch(self._table.keys, key_range(prefix))
-        return sorted(key for (key,) in rows)
+            return sorted(await self._rows.keys(database, prefix))
 
     async def load_rows(self, about: Names | None = None) -> list[tuple[str, Raw]]:
         """All rows of the three families as stored, of one moment, in no particular order.
@@ -276,9 +289,9 @@ class SQLiteStore:
         return self._database
 
     async def _connect(self) -> tuple[Database, bool]:
-        database = await connect(self._path, self._mode(), self._table, self._busy_timeout)
+        database = await connect(self._path, self._mode(), self._rows, self._busy_timeout)
         try:
-            return database, await admit(database, read_only=self._read_only)
+            return database, await self._rows.admit(database, read_only=self._read_only)
         except BaseException:
             await self._disconnect(database)
             raise
@@ -297,7 +310,7 @@ class SQLiteStore:
             raise StoreError(f"Can't open the database {path}: it is a folder; name a file in it.")
         if os.path.exists(path):
             return "ro" if self._read_only else "rw"
-        if self._read_only:
+        if self._read_only or self.layout.mapped:  # a bot makes its own tables
             raise NoDatabase(f"Can't open the database {path}: there is no such file; check it.")
         if not os.path.isdir(path.parent):
             raise StoreError(f"Can't create the database {path}: there is no folder {path.parent}.")
@@ -312,7 +325,7 @@ class InMemoryStore:
     """
 
     def __init__(self, rows: Mapping[str, Mapping[str, Any]] | None = None) -> None:
-        self._rows = {key: _encode_value(key, value) for key, value in (rows or {}).items()}
+        self._rows = {key: encode_value(key, value) for key, value in (rows or {}).items()}
 
     async def get(self, key: str) -> dict[str, Any] | None:
         """A copy of the row, None if there is no such row."""
@@ -321,7 +334,7 @@ class InMemoryStore:
 
     async def set(self, key: str, value: Mapping[str, Any]) -> None:
         """Keep a copy of the whole row; StoreError for what JSON can't hold."""
-        self._rows[key] = _encode_value(key, value)
+        self._rows[key] = encode_value(key, value)
 
     async def keys(self, prefix: str) -> list[str]:
         """All keys that begin with exactly this text, sorted."""
@@ -352,10 +365,3 @@ def _remove_empty_wal(path: Path) -> None:
         uri = f"{path.absolute().as_uri()}?mode=rw"
         with contextlib.closing(sqlite3.connect(uri, uri=True, timeout=0)) as connection:
             connection.execute("SELECT 1 FROM sqlite_master").fetchone()
-
-
-def _encode_value(key: str, value: Mapping[str, Any]) -> str:
-    try:
-        return encode_row(value)
-    except ValueError as error:
-        raise StoreError(f"Can't write the row {key!r}: {error}.") from None

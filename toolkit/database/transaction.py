@@ -20,7 +20,7 @@ class Transaction:
         self._savepoints = 0
 
     async def load_rows(self, about: Names | None = None) -> list[tuple[str, Raw]]:
-        """All rows of the three families, or those about some names, with what this transaction wrote."""
+        """All rows, or those about some names, with what this transaction wrote."""
         return await self.database().load_rows(about)
 
     async def version(self) -> tuple[int, int]:
@@ -30,11 +30,13 @@ class Transaction:
     async def rows_of(self, keys: Sequence[str]) -> dict[str, Raw]:
         """The rows of these keys, with what this transaction wrote, and those of keys that the table
         takes for the same."""
-        return await self.database().rows_of(keys)
+        database = self.database()
+        return await database.rows.some(database, keys)
 
     async def has_triggers(self) -> bool:
-        """Whether the table does more than it is told, so that a row may not be as it was written."""
-        return await self.database().has_triggers()
+        """Whether a row may not be as it was written, so that it has to be read back."""
+        database = self.database()
+        return await database.rows.has_triggers(database)
 
     @property
     def given_up(self) -> bool:
@@ -46,14 +48,11 @@ class Transaction:
 
         `before` None inserts, `after` None deletes; a stored NULL is a row like any other. A
         False leaves some rows written: call it in a `savepoint()` and leave that by an exception.
-        Many rows in one call are cheap, many calls aren't: each crosses into SQLite's thread.
         """
         if len({row.key for row in rows}) < len(rows):
             raise ValueError("a key occurs twice in one write; write its last value only")
-        for sql, parameters in self._database.table.changes(rows):
-            if await self.database().run_many(sql, parameters) != len(parameters):
-                return False
-        return True
+        database = self.database()
+        return await database.rows.change(database, rows)
 
     @asynccontextmanager
     async def savepoint(self) -> AsyncIterator[None]:

@@ -3,6 +3,8 @@
 Pure. Both refuse as a whole, before anything is written, and say how to go on if it is meant.
 """
 
+from collections.abc import Iterable
+
 from toolkit.errors import RemoteIncomplete
 from toolkit.model import RemoteState
 from toolkit.quotes import quote_odd
@@ -30,11 +32,22 @@ def check_belonging(local: LocalState, remote: RemoteState) -> None:
     share = sum(len(rooms & known) / len(rooms) for rooms in named.values()) / (len(named) or 1)
     if count < FEW or (found and (count < MANY or share > SHARE)):
         return
+    some = f"Only {found}" if found else "None"
     raise RemoteIncomplete(
-        f"{f'Only {found}' if found else 'None'} of the {count} rooms and Spaces that the local rows "
-        f"name are among those that {quote_odd(remote.account)} is in: this is another account's database, or "
-        "the homeserver's list is cut short. Nothing was decided; if it is true, allow it "
-        "(`allow_empty=True`, or --allow-empty)."
+        _FOREIGN.format(some, f"{count} rooms and Spaces", quote_odd(remote.account))
+    )
+
+
+def check_named(rooms: Iterable[str], remote: RemoteState) -> None:
+    """Raise `RemoteIncomplete` if the account is in none of the rooms that a bot's links name.
+
+    A single one says that they belong together: such bots leave rooms for good, and keep the rows.
+    """
+    named = {room for room in rooms if room.startswith("!")}
+    if len(named) < FEW or any(map(remote.joined, named)):
+        return
+    raise RemoteIncomplete(
+        _FOREIGN.format("None", f"{len(named)} rooms", quote_odd(remote.account))
     )
 
 
@@ -47,3 +60,10 @@ def _named(local: LocalState) -> dict[str, set[str]]:
         if room_id.startswith("!"):
             named.setdefault(user_id, set()).add(room_id)
     return named
+
+
+_FOREIGN = (
+    "{} of the {} that the local rows name are among those that {} is in: this is another account's "
+    "database, or the homeserver's list is cut short. Nothing was decided; if it is true, allow it "
+    "(`allow_empty=True`, or --allow-empty)."
+)

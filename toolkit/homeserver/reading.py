@@ -20,6 +20,7 @@ from toolkit.homeserver.client_memory import remembered_room, remembered_rooms, 
 from toolkit.homeserver.readonly import is_transport, read_only
 from toolkit.homeserver.room_state import UnreadableState, decode_room
 from toolkit.homeserver.server import Homeserver, RoomRefused, is_errcode, read_each
+from toolkit.layout import Layout
 from toolkit.model import Plan, RemoteState, RoomState
 from toolkit.planning.unverified import find_unverified
 from toolkit.progress import Progress, watcher
@@ -45,17 +46,23 @@ class Source:
         seen: Callable[[str, bytes], None] | None = None,
         *,
         sliding_sync: bool = True,
+        layout: Layout | None = None,
     ) -> None:
         progress = progress or watcher()
         guarded: Any = read_only(client)
+        layout = layout or Layout()
         self._client, self._event_type = guarded, convention.state_event_type
+        self._kept = layout.kept_events
         self._seen = seen or (lambda room_id, body: None)
         self._progress = progress or (lambda done, rooms, word: None)
         self._known: dict[str, str] = {}
         self._server = None
         if is_transport(guarded):
             former = convention.former_accounts
-            self._server = Homeserver(guarded, progress, former, sliding_sync=sliding_sync)
+            count = layout.may_have_made
+            self._server = Homeserver(
+                guarded, progress, former, sliding_sync=sliding_sync, may_count=count
+            )
         self.light = not self._server and not hasattr(guarded, "room_get_state")
 
     async def account(self) -> str:
@@ -127,7 +134,7 @@ class Source:
         )  # out here, without the error itself
 
     def _decode(self, room_id: str, body: bytes) -> RoomState:
-        room = decode_room(room_id, body, self._event_type, self._known)
+        room = decode_room(room_id, body, self._event_type, self._known, self._kept)
         if room.creator is None:  # every room has one: this is not all of its state
             raise UnreadableState("state without the room's create event")
         if self._server:
@@ -148,15 +155,17 @@ async def load_remote(
     progress: Progress | None = None,
     seen: Callable[[str, bytes], None] | None = None,
     sliding_sync: bool = True,
+    layout: Layout | None = None,
 ) -> RemoteState:
     """Read every joined room; the toolkit's own look, which never trusts a client's memory.
 
     `seen` is given each room's raw state, the last time as it was used. Without `sliding_sync` every
-    room is asked for by itself, whatever the homeserver offers.
+    room is asked for by itself, whatever the homeserver offers. Of a `layout` of links the state events are kept
+    that its evidence asks for.
 
     Raises `HomeserverError`, or `RemoteIncomplete` where nothing may be decided (rules 2.9).
     """
-    source = Source(client, convention, progress, seen, sliding_sync=sliding_sync)
+    source = Source(client, convention, progress, seen, sliding_sync=sliding_sync, layout=layout)
     look = Reading(source, may_be_empty=allow_empty or not local_rows)
     account = await look.source.account()
     await look.read(await look.list_rooms())
@@ -268,3 +277,27 @@ def _said(answer: Any) -> str:
     if is_errcode(errcode):
         return f"the homeserver answered {errcode}"
     return f"the client gave a {type(answer).__name__} without the promised list"
+
+
+async def load_one_room(
+    client: ClientLike,
+    convention: Convention,
+    layout: Layout,
+    room_id: str,
+    *,
+    sliding_sync: bool = True,
+) -> RemoteState:
+    """Read one room of a bot of shape links, with what it replaced and what replaced it.
+
+    The list of joined rooms says of all others that they are there. A room that isn't on it is not read.
+    """
+    look = Reading(Source(client, convention, sliding_sync=sliding_sync, layout=layout))
+    account = await look.source.account()
+    joined = await look.list_rooms()
+    wanted = {room_id} & joined
+    while wanted:
+        await look.read_some(wanted)
+        read = [room for room in look.rooms.values() if room.room_id in wanted]
+        near = {r for room in read for r in (room.predecessor, room.replacement) if r}
+        wanted = (near & look.joined) - look.rooms.keys() - look.refused.keys()
+    return msgspec.structs.replace(look.state(account), listed=look.joined)

@@ -13,6 +13,7 @@ from typing import Any
 
 import msgspec
 
+from toolkit.homeserver.kept_events import clean, keep_events
 from toolkit.model import Link, Member, RoomState
 
 
@@ -42,7 +43,6 @@ class _Event(msgspec.Struct, gc=False):
 
 _decode_events = msgspec.json.Decoder(list[_Event]).decode
 _REFUSED = (msgspec.DecodeError, RecursionError, UnicodeError)
-_UNSTORABLE = (UnicodeError, RecursionError, OverflowError)
 
 
 def decode_room(
@@ -50,10 +50,12 @@ def decode_room(
     body: bytes,
     state_event_type: str | None = None,
     known: dict[str, str] | None = None,
+    kept: frozenset[str] = frozenset(),
 ) -> RoomState:
     """Read the state of one room. Raises `UnreadableState` if the body isn't a JSON list.
 
-    `known` goes from room to room: ids and names that many of them hold are kept once.
+    Events of the types `kept` are kept with their whole content. `known` goes from room to room: ids and names
+    that many of them hold are held once.
 
     >>> decode_room("!r", b'[{"type":"m.room.name","state_key":"","sender":"@b","content":{"name":"C1"}}]').name
     'C1'
@@ -63,7 +65,8 @@ def decode_room(
         events = _decode_events(body)
     if events is None:
         events = _decode_leniently(body)
-    return _project(room_id, events, state_event_type, {} if known is None else known)
+    room = _project(room_id, events, state_event_type, {} if known is None else known)
+    return msgspec.structs.replace(room, kept=keep_events(body, kept)) if kept else room
 
 
 def _decode_leniently(body: bytes) -> list[_Event]:
@@ -81,22 +84,13 @@ def _read_event(part: dict[str, Any]) -> _Event:
     content = part.get("content")
     fields = content if isinstance(content, dict) else {}
     return _Event(
-        type=_string(_clean(part.get("type"))) or "",
-        content=_Content(**{name: _clean(fields.get(name)) for name in _Content.__struct_fields__}),
-        state_key=_string(_clean(part.get("state_key"))),
-        sender=_string(_clean(part.get("sender"))),
-        event_id=_string(_clean(part.get("event_id"))) or "",
+        type=_string(clean(part.get("type"))) or "",
+        content=_Content(**{name: clean(fields.get(name)) for name in _Content.__struct_fields__}),
+        state_key=_string(clean(part.get("state_key"))),
+        sender=_string(clean(part.get("sender"))),
+        event_id=_string(clean(part.get("event_id"))) or "",
         origin_server_ts=part.get("origin_server_ts"),
     )
-
-
-def _clean(value: Any) -> Any:
-    """The value, or None if it holds what is no UTF-8: no row could take it."""
-    try:
-        msgspec.json.encode(value)
-    except _UNSTORABLE:
-        return None
-    return value
 
 
 def _project(

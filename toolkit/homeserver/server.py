@@ -72,7 +72,7 @@ class Homeserver:
     """One account's read-only view of its homeserver.
 
     Raises `HomeserverError` where the server can't be asked at all; what concerns one room is that
-    room's `RoomRefused`.
+    room's `RoomRefused`. `may_count`: whose rooms, beside the account's own, are wanted whole.
     """
 
     def __init__(
@@ -82,9 +82,11 @@ class Homeserver:
         former_accounts: Sequence[str] = (),
         *,
         sliding_sync: bool = True,
+        may_count: Callable[[str], bool] | None = None,
     ) -> None:
         self._client, self._progress = read_only(client), progress or _unseen
         self._former, self._may_slide = former_accounts, sliding_sync
+        self._may_count = may_count
         self._done, self._rooms = 0, 0
         self._joined: frozenset[str] = frozenset()
         self._heard = False
@@ -194,7 +196,10 @@ class Homeserver:
             head = None
         creator = getattr(head, "creator", None)
         others = {getattr(head, "predecessor", None), getattr(head, "replacement", None)}
-        if head is None or creator in (None, self.account, *self._former) or others & self._joined:
+        own = creator in (None, self.account, *self._former) or (
+            self._may_count is not None and self._may_count(str(creator))
+        )
+        if head is None or own or others & self._joined:
             return await self._get(path, lambda body: decode(room_id, body), WHOLE_ROOM_BYTES)
         return head
 

@@ -7,9 +7,12 @@ code it would be published sooner or later.
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from toolkit.errors import ToolkitError
+from toolkit.errors import ConventionError, ToolkitError
+
+if TYPE_CHECKING:
+    from toolkit.layout import Layout
 
 FILE = "matrix-drift.toml"
 TOKEN, TOKEN_FILE = "MATRIX_ACCESS_TOKEN", "MATRIX_ACCESS_TOKEN_FILE"
@@ -37,7 +40,10 @@ KNOWN: Mapping[str, type] = {
     **CONVENTION,
 }
 TABLE = ("table", "key_column", "value_column")
-"""Settings that say where in the database the rows are."""
+"""Settings that say where in the database the rows are, if they are in a key-value table."""
+
+TABLES = ("shape", "rows", "evidence")
+"""What makes a `Layout`, in tables of the file's own."""
 
 PATHS = {"database", "backup_dir"}
 """Settings that are paths, seen from the file's folder."""
@@ -64,7 +70,10 @@ def find_settings(folder: Path | None = None) -> Path | None:
 
 
 def read_settings(path: Path) -> dict[str, Any]:
-    """What the file sets, checked; nothing if there is no such file. Raises `ToolkitError`."""
+    """What the file sets, checked; nothing if there is no such file. Raises `ToolkitError`.
+
+    What its tables say of the bot's rows is a `Layout`, under `layout`.
+    """
     found: dict[str, Any] = {}
     why = ""
     try:
@@ -81,9 +90,20 @@ def read_settings(path: Path) -> dict[str, Any]:
         why = f"it is no TOML{f' (at {place}' if found_place else ''}"
     if why:  # out here, without the error itself: it may hold the file
         raise ToolkitError(f"Can't read {path}: {why}.")
+    tables = {name: found.pop(name) for name in TABLES if name in found}
     for name, value in found.items():
         _check(path, name, value)
-    return found
+    return found | ({"layout": _read_layout(path, tables)} if tables else {})
+
+
+def _read_layout(path: Path, tables: Mapping[str, Any]) -> "Layout":
+    from toolkit.layout import Layout  # only then: help and completion load no decoder
+
+    try:
+        return Layout.of(**tables)
+    except ConventionError as error:
+        why = str(error)
+    raise ToolkitError(f"{path}: {why}")  # out here, without what the file held
 
 
 def read_token(environment: Mapping[str, str]) -> str | None:

@@ -20,6 +20,7 @@ from toolkit.errors import NoDatabase, ToolkitError
 from toolkit.homeserver.belonging import check_belonging
 from toolkit.homeserver.reading import ClientLike, load_remote
 from toolkit.homeserver.transport import PlainClient
+from toolkit.layout import Layout
 from toolkit.model import RemoteState
 from toolkit.progress import Progress
 from toolkit.records import Raw, load_records
@@ -89,10 +90,20 @@ class Sides:
         read = {room_id: bodies[room_id] for room_id in remote.rooms}
         return Snapshot(remote.account, read, remote.unreadable, rows, settings=dict(settings))
 
+    @property
+    def layout(self) -> Layout:
+        """Where the rows stand."""
+        if isinstance(self.store, SQLiteStore):
+            return self.store.layout
+        found: Layout = self.table.get("layout", Layout())
+        return found
+
     async def _look(
         self, progress: Progress | None, seen: Callable[[str, bytes], None] | None = None
     ) -> tuple[RemoteState, dict[str, Raw]]:
         """A room that the bot makes while we read is in neither side, as the rows come first."""
+        if self.layout.links:
+            raise ToolkitError(_LINKS)
         async with within(self.deadline, "reading the rooms and rows"):
             rows = await self.load_rows()
             async with self.open_client() as client:
@@ -203,7 +214,7 @@ def find_sides(
         homeserver=homeserver,
         token=token or "",
         database=None if store is not None else Path(found or ""),
-        table={name: known[name] for name in TABLE if name in known},
+        table={name: known[name] for name in (*TABLE, "layout") if name in known},
         backup_dir=paths.get("backup_dir"),
         client=client,
         store=store,
@@ -221,6 +232,10 @@ def _refuse_both(**given: object) -> None:
         raise ToolkitError(f"Give {names[0]} or {names[1]}, not both.")
 
 
+_LINKS = (
+    "The mapping is of shape links, which the bot's own functions reconcile (`toolkit.reconcile_links`); sessions "
+    "and commands look at the shape chats alone so far."
+)
 _WAYS = {
     "homeserver": "homeserver= or client=, or set MATRIX_HOMESERVER",
     "database": "database= or store=, or set BOT_DATABASE",

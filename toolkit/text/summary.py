@@ -24,8 +24,11 @@ WORDS: Mapping[str, str] = {
     Code.OWNER_MISMATCH: "it belongs to somebody else",
     Code.CHAT_ID_UNKNOWN: "nothing says which chat it is",
     Code.CHAT_ID_INFERRED: "which chat it is can only be guessed",
-    Code.EVIDENCE_DISAGREES: "rows and rooms say different chat ids",
+    Code.EVIDENCE_DISAGREES: "rows and rooms say different ids",
     Code.DUPLICATE_CHAT_ID: "several rooms claim one chat id",
+    Code.DUPLICATE_ID: "several rooms claim one id",
+    Code.DUPLICATE_ROW: "several rows have one id",
+    Code.ID_INFERRED: "which id it has can only be guessed",
     Code.MULTIPLE_SPACES: "one user has several Spaces",
     Code.UNREADABLE_ROW: "a row can't be read",
     Code.ROOM_UNREADABLE: "a room could not be read",
@@ -42,6 +45,9 @@ WORDS: Mapping[str, str] = {
     Code.NO_ROOM_JOINED: "the rows are of rooms that the account isn't in",
     Code.IDS_EXHAUSTED: "no further chat id fits",
     Code.NEW_DATABASE: "the database is new",
+    Code.UNLINKED: "rows name no room",
+    Code.SURPLUS_ROW: "a further row names the room",
+    Code.ROW_OF_SKIPPED_ROOM: "a row names a room that isn't looked at",
 }
 """What each code says, in a few words that are true of any unit."""
 

@@ -96,7 +96,9 @@ def build_report(plan: Plan, outcomes: Mapping[str, str | None]) -> Report:
         _add_unit(report, unit, outcomes)
     report["conflicts"] += [_conflict(finding) for finding in plan.loose]
     report["notes"] += [_note(finding) for finding in plan.notes]
-    return _sorted(report)
+    for entries in report.values():
+        entries.sort(key=in_order)  # type: ignore[attr-defined]  # each value is a list
+    return report
 
 
 def stale_units(report: Report, units: Iterable[str]) -> dict[str, str]:
@@ -190,13 +192,8 @@ def _told(value: Any) -> str:
     return quote_odd(value) if isinstance(value, str) else str(value)
 
 
-def _sorted(report: Report) -> Report:
-    for entries in report.values():
-        entries.sort(key=_order)  # type: ignore[attr-defined]  # each value is a list
-    return report
-
-
-def _order(entry: Any) -> tuple[str, ...]:
+def in_order(entry: Any) -> tuple[str, ...]:
+    """Ids by themselves; what is said of one by its room or key, then by its code."""
     if isinstance(entry, str):
         return (entry,)
     name = entry.get("room_id") or entry["key"]

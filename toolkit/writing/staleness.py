@@ -6,6 +6,7 @@ on all rows of that user, new ones included. What a bot's own function read isn'
 rest on whatever is about a user, room or Space that their rows name.
 """
 
+import json
 from collections.abc import Iterable, Mapping
 
 import msgspec
@@ -50,6 +51,8 @@ def why_stale(unit: Unit, plan: Plan, moved: Moved) -> str | None:
         return f"row {quote_odd(touched[0])} was written meanwhile"
     if plan.foreign:
         return _about_named(unit.change, moved)
+    if unit.row:
+        return _about_link(unit, moved)
     if unit.owner is None:
         return None  # an undo rests on nothing but the rows that it puts back
     about = _about_user if unit.kind is UnitKind.USER else _about_room
@@ -71,6 +74,15 @@ def _about_room(unit: Unit, moved: Moved) -> str | None:
             return (
                 f"row {quote_odd(key)} took the chat id {quote_odd(unit.chat_id or '')} meanwhile"
             )
+    return None
+
+
+def _about_link(unit: Unit, moved: Moved) -> str | None:
+    """A row of another id that names, or named, the room: such a row is the strongest evidence."""
+    versions = set(unit.room_ids)
+    for key in sorted(moved.keys):
+        if any(versions & _texts(state.rows.get(key)) for state in (moved.before, moved.after)):
+            return f"row {quote_odd(key)} about this room was written meanwhile"
     return None
 
 
@@ -133,6 +145,13 @@ def _rooms(key: str, moved: Moved) -> set[str]:
         elif isinstance(row, UserRow):
             found.add(row.space_id)
     return found
+
+
+def _texts(raw: Raw) -> set[str]:
+    """All texts in the columns of a row, or of several rows."""
+    found = [] if raw is None else json.loads(str(raw))
+    rows = found if isinstance(found, list) else [found]
+    return {value for row in rows for value in row.values() if isinstance(value, str)}
 
 
 def _spaces(key: str, moved: Moved) -> set[str]:
