@@ -15,7 +15,7 @@ HIGHEST_NUMBER = 999_999_999
 _NUMBER = "[1-9][0-9]{0,8}"
 _CHAT_ID = re.compile(f"C({_NUMBER})")
 _DIGITS = re.compile(_NUMBER)
-_USER = re.compile(r"@[^:\s]*:\S+")
+_USER = re.compile("@[^:]*:.+", re.DOTALL)
 
 
 def chat_number(chat_id: object) -> int | None:
