@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -93,13 +95,14 @@ def many(path: Path, rooms: int = 5000) -> Bench:
     return bench
 
 
-WORLDS = {
+WORLDS: dict[str, Callable[[Path], Bench]] = {
     "small": small,
     "none": none,
     "one": one,
     "hostile": hostile,
     "disputed": disputed,
     "many": many,
+    "seventy": partial(many, rooms=70),
 }
 
 

@@ -19,7 +19,7 @@ PICTURES = NOTEBOOKS / "pictures"
 
 
 def make() -> None:
-    """Run the second lesson, and take pictures of one repair in its review table."""
+    """Run two lessons, and take pictures of one repair in the review table, and of a shadow run."""
     executable = find_chromium()
     if executable is None:
         sys.exit("There is no Chromium here: apt-get install chromium")
@@ -45,6 +45,9 @@ def make() -> None:
             review.get_by_role("button", name=re.compile("^Apply 1")).click()
             page.wait_for_text(re.compile("Written: \\d row"))
             page.screenshot(PICTURES / "review-applied.png", of=review)
+            page.open("5-run-your-own-code-in-its-shadow.ipynb").run_all()
+            shown = page.page.locator(".jp-Cell", has_text="hasty = await shadow_run")
+            page.screenshot(PICTURES / "shadow-run.png", of=shown.last)
 
 
 if __name__ == "__main__":

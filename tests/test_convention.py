@@ -145,6 +145,26 @@ def test_everything_that_makes_a_convention_is_a_setting_and_an_option_wherever_
         for name, command in matrix_drift.commands.items()
     }
     assert {name for name, options in taken.items() if options} == {
-        *("check", "plan", "apply", "snapshot"),
+        *("check", "plan", "apply", "settle", "snapshot", "ignore", "reject", "defer", "withdraw"),
     }
     assert all(options == names for options in taken.values() if options)
+
+
+@pytest.mark.parametrize("name", ["helper_accounts", "former_accounts"])
+@pytest.mark.parametrize(
+    "account", ["old", "old:hs", "@old", "@old:", " @old:hs", ""]
+)
+def test_an_account_that_is_no_user_is_refused_with_what_to_write(name: str, account: str) -> None:
+    with pytest.raises(ConventionError, match=f"{name}: .* is no user; write it as '@name:server'"):
+        Convention(**{name: [account]})  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("value", ["@old:hs", None, 7])
+def test_accounts_are_a_list(value: Any) -> None:
+    with pytest.raises(ConventionError, match="former_accounts must be a list of texts"):
+        Convention(former_accounts=value)
+
+
+def test_accounts_of_any_server_are_taken() -> None:
+    accounts = ("@old:example.org:8448", "@_irc_bot:[::1]", "@Ольга:hs")
+    assert Convention(former_accounts=[*accounts]).former_accounts == accounts

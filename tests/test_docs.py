@@ -11,9 +11,9 @@ import pytest
 import toolkit
 from toolkit import reconcile_matrix_state, reconcile_single_room
 from toolkit.board.items import make_details, make_item
-from toolkit.board.offers import NO_OFFERS
 from toolkit.cli.commands import matrix_drift
 from toolkit.cli.explain import DOCS, load_passages
+from toolkit.decisions.offers import NO_OFFERS
 from toolkit.frames import COLUMNS
 from toolkit.model import (
     CONFLICTS,

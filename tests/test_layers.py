@@ -53,7 +53,7 @@ def test_a_contract_can_be_broken(module: str, line: str, contract: str, tmp_pat
     [
         ("import toolkit", {"nio", "aiohttp", "aiosqlite", "msgspec"}),
         (
-            "from toolkit import reconcile_matrix_state, reconcile_single_room, SQLiteStore",
+            "from toolkit import BotRooms, reconcile_single_room, SQLiteStore",
             {"pandas", "ipywidgets", "anywidget", "matplotlib", "click", "rich"},
         ),
     ],

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from toolkit.board import review
+    from toolkit.bot import BotRooms, FoundChat
     from toolkit.convention import Convention
     from toolkit.database.chat_manager import (
         ChatContext,
@@ -30,10 +31,12 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 _HOME = {
+    "BotRooms": "bot",
     "ChatContext": "database.chat_manager",
     "ChatManager": "database.chat_manager",
     "Convention": "convention",
     "Decision": "decisions.decision",
+    "FoundChat": "bot",
     "HomeserverError": "errors",
     "InMemoryStore": "database.store",
     "Layout": "layout",
@@ -59,10 +62,12 @@ _HOME = {
 _NOTEBOOK = {"anywidget", "ipywidgets", "matplotlib", "numpy", "pandas"}
 
 __all__ = [
+    "BotRooms",
     "ChatContext",
     "ChatManager",
     "Convention",
     "Decision",
+    "FoundChat",
     "HomeserverError",
     "InMemoryStore",
     "Layout",

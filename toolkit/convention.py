@@ -5,7 +5,7 @@ and `int()` accept far more, so every text passes through the two functions here
 """
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 
@@ -15,6 +15,7 @@ HIGHEST_NUMBER = 999_999_999
 _NUMBER = "[1-9][0-9]{0,8}"
 _CHAT_ID = re.compile(f"C({_NUMBER})")
 _DIGITS = re.compile(_NUMBER)
+_USER = re.compile("@[^:]*:.+", re.DOTALL)
 
 
 def chat_number(chat_id: object) -> int | None:
@@ -45,7 +46,8 @@ class Convention:
     `former_accounts`: accounts that the bot had before it moved to this one; what they made and
     linked counts as the bot's own.
 
-    Raises `ConventionError` for a pattern that can't be compiled or has no number in it.
+    Raises `ConventionError` for a pattern that can't be compiled or has no number in it, and for an account
+    that is no user id.
     """
 
     room_name_patterns: Sequence[str] = ("Чат {n}", "Chat {n}", "C {n}", "C{n}")
@@ -59,9 +61,15 @@ class Convention:
     def __post_init__(self) -> None:
         for name in ("room_name_patterns", "helper_accounts", "former_accounts"):
             value = getattr(self, name)
-            if isinstance(value, str):
-                raise ConventionError(f"{name} must be a list of texts, not the text {value!r}.")
+            if isinstance(value, str) or not isinstance(value, Iterable):
+                raise ConventionError(f"{name} must be a list of texts, not {value!r}.")
             object.__setattr__(self, name, tuple(value))
+        for name in ("helper_accounts", "former_accounts"):
+            for account in getattr(self, name):
+                if not _USER.fullmatch(str(account)):
+                    raise ConventionError(
+                        f"{name}: {account!r} is no user; write it as '@name:server'."
+                    )
         object.__setattr__(self, "_patterns", tuple(map(_compile, self.room_name_patterns)))
 
     def chat_id_of(self, room_name: str) -> str | None:

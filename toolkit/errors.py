@@ -4,6 +4,7 @@
     ├── HomeserverError      the list of rooms can't be had
     ├── RemoteIncomplete     it can, but not enough of the rooms
     ├── StoreError           the database can't be read or written
+    │   └── NoDatabase       it isn't there, or has no table yet
     ├── SnapshotError        a snapshot or decisions file can't be used
     ├── ConventionError      a setting makes no sense
     └── RefusedCall          something that may only read was asked to write
@@ -26,6 +27,10 @@ class RemoteIncomplete(ToolkitError):
 
 class StoreError(ToolkitError):
     """The local database, or one row of it, can't be read or written."""
+
+
+class NoDatabase(StoreError):
+    """There is no such file yet, or nothing is in it: a start of the bot would make it."""
 
 
 class SnapshotError(ToolkitError):

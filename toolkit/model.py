@@ -14,7 +14,7 @@ from typing import Any
 
 import msgspec
 
-from toolkit.records import CHAT, USER, Raw, chat_key, pack_raw, parse_key, room_key, user_key
+from toolkit.records import Raw, chat_key, pack_raw, room_key, user_key
 
 
 class Kind(StrEnum):
@@ -91,6 +91,7 @@ class Code(StrEnum):
     UNLISTED_ROOM = "unlisted_room"
     NO_ROOM_JOINED = "no_room_joined"
     IDS_EXHAUSTED = "ids_exhausted"
+    NEW_DATABASE = "new_database"
     UNLINKED = "unlinked"
     SURPLUS_ROW = "surplus_row"
     ROW_OF_SKIPPED_ROOM = "row_of_skipped_room"
@@ -182,9 +183,10 @@ class StateEvent(msgspec.Struct, frozen=True, gc=False):
 class RoomState(msgspec.Struct, frozen=True, gc=False, kw_only=True):
     """What one joined room's raw state says; what it doesn't say, or says malformed, is None or empty.
 
-    `created` is `origin_server_ts` of the create event in milliseconds. `verified` is False for
-    what was taken from a client object's memory instead of the homeserver's state. `kept` are the events
-    that a layout asks for, and none for a bot of shape chats.
+    `created` is `origin_server_ts` of the create event in milliseconds, `named` that of the name that
+    stands now. `verified` is False for what was taken from a client object's memory, which knows no
+    times, instead of the homeserver's state.
+    `kept` are the events that a layout asks for, and none for a bot of shape chats.
     """
 
     room_id: str
@@ -198,6 +200,7 @@ class RoomState(msgspec.Struct, frozen=True, gc=False, kw_only=True):
     name: str | None = None
     name_sender: str | None = None
     name_event: str = ""
+    named: int | None = None
     children: tuple[Link, ...] = ()
     parents: tuple[Link, ...] = ()
     members: tuple[Member, ...] = ()
@@ -253,7 +256,10 @@ NO_EVIDENCE = Evidence(Rung.NONE)
 
 
 class Finding(msgspec.Struct, frozen=True, kw_only=True):
-    """One fact about one unit. `cause` is for the reader; no code branches on it."""
+    """One fact about one unit. `cause` is for the reader; no code branches on it.
+
+    `rivals` are the other rooms that claim what this one does.
+    """
 
     unit: str
     code: Code
@@ -264,6 +270,7 @@ class Finding(msgspec.Struct, frozen=True, kw_only=True):
     remote: Any = None
     evidence: Evidence = NO_EVIDENCE
     proposal: str | None = None
+    rivals: tuple[str, ...] = ()
 
     @property
     def id(self) -> str:
@@ -276,7 +283,7 @@ class Finding(msgspec.Struct, frozen=True, kw_only=True):
         if self.code is Code.ROW_OF_SKIPPED_ROOM:
             return self.remote in NOT_COMPARED
         if self.code is Code.ROW_OF_NO_CHAT:
-            return parse_key(self.key).family in (CHAT, USER) and self.remote in NO_CHATS
+            return self.remote is not None
         return self.code is Code.NO_ROOM_JOINED
 
 

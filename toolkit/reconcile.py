@@ -32,9 +32,11 @@ from toolkit.homeserver.answers import ask_once
 from toolkit.homeserver.belonging import check_belonging
 from toolkit.homeserver.reading import ClientLike, load_unsettled
 from toolkit.homeserver.vicinity import load_vicinity
-from toolkit.model import Plan, RemoteState, Unit
+from toolkit.model import Code, Plan, RemoteState, Unit
+from toolkit.planning.notes import note_new_database
 from toolkit.planning.plan import plan_repairs
 from toolkit.records import LocalState, load_records
+from toolkit.text.visible import visible
 from toolkit.writing.apply import apply_changes
 from toolkit.writing.job import APPLIED, Result, check_size, new_job
 from toolkit.writing.report import Report
@@ -115,6 +117,9 @@ async def reconcile_single_room(
 def _report_of(done: Reconciled) -> Report:
     if done.result.warning:
         _log.warning(done.result.warning)
+    for note in done.report["notes"]:
+        if note["code"] == Code.NEW_DATABASE.value:
+            _log.warning("%s: %s: %s", note["code"], visible(note["key"], 1_000), note["detail"])
     return done.report
 
 
@@ -180,6 +185,8 @@ async def _look(
         )
     if not options.allow_empty:
         await aside(check_belonging, local, remote)
+    if look.made and plan.units:  # where nothing could be missing, it is a bot's first start
+        plan = note_new_database(plan, look.made)
     return look, plan
 
 

@@ -5,7 +5,9 @@ function would have written takes another road, with the same sessions and views
 Looking back and taking back are the same on both.
 """
 
+import asyncio
 from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import ClassVar, Protocol
 
@@ -14,16 +16,18 @@ from toolkit.database.store import transactional
 from toolkit.decisions.decision import Decision, user_name
 from toolkit.errors import ToolkitError
 from toolkit.model import Choices, Plan, RemoteState, Unit
+from toolkit.planning.notes import note_new_database
 from toolkit.planning.plan import plan_repairs
 from toolkit.progress import Progress, watched_by
 from toolkit.reconcile import reconcile
 from toolkit.records import LocalState, Raw, load_records
 from toolkit.sources.sides import OFFLINE, Sides
+from toolkit.text.new_database import new_database
 from toolkit.writing.job import Result, Told
-from toolkit.writing.journal import Run
+from toolkit.writing.lineage import Past, load_past
 from toolkit.writing.restore import Restore, plan_restore, restore
 from toolkit.writing.turns import hold_lock
-from toolkit.writing.undo import history, plan_undo, undo
+from toolkit.writing.undo import plan_undo, undo
 
 Picked = Mapping[str, Choices]
 NOTHING_PICKED: Picked = {}
@@ -82,7 +86,10 @@ class Repairs:
 
     def plan(self, remote: RemoteState, local: LocalState, picked: Picked) -> Plan:
         convention, lower = self.sides.convention, self.lower_counters
-        return plan_repairs(remote, local, convention, picked, lower_counters=lower)
+        plan = plan_repairs(remote, local, convention, picked, lower_counters=lower)
+        if self.sides.allow_new and self.sides.path and not local.rows:
+            return note_new_database(plan, str(self.sides.path.absolute()))
+        return plan
 
     async def look_and_plan(self, picked: Picked, progress: Progress | None) -> Plan:
         """The plan as of now; writes nothing."""
@@ -114,16 +121,24 @@ class Repairs:
             sliding_sync=sides.sliding_sync,
             told=told,
         )
-        async with sides.open_store(read_only=False) as store, sides.open_client() as client:
+        new = bool(new_database(plan))
+        async with (
+            sides.open_store(read_only=False, new=new) as store,
+            sides.open_client() as client,
+        ):
             with watched_by(progress):
                 return await reconcile(client, store, sides.manager(store), options)
 
 
-async def load_history(sides: Sides) -> list[Run]:
-    """The runs that wrote to this database, oldest first."""
-    async with sides.open_store(read_only=True) as store:
-        assert transactional(store)  # only such a store has a journal
-        return await history(store)
+async def load_history(sides: Sides) -> Past:
+    """The runs that wrote to this database, oldest first, and those of an older one of its name."""
+    return load_past_of(sides, await sides.load_rows())
+
+
+def load_past_of(sides: Sides, rows: Mapping[str, Raw]) -> Past:
+    """The same for who has the rows; a snapshot has no history, nor has a store in memory."""
+    path = sides.path if sides.snapshot is None else None
+    return load_past(path, rows) if path else Past([], [])
 
 
 async def plan_taking_back(sides: Sides, run: str) -> Plan:
@@ -145,7 +160,17 @@ def plan_going_back(sides: Sides, run: str) -> Restore:
     if sides.snapshot is not None:
         raise ToolkitError(OFFLINE.format("FILE"))
     assert sides.path
-    return plan_restore(sides.path, run, sides.backup_dir)
+    with ThreadPoolExecutor(1) as aside:  # whoever calls may have a loop of his own
+        rows = aside.submit(asyncio.run, _load_readable(sides)).result()
+    return plan_restore(sides.path, run, sides.backup_dir, rows)
+
+
+async def _load_readable(sides: Sides) -> dict[str, Raw] | None:
+    """The rows; None of a database that is gone or damaged."""
+    try:
+        return await sides.load_rows()
+    except ToolkitError:
+        return None
 
 
 def go_back(planned: Restore) -> str:

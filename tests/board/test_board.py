@@ -24,8 +24,9 @@ from tests.scenario import Scenario, load_scenarios
 from toolkit.board import ReviewModel, find_model
 from toolkit.board.events import Event
 from toolkit.board.items import Item
-from toolkit.board.offers import FREE, Offering, Offers, list_options, say_action, why_unfit
+from toolkit.board.offers import say_action
 from toolkit.decisions.ledger import Vote
+from toolkit.decisions.offers import FREE, Offering, Offers, list_options, why_unfit
 from toolkit.errors import ToolkitError
 from toolkit.model import Choices, Status, find_unit
 from toolkit.records import chat_key, load_records, room_key, user_key

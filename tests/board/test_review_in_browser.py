@@ -91,3 +91,35 @@ def test_a_lesson_runs_in_light_and_dark_and_names_do_nothing(
     assert light != page.screenshot(tmp_path / "dark.png", "dark")
     assert page.typeset() == []
     page.assert_harmless()
+
+
+_SELECTED = """cell => {
+  getSelection().selectAllChildren(cell);
+  return getSelection().toString();
+}"""
+
+
+def test_a_table_copies_ids_whole_and_the_map_follows_the_theme(
+    page: NotebookPage, world: DemoWorld, lab: Lab
+) -> None:
+    name = lab.write(
+        "shown.ipynb",
+        [
+            "from toolkit import Session\nsession = await Session.open()",
+            "session.pending()[['owner']]",
+            "session.plot()",
+        ],
+    ).name
+    page.open(name).run_all()
+    unit = page.page.locator(
+        "th:has(> span[title])"
+    ).first  # a room of version 12, without a server's name
+    assert unit.evaluate(_SELECTED) in world.rooms.values()
+    short = unit.locator("span span")
+    assert short.evaluate("part => part.scrollWidth > part.clientWidth")
+    picture = page.page.locator("img.matrix-drift-map")
+    page.set_theme("light")
+    assert picture.evaluate("it => getComputedStyle(it).filter") == "none"
+    page.set_theme("dark")
+    assert "invert" in picture.evaluate("it => getComputedStyle(it).filter")
+    page.assert_harmless()

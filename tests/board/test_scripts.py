@@ -105,6 +105,8 @@ FULL = Item(
     needs_human=True,
     picked="C1",
     again="approved",
+    ignored="by eva: why",
+    returned="why",
     barred="why",
     result=Result("stale", "why"),
 )

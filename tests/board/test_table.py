@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 import toolkit.board
-from tests.bench import A1, A2, ALICE, BOB, BOT, TOKEN, Bench, small_rows
+from tests.bench import A1, A2, ALICE, BOB, BOT, C2, TOKEN, Bench, small_rows
 from tests.boards import HOSTILE, look, many, small
 from toolkit import reconcile_matrix_state
 from toolkit.board import find_model
@@ -18,7 +18,7 @@ from toolkit.board.table import ReviewTable
 from toolkit.board.views import KEPT
 from toolkit.board.windows import MOST
 from toolkit.decisions.ledger import Vote
-from toolkit.records import room_key
+from toolkit.records import chat_key, room_key
 from toolkit.testing import FakeHomeserver
 from toolkit.text.html import SHOWN
 
@@ -72,8 +72,8 @@ class Browser:
     def state(self) -> Told:
         return self.get("ready", "state")
 
-    def decide(self, unit: str, vote: str) -> list[Told]:
-        return self.ask("decide", unit=unit, vote=vote, change=self.lines()[unit]["change"])
+    def decide(self, unit: str, vote: str, **why: str) -> list[Told]:
+        return self.ask("decide", unit=unit, vote=vote, change=self.lines()[unit]["change"], **why)
 
     async def apply(self) -> None:
         self.ask("apply", plan=self.state()["plan"])
@@ -128,8 +128,40 @@ class TestTelling:
         }
         assert details["facts"][0]["evidence"] == "chat row" and details["facts"][0]["events"]
         conflict = browser.get("details", "details", unit="!a9")
-        assert [offer["label"] for offer in conflict["offers"]][:1] == ["chat id C3"]
+        offers = [(offer["label"], offer["why"]) for offer in conflict["offers"]]
+        assert offers[:2] == [
+            ("chat id C3", "the next free number"),
+            ("chat id C4", "free as well"),
+        ]
         assert conflict["free"] and not conflict["rows"]
+
+    async def test_an_opened_conflict_shows_its_rooms_side_by_side_also_once_an_id_is_picked(
+        self, browser: Browser, bench: Bench
+    ) -> None:
+        for room in ("!t1", "!t2"):
+            bench.world.chat(room, "!alice", "Чат 7", owner=ALICE)
+        bench.world.member("!t2", ALICE, "leave")
+        await browser.view.model.session.reload()
+        own, twin = browser.get("details", "details", unit="!t1")["sides"]
+        assert (own["title"], own["room_id"]) == ("this room", "!t1")
+        assert (twin["title"], twin["link"]) == ("its twin", "https://matrix.to/#/!t2?via=hs")
+        assert dict(own["facts"])["joined"] == ALICE and dict(twin["facts"])["left"] == ALICE
+        browser.ask("pick", unit="!t1", choices={"chat_id": "C7"})
+        details = browser.get("details", "details", unit="!t1")
+        assert details["rows"] and details["sides"] == [own, twin]
+        assert [o["label"] for o in details["offers"]].count("chat id C7") == 1
+        assert browser.get("details", "details", unit="!a1")["sides"] == []
+
+    async def test_names_beside_each_other_are_visible(
+        self, browser: Browser, bench: Bench
+    ) -> None:
+        for room in ("!t1", "!t\u202e2"):
+            bench.world.chat(room, "!alice", "Чат 7", owner=ALICE)
+        bench.world.member("!t1", "@\u202ex:hs", "join")
+        await browser.view.model.session.reload()
+        sides = browser.get("details", "details", unit="!t1")["sides"]
+        assert not {"\u202e", "\x1b"} & set(json.dumps(sides, ensure_ascii=False))
+        assert sides[1]["room_id"] == "!t\\u{202e}2" and "%E2%80%AE" in sides[1]["link"]
 
     async def test_of_a_changed_row_what_stays_is_told_as_well(
         self, browser: Browser, bench: Bench
@@ -147,16 +179,31 @@ class TestTelling:
         found = {unit: (line["status"], line["cause"]) for unit, line in lines.items()}
         assert found["!b1"] == ("in sync", "its rows are right")
         assert found["!alice"] == ("skipped", "it is a Space")
-        assert browser.state()["quiet"] == {"in sync": 2, "skipped": 2}
+        assert browser.state()["quiet"] == {"in sync": 2, "skipped": 2, "orphaned": 0}
 
-    async def test_nothing_of_it_is_saved_with_the_notebook(
-        self, browser: Browser, tmp_path: Path
+    async def test_orphaned_rows_can_be_looked_at(self, browser: Browser, bench: Bench) -> None:
+        row = {**small_rows()[A2], "chat_id": "C8"}
+        gone, chat = room_key("!gone"), chat_key(BOB, "C8")
+        bench.put({gone: row, chat: {**small_rows()[C2], "surface_ref": "!gone"}})
+        await browser.view.model.session.reload()
+        lines = browser.lines(status="orphaned", quiet=True)
+        told = {key: (line["owner"], line["chat"], line["name"]) for key, line in lines.items()}
+        assert told == {gone: (ALICE, "C8", gone), chat: (BOB, "C8", chat)}
+        assert {line["cause"] for line in lines.values()} == {
+            "no joined room belongs to this row; it is kept as it is"
+        }
+        assert browser.state()["quiet"]["orphaned"] == 2 and not browser.state()["besides"]
+        assert set(browser.lines(quiet=True, keep=[gone])) > {gone, chat}
+
+    async def test_of_it_nothing_is_saved_with_the_notebook_but_the_text_that_stands_there_anyway(
+        self, browser: Browser
     ) -> None:
         browser.lines()
-        saved = len(json.dumps(browser.view.widget.get_state(), default=str))
-        assert saved < 100_000 and "!a1" not in json.dumps(
-            browser.view.widget.get_state(), default=str
-        )
+        bundle = browser.view._repr_mimebundle_()
+        state = browser.view.widget.get_state()
+        assert state.pop("until") == bundle["text/plain"]
+        saved = json.dumps(state, default=str)
+        assert len(saved) < 100_000 and "!a1" not in saved
 
     async def test_hostile_names_are_visible_text(self, browser: Browser) -> None:
         told = json.dumps([browser.lines(), browser.get("details", "details", unit="!a9")])
@@ -446,3 +493,35 @@ async def test_a_model_loads_no_widgets() -> None:
     )
     out, _ = await process.communicate()
     assert out.decode().strip() == "set()"
+
+
+class TestIgnoring:
+    async def test_a_unit_is_ignored_with_a_reason_and_taken_back(self, browser: Browser) -> None:
+        browser.decide("!a1", "ignore", reason="a test room", until="2999-12-31")
+        line = browser.lines()["!a1"]
+        assert line["vote"] == "ignored"
+        assert line["ignored"].endswith("until 2999-12-31: a test room")
+        assert browser.state()["votes"]["ignored"] == 1
+        assert "!a1" not in browser.lines(vote="pending")
+        assert browser.lines(text="a test room").keys() == {"!a1"}
+        assert browser.get("count", "question", text="alice")["units"] == "1 unit"
+        browser.decide("!a1", "withdraw")
+        assert "ignored" not in browser.lines()["!a1"]
+
+    async def test_why_and_a_day_to_come_must_be_given(self, browser: Browser) -> None:
+        change = browser.lines()["!a1"]["change"]
+        ask = {"unit": "!a1", "vote": "ignore", "change": change}
+        assert "say why" in browser.refused("decide", **ask)
+        assert "has passed" in browser.refused("decide", **ask, reason="x", until="2001-01-01")
+        assert browser.lines()["!a1"]["vote"] == "pending"
+
+    async def test_what_is_ignored_no_longer_says_why(self, browser: Browser, bench: Bench) -> None:
+        browser.decide("!a2", "ignore", reason="a test room")
+        bench.put({A2: small_rows()[A2] | {"space_id": "!mine"}})
+        await browser.view.model.session.reload()
+        line = browser.lines()["!a2"]
+        assert line["vote"] == "pending" and "again" not in line
+        assert line["returned"] == "it is another change or conflict than was ignored"
+
+    async def test_a_name_that_is_near_is_answered_by_the_unit(self, browser: Browser) -> None:
+        assert "Did you mean '!a1'" in browser.refused("decide", unit="C1", vote="defer", change="")

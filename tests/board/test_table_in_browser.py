@@ -120,6 +120,7 @@ class TestDeciding:
             )
         board.button(re.compile(r"^Apply \d")).click()
         board.said("Left alone")
+        board.said("left alone: row", ".md-cause")
         assert board.stored(room_key("!a2"))["space_id"] == "!moved"
         board.button("last run: stale 1").click()
         board.row("Чат 2").locator(".md-more").click()

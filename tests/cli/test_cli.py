@@ -200,7 +200,7 @@ def test_an_unknown_or_skipped_unit_is_an_error_and_nothing_is_written(
     md: Md, bench: Bench
 ) -> None:
     bench.world.room("!foreign", creator="@x:hs")
-    assert md("apply", "!a1", "!nope").said("Error: The plan has no unit !nope")
+    assert md("apply", "!a1", "!nope").said("Error: There is no unit '!nope'")
     assert md("apply", "!foreign").said("Error: !foreign: it is skipped (not_created_by_bot)")
     assert not bench.journal.exists()
 

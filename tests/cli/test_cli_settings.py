@@ -126,7 +126,13 @@ def test_no_option_takes_a_token() -> None:
     names = {name for command in commands.values() for p in command.params for name in p.opts}
     assert not [name for name in names if "token" in name or "password" in name]
     looking, writing = {"check", "plan", "snapshot"}, {"apply", "history", "undo", "restore"}
-    assert set(commands) == looking | writing | {"demo", "explain", "notebook"}
+    deciding = {"settle", "ignore", "reject", "defer", "withdraw"}
+    assert set(commands) == looking | writing | deciding | {
+        "demo",
+        "explain",
+        "notebook",
+        "completion",
+    }
 
 
 # errors

@@ -5,6 +5,7 @@ import json
 from collections.abc import Callable, Iterable
 from datetime import UTC, datetime
 
+import msgspec
 import pytest
 from rich.console import RenderableType
 
@@ -13,15 +14,15 @@ from tests.scenario import Scenario, load_scenarios
 from toolkit.cli.json_forms import history_json, plan_json
 from toolkit.cli.look import exit_code
 from toolkit.cli.output import show
+from toolkit.cli.past import render_history
 from toolkit.cli.render import (
     render_check,
-    render_history,
     render_plan,
     render_report,
     render_undo,
 )
 from toolkit.convention import Convention
-from toolkit.model import Choices, Plan, RowWrite, UnitKind
+from toolkit.model import Choices, Code, Finding, Plan, RowWrite, UnitKind
 from toolkit.planning.plan import plan_repairs
 from toolkit.records import Raw, load_records, room_key, user_key
 from toolkit.sources.snapshot import Snapshot
@@ -79,11 +80,11 @@ def test_check_says_what_is_wrong_why_and_what_next(monkeypatch: pytest.MonkeyPa
     assert lines[0] == f"{BOT} is in 5 rooms."
     assert "Chats:      1 missing, 1 mismatched, 1 conflict" in lines
     assert "User rows:  1 in sync, 1 missing" in lines
-    assert "missing     !a1  C1 of @alice:hs" in lines
-    assert "            room row is missing" in lines
-    assert "            → apply would insert the room row" in lines
-    assert '            room row: display_name is "Чат 2", should be "Отпуск"' in lines
-    assert "            → look at the row, then replace it with --overwrite" in lines
+    assert "+ missing     !a1  C1 of @alice:hs" in lines
+    assert "              room row is missing" in lines
+    assert "              → apply would insert the room row" in lines
+    assert '              room row: display_name is "Чат 2", should be "Отпуск"' in lines
+    assert "              → look at the row, then replace it with --overwrite" in lines
     assert "  chat:@zoe:hs:C1" in lines
     assert "Skipped rooms, which are no chats: 2 space." in lines
 
@@ -136,6 +137,17 @@ def test_rows_of_other_platforms_are_counted_where_there_are_any(
     assert plan_json(some)["other_rows"] == 1_004
 
 
+def test_the_note_that_forbids_in_sync_is_among_those_shown(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    plan = plan_of(World(bot=BOT), {room_key("!far"): text({"chat_id": "C1"})})
+    calm = [Finding(unit="", code=Code.SURPLUS_CHAT_ROW, key=f"a{n}", cause="") for n in range(30)]
+    said = Finding(unit="", code=Code.NO_ROOM_JOINED, key="", cause="in none of the rooms")
+    plan = msgspec.structs.replace(plan, notes=(*calm, said), orphans=(), loose=())
+    out = shown(render_check(plan), "160", monkeypatch)
+    assert "\n  in none of the rooms\n" in out and "… and 11 more" in out
+
+
 def test_in_sync_is_one_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
     plan = plan_of(small_world(), {key: text(row) for key, row in small_rows().items()})
     out = shown(render_check(plan), "80", monkeypatch)
@@ -162,7 +174,7 @@ def test_a_hostile_name_reaches_nobody(render: Render, monkeypatch: pytest.Monke
     world = small_world()
     world.name("!a2", HOSTILE)
     out = shown(render(broken(world)), "80", monkeypatch)
-    assert "[bold]x[/bold] :smile:" in out
+    assert "[bold]x[/bold] :smile:" in " ".join(out.split())
     assert "\\u{202e}" in out
     assert not set(out) & set("\x1b\u202e\u200b\u2028")
     assert "\u0301" * 4 not in out
@@ -177,9 +189,9 @@ def test_a_lone_surrogate_can_be_printed(monkeypatch: pytest.MonkeyPatch) -> Non
 
 def test_the_plan_shows_every_field_before_and_after(monkeypatch: pytest.MonkeyPatch) -> None:
     lines = shown(render_plan(broken()), "120", monkeypatch).splitlines()
-    assert f"  insert user row {user_key(ALICE)}" in lines
+    assert f"  + insert user row {user_key(ALICE)}" in lines
     assert "    next_chat_index  3" in lines
-    assert f"  change room row {room_key('!a2')}" in lines
+    assert f"  ~ change room row {room_key('!a2')}" in lines
     assert '    display_name  "Чат 2" → "Отпуск"' in lines
 
 

@@ -26,8 +26,15 @@ def many(bench: Bench) -> Bench:
 
 
 def units_shown(out: str) -> list[str]:
-    words = ("missing ", "mismatched ", "conflict ")
-    return [line.split()[1] for line in out.splitlines() if line.startswith(words)]
+    words = (
+        "+ missing ",
+        "~ missing ",
+        "~ mismatched ",
+        "? mismatched ",
+        "+ mismatched ",
+        "? conflict ",
+    )
+    return [line.split()[2] for line in out.splitlines() if line.startswith(words)]
 
 
 def test_conflicts_come_first_then_owners_and_chats_in_their_order(md: Md, many: Bench) -> None:

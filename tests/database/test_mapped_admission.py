@@ -15,7 +15,7 @@ from tests.tables import (
     portals,
     tickets,
 )
-from toolkit import StoreError
+from toolkit import SQLiteStore, StoreError
 from toolkit.layout import Layout, TableFacts
 
 
@@ -53,6 +53,14 @@ async def test_a_table_that_is_not_there_is_refused_and_never_made(
     said = await refusal(desk, read_only=read_only)
     assert "has no table 'conversation_to_room', only 'tickets', 'users'" in said
     assert said.endswith("check the path, and table in [rows.link].")
+
+
+async def test_a_database_that_is_not_there_is_not_made(path: Path) -> None:
+    for read_only in (True, False):
+        with pytest.raises(StoreError, match="there is no such file"):
+            async with SQLiteStore(path, layout=tickets(), read_only=read_only):
+                pass
+    assert not path.exists()
 
 
 async def test_an_empty_database_is_refused(path: Path) -> None:

@@ -5,6 +5,7 @@ import shutil
 import sqlite3
 import sys
 from asyncio.subprocess import PIPE
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ from toolkit.database import connection as database_module
 from toolkit.database import store as store_module
 from toolkit.database.sql import RowChange
 from toolkit.database.store import SQLiteStore
-from toolkit.errors import StoreError
+from toolkit.errors import NoDatabase, StoreError
 
 
 async def open_error(path: Path, **options: Any) -> str:
@@ -37,6 +38,37 @@ async def test_a_new_database_gets_the_table_when_opened_for_writing(tmp_path: P
             await store.set("a", {})
         assert stored(path) == [("a", "{}")]
     assert len(list(tmp_path.iterdir())) == 3
+
+
+async def test_a_store_says_whether_it_made_the_table_by_this_opening(tmp_path: Path) -> None:
+    (tmp_path / "empty.db").touch()
+    for name in ("absent.db", "empty.db"):
+        store = SQLiteStore(tmp_path / name)
+        assert not store.made
+        for made in (True, False):
+            async with store:
+                assert store.made is made
+        async with SQLiteStore(tmp_path / name, read_only=True) as looking:
+            assert not looking.made
+
+
+@pytest.mark.parametrize("mode", ["DELETE", "WAL"])
+async def test_a_database_without_a_table_is_none_yet_and_looking_leaves_it_so(
+    tmp_path: Path, mode: str
+) -> None:
+    path = tmp_path / "bot.db"
+    with closing(sqlite3.connect(path)) as database:
+        database.execute(f"PRAGMA journal_mode={mode}")
+        database.execute("PRAGMA user_version=1")
+    before = path.read_bytes()
+    with pytest.raises(NoDatabase, match="it is empty"):
+        await SQLiteStore(path, read_only=True).open()
+    assert [*tmp_path.iterdir()] == [path] and path.read_bytes() == before
+    with closing(sqlite3.connect(path)) as database:
+        database.execute("CREATE TABLE other (a)")
+    with pytest.raises(StoreError, match="only 'other'") as refused:
+        await SQLiteStore(path, read_only=True).open()
+    assert not isinstance(refused.value, NoDatabase)
 
 
 async def test_names_of_table_and_columns_may_be_anything(tmp_path: Path) -> None:

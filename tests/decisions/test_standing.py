@@ -1,11 +1,12 @@
 """Votes kept up to date decision by decision are those that looking at everything gives."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from datetime import date
 
 from hypothesis import given
 from hypothesis import strategies as st
 
-from toolkit.decisions.decision import Decision
+from toolkit.decisions.decision import Decision, Ignored
 from toolkit.decisions.ledger import Ledger, Vote
 from toolkit.decisions.standing import REMEMBERED, Standing
 from toolkit.model import NO_CHOICES, Change, Choices, Plan, RowWrite, Status, Unit, UnitKind
@@ -41,10 +42,20 @@ DECISIONS = st.builds(
     choices=st.sampled_from(PICKS),
     agreed=st.booleans(),
 )
-STEPS = st.lists(st.tuples(st.sampled_from(Vote), st.dictionaries(IDS, DECISIONS)), max_size=8)
+IGNORED = st.builds(
+    Ignored,
+    change=st.sampled_from([change and change.fingerprint for change in CHANGES]),
+    until=st.sampled_from([None, date.min]),
+)
+VOTES = st.sampled_from([vote for vote in Vote if vote is not Vote.IGNORED])
+STEPS = st.lists(
+    st.tuples(VOTES, st.dictionaries(IDS, DECISIONS))
+    | st.tuples(st.just(Vote.IGNORED), st.dictionaries(IDS, IGNORED)),
+    max_size=8,
+)
 
 
-def standings(plan: Plan, steps: list[tuple[Vote, dict[str, Decision]]]) -> Iterator[Standing]:
+def standings(plan: Plan, steps: list[tuple[Vote, Mapping[str, Decision]]]) -> Iterator[Standing]:
     standing = Standing(plan, Ledger())
     yield standing
     for vote, decisions in steps:
@@ -54,7 +65,7 @@ def standings(plan: Plan, steps: list[tuple[Vote, dict[str, Decision]]]) -> Iter
 
 @given(plans(), STEPS)
 def test_step_by_step_is_all_at_once(
-    plan: Plan, steps: list[tuple[Vote, dict[str, Decision]]]
+    plan: Plan, steps: list[tuple[Vote, Mapping[str, Decision]]]
 ) -> None:
     for standing in standings(plan, steps):
         anew = Standing(plan, standing.ledger)
@@ -65,7 +76,7 @@ def test_step_by_step_is_all_at_once(
 
 @given(plans(), STEPS, st.data())
 def test_what_was_not_touched_stands_as_before(
-    plan: Plan, steps: list[tuple[Vote, dict[str, Decision]]], data: st.DataObject
+    plan: Plan, steps: list[tuple[Vote, Mapping[str, Decision]]], data: st.DataObject
 ) -> None:
     found = list(standings(plan, steps))
     first = data.draw(st.integers(0, len(found) - 1))

@@ -18,7 +18,7 @@ from typing import Any
 import pytest
 
 from toolkit import Session
-from toolkit.cli.look import look
+from toolkit.cli.look import look_decided
 from toolkit.cli.options import Where
 from toolkit.convention import Convention
 from toolkit.demo import lessons as practice
@@ -116,7 +116,7 @@ def by_label(recorded: Recorded) -> tuple[Any, Any]:
 def test_over_http_and_sqlite_it_is_the_same_world(recorded: Recorded, tmp_path: Path) -> None:
     with serve_recorded(tmp_path) as served:
         where = Where(homeserver=served.url, database=str(served.database), token=served.token)
-        assert said(look(where)) == recorded.world(served).expected
+        assert said(look_decided(where).plan) == recorded.world(served).expected
 
 
 def test_the_database_holds_every_row_as_it_was(recorded: Recorded, tmp_path: Path) -> None:

@@ -16,6 +16,7 @@ from tests.bench import ALICE, BOB, BOT, small_rows, small_world, text
 from tests.scenario import Scenario, backwards, load_scenarios
 from tests.worlds import CONVENTION, Sides, worlds
 from toolkit.convention import Convention
+from toolkit.decisions.case import Casebook
 from toolkit.decisions.ledger import Vote
 from toolkit.frames import (
     COLUMNS,
@@ -90,7 +91,7 @@ def frames(looked: Look, runs: Sequence[Run] = ()) -> dict[str, Any]:
     return {
         "rooms": rooms_frame(remote, plan, local),
         "rows": rows_frame(local, plan),
-        "drift": drift_frame(plan),
+        "drift": drift_frame(plan, Casebook(plan, remote, local, Convention())),
         "plan": plan_frame(plan),
         "changes": changes_frame(plan),
         "history": history_frame(runs),
@@ -251,6 +252,22 @@ def test_notes_stand_in_drift_with_the_status_of_their_room() -> None:
     [note] = drift[drift["code"] == "surplus_chat_row"].to_dict("records")
     assert (note["room_id"], note["status"], note["chat_id"]) == ("!a1", "in_sync", "C9")
     assert note["approvable"] is False
+
+
+def test_facts_stand_beside_the_findings_of_conflicts_alone() -> None:
+    world = small_world()
+    for room in ("!t1", "!t2"):
+        world.chat(room, "!bob", "Чат 7", owner=BOB)
+    looked = look(world, {**right(), user_key(ALICE): "{}"})
+    drift = frames(looked)["drift"]
+    told = drift[drift["facts"].notna()]
+    assert set(told["unit"]) == set(drift["unit"][drift["status"] == "conflict"])
+    [twin] = told["facts"][told["unit"] == "!t1"]
+    assert twin.startswith('this room !t1: name "Чат 7"; ')
+    assert f"; joined {BOB}; named " in twin
+    assert "; link https://matrix.to/#/!t1?via=hs | its twin !t2: " in twin
+    assert twin.endswith("C8 (the next free number), C9 (free as well), C10 (free as well)")
+    assert drift_frame(looked[2])["facts"].isna().all()
 
 
 def test_a_finding_id_stands_once_even_for_twice_the_same() -> None:

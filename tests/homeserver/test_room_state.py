@@ -58,6 +58,7 @@ def test_a_room_is_read() -> None:
         name="Чат 1",
         name_sender="@a:hs",
         name_event="$name",
+        named=7,
         children=(Link("!c1", "@bot:hs", "$c1"), Link("!c2", "@bot:hs", "$c2")),
         parents=(Link("!p", "@a:hs", "$p"),),
         members=(Member("@a:hs", "ban", "$a"), Member("@b:hs", "join", "$b")),
@@ -234,6 +235,8 @@ def test_a_link_without_a_sender_proves_nothing() -> None:
 def test_a_creation_time_is_a_whole_number(ts: object) -> None:
     created = decode(event("m.room.create", {}, origin_server_ts=ts)).created
     assert created is None or (type(created) is int and created == ts)
+    named = decode(event("m.room.name", {"name": "Чат 1"}, origin_server_ts=ts)).named
+    assert named == created
 
 
 def test_without_a_custom_type_none_is_read() -> None:

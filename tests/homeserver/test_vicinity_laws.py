@@ -105,6 +105,9 @@ UNSEEN = {
     "An archive may lie in an archive",
     "A Space in which nobody ever was is an archive of the Space that it lies in, though that one's owner "
     "isn't known either",
+    # A row of an older version: that the room goes on as a chat shows its Space, which is not read for it.
+    "An upgraded chat whose rows are right is in sync, old row and all",
+    "A room that was simply upgraded makes no noise but its note",
 }
 """Rules of which some room of the scenario is told otherwise, because nothing leads to what shows them."""
 

@@ -1,6 +1,7 @@
 """What findings say in words is true of the very room that they are about."""
 
 import json
+from collections.abc import Mapping
 
 from tests.scenario import BOT, right_rows
 from toolkit.homeserver.room_state import decode_room
@@ -12,7 +13,7 @@ from toolkit.testing import World
 ALICE = "@alice:hs"
 
 
-def plan_of(world: World, rows: dict[str, object]) -> Plan:
+def plan_of(world: World, rows: Mapping[str, object]) -> Plan:
     states = {room: decode_room(room, json.dumps(e).encode()) for room, e in world.rooms.items()}
     local = load_records((key, json.dumps(row)) for key, row in rows.items())
     return plan_repairs(RemoteState(BOT, states), local)
@@ -65,6 +66,20 @@ def test_why_a_room_is_no_chat_is_said_with_the_cure() -> None:
     assert "made by @old:hs, not by the bot" in said["!r3"] and "--former-account" in said["!r3"]
 
 
+def test_a_space_that_was_given_up_for_a_room_which_the_bot_is_in_is_not_said_to_be_left() -> None:
+    worlds = [World(bot=BOT) for _ in range(3)]
+    worlds[0].space("!new", owner=ALICE)
+    worlds[1].space("!new", owner=ALICE, creator=ALICE)
+    worlds[2].room("!new", creator=ALICE, predecessor="!a")
+    for world in worlds:
+        world.space("!a", owner=ALICE)
+        world.chat("!r1", "!a", "Чат 1", owner=ALICE)
+        world.event("!a", "m.room.tombstone", {"replacement_room": "!new"}, sender=ALICE)
+        plan = plan_of(world, dict(right_rows(ALICE, "!a", {"C1": "!r1"})))
+        [told] = [unit.conflicts[0].cause for unit in plan.units if unit.id == "!r1"]
+        assert "Space !a was given up for !new, which doesn't go on from it" in told
+
+
 def test_user_rows_alone_are_not_in_sync_where_their_space_is_none_that_can_be_compared() -> None:
     row = {f"matrix_user:{ALICE}": {"space_id": "!a", "next_chat_index": 1}}
     elsewhere = World(bot=BOT)
@@ -81,3 +96,22 @@ def test_user_rows_alone_are_not_in_sync_where_their_space_is_none_that_can_be_c
     right = World(bot=BOT)
     right.space("!a", owner=ALICE)
     assert plan_of(right, dict(row)).in_sync
+
+
+def test_rows_of_a_chat_from_which_no_chat_goes_on_are_not_in_sync() -> None:
+    dead, given_up, spaces = World(bot=BOT), World(bot=BOT), World(bot=BOT)
+    for world in (dead, given_up, spaces):
+        world.space("!a", owner=ALICE)
+    for world in (dead, given_up):
+        world.chat("!r1", "!a", "Чат 1", owner=ALICE)
+    dead.event("!r1", "m.room.tombstone", {"replacement_room": "!a"}, sender=ALICE)
+    given_up.upgrade("!r1", "!r1b")
+    right = dict(right_rows(ALICE, "!a", {"C1": "!r1"}))
+    chat_key, room_key = f"chat:{ALICE}:C1", "matrix_room:!r1"
+    for missing in (None, chat_key, room_key):
+        assert not plan_of(dead, {key: row for key, row in right.items() if key != missing}).in_sync
+    on_space = {**right, chat_key: {**right[chat_key], "surface_ref": "!a"}}
+    del on_space[room_key]
+    assert not plan_of(spaces, on_space).in_sync
+    after = dict(right_rows(ALICE, "!a", {"C1": "!r1b"}))
+    assert plan_of(given_up, {**after, room_key: right[room_key]}).in_sync

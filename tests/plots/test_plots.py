@@ -4,6 +4,7 @@ import itertools
 import struct
 from base64 import b64decode
 from collections import Counter
+from html import escape
 from typing import Any
 
 import matplotlib.style
@@ -384,7 +385,17 @@ def test_a_figure_shows_itself_sharply_and_with_a_description(inline: bool) -> N
     width, height = struct.unpack(">II", b64decode(data["image/png"])[16:24])
     shown = about["image/png"]
     assert shown["alt"] == data["text/plain"]
+    assert f'src="data:image/png;base64,{data["image/png"]}"' in data["text/html"]
+    assert f'alt="{escape(shown["alt"])}"' in data["text/html"]
     assert abs(width - 2 * shown["width"]) <= 1 and abs(height - 2 * shown["height"]) <= 1
+
+
+def test_the_words_of_a_picture_are_no_markup_and_no_formula() -> None:
+    data, _ = draw_map(
+        [UserLine('@"><img src=x>$y$:hs', Status.MISSING, ())], {}
+    )._repr_mimebundle_()
+    assert data["text/html"].count("<img") == 1
+    assert "$" not in data["text/html"] and "&#36;y&#36;" in data["text/html"]
 
 
 def test_equal_values_make_equal_pictures() -> None:

@@ -88,7 +88,11 @@ class TestDecisions:
         ("unit", "where", "words"),
         [
             ("!gone", {"room_id": "!gone"}, "no longer in the plan"),
-            ("@gone:hs", {"key": "matrix_user:@gone:hs"}, "no longer in the plan"),
+            (
+                "@gone:hs",
+                {"key": "matrix_user:@gone:hs", "user_id": "@gone:hs"},
+                "no longer in the plan",
+            ),
             ("!lobby", {"room_id": "!lobby"}, "it is skipped (no_space)"),
         ],
     )

@@ -64,8 +64,8 @@ class TestReport:
             ],
             "skipped_rooms": [*SPACES, {"room_id": "!lobby", "reason": "no_space"}],
             "conflicts": [
-                {"code": "unreadable_row", "room_id": "!b1", "key": B1},
-                {"code": "unreadable_row", "key": chat_key(ALICE, "C8")},
+                {"code": "unreadable_row", "room_id": "!b1", "key": B1, "user_id": BOB},
+                {"code": "unreadable_row", "key": chat_key(ALICE, "C8"), "user_id": ALICE},
             ],
             "orphaned_rows": [room_key("!left")],
             "unchanged_rooms": [],

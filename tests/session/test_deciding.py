@@ -1,7 +1,7 @@
 """What a person decides in a session: what it names, who hears of it, and what is kept."""
 
 import json
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Any
 
@@ -406,3 +406,57 @@ class TestKeeping:
         here = await look(bench, server, decisions="taken.decisions.json")
         assert votes(here) == PENDING | {"!a1": "approved", BOB: "approved"}
         assert load_ledger(Path("taken.decisions.json")).approved.keys() == {"!a1", BOB}
+
+
+class TestIgnoring:
+    async def test_a_session_ignores_until_a_day_and_says_so(self, session: Session) -> None:
+        decided = session.ignore("!a1", reason="a test room", until="2999-12-31")
+        assert repr(decided).startswith("Ignored: 1 unit.\n  !a1")
+        assert votes(session) == PENDING | {"!a1": "ignored"}
+        assert "Decided: 1 ignored." in repr(session)
+        assert "!a1" not in session.pending().index
+        refused = session.approve(status="missing")
+        assert "ignored: approve it by its id" in refused.refused["!a1"]
+        session.approve("!a1")
+        assert votes(session)["!a1"] == "approved"
+        session.ignore("!a1", reason="after all")
+        session.withdraw(["!a1", "!a2", BOB])
+        assert votes(session) == PENDING
+
+    async def test_nothing_is_left_to_do_where_all_else_is_right(self, session: Session) -> None:
+        session.ignore(["!a1", "!a2", BOB], reason="test rooms")
+        assert "Next: Nothing: 3 units ignored, and every other chat has its rows." in repr(session)
+        report = await session.apply()
+        assert report.rows == 0
+        session.defer("!a1")
+        assert "Next: Nothing: everything is decided." in repr(session)
+
+    async def test_a_day_that_passes_while_it_is_open_brings_it_back(
+        self, bench: Bench, server: FakeHomeserver, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        day = date(2027, 5, 1)
+        monkeypatch.setattr("toolkit.session.deciding.today", lambda: day)
+        session = await look(bench, server)
+        session.ignore(status="missing", reason="a test", until=day)
+        assert votes(session)["!a1"] == "ignored"
+        with pytest.raises(ToolkitError, match="2027-04-30 has passed"):
+            session.ignore("!a2", reason="a test", until="2027-04-30")
+        day = date(2027, 5, 2)
+        monkeypatch.setattr("toolkit.session.deciding.today", lambda: day)
+        assert votes(await look(bench, server))["!a1"] == "pending"
+        assert session.decisions_file and "2027-05-01" in session.decisions_file.read_text()
+
+    @pytest.mark.parametrize("named", ["alice", "C1", "!a", "nobody"])
+    async def test_an_unknown_name_is_refused_with_what_was_meant(
+        self, session: Session, named: str
+    ) -> None:
+        for decide in (session.reject, session.plan.rows):
+            with pytest.raises(ToolkitError, match=f"There is no unit '{named}'") as caught:
+                decide(named)
+            assert ("Did you mean" in str(caught.value)) == (named != "nobody")
+
+    async def test_a_name_that_is_hostile_is_made_visible(self, session: Session) -> None:
+        for decide in (session.reject, session.plan.rows):
+            with pytest.raises(ToolkitError, match=r"\\u\{1b\}\[2J") as caught:
+                decide("\x1b[2J")
+            assert "\x1b" not in str(caught.value)

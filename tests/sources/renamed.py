@@ -14,6 +14,7 @@ from tests.worlds import BOT, CHAT_ID_EVENT, HELPER, Sides, _encode
 from toolkit.convention import Convention
 from toolkit.model import Change, Choices, Code, Evidence, Finding, Plan, Skip, Unit, UnitKind
 from toolkit.planning.plan import plan_repairs
+from toolkit.quotes import quote_odd
 from toolkit.records import NULL, Raw
 from toolkit.sources import anonymise as module
 from toolkit.sources.anonymise import listen, translate
@@ -64,7 +65,8 @@ class Renamed:
         named |= {row.space_id for row in local.users.values()}
         named |= {link.target for room in state.rooms.values() for link in room.parents}
         named |= {room.replacement or "" for room in state.rooms.values()}
-        self.words |= {name: names.text(name) for name in users | named if name}
+        self.words |= {quote_odd(name): names.text(name) for name in users | named if name}
+        self.words |= {quote_odd(key): names.key(key) for key in local.rows}
         self.words |= {
             f"'{how}'": f"'{names.keep(how, module._MEMBERSHIPS)}'"
             for how in {member.membership for member in members}
@@ -132,6 +134,7 @@ class Renamed:
             remote=self.value(found.field, found.remote) if found.field else found.remote,
             evidence=self.evidence(found.evidence),
             proposal=found.proposal and self.names.chat(found.proposal),
+            rivals=tuple(map(self.names.text, found.rivals)),
         )
 
     def value(self, field: str, value: Any) -> Any:

@@ -477,6 +477,34 @@ def test_only_the_order_of_creation_is_left_of_times() -> None:
     assert [room.created for room in remote.rooms.values()] == [946_684_920_000, 946_684_860_000]
 
 
+def test_only_the_order_of_naming_is_left_of_times_and_it_is_that_of_creation() -> None:
+    name = {"type": "m.room.name", "content": {"name": "Чат 1"}, "sender": BOT}
+    times = {"!r0": (3_000_000_000_000, 3_000_000_000_007), "!r1": (2_000_000_000_000, 10**12)}
+    rooms = {
+        room: json.dumps(
+            [
+                CREATE | {"origin_server_ts": created},
+                CREATE | name | {"origin_server_ts": named},
+                CREATE | {"type": "m.room.topic", "origin_server_ts": 1_234_567_890_123},
+            ]
+        ).encode()
+        for room, (created, named) in times.items()
+    }
+    anonymous = anonymise(Snapshot(BOT, rooms, {}, {}))
+    told = [(r.created, r.named) for r in anonymous.remote(Convention()).rooms.values()]
+    start, minute = 946_684_800_000, 60_000
+    assert told == [(start + 3 * minute, start + 4 * minute), (start + 2 * minute, start + minute)]
+    assert b"1234567890123" not in b"".join(anonymous.rooms.values())
+
+
+def test_a_snapshot_in_which_no_name_has_a_time_has_names_without_one() -> None:
+    name = {"type": "m.room.name", "content": {"name": "Чат 1"}, "event_id": "$n"}
+    events = [CREATE, {**name, "state_key": "", "sender": BOT}]
+    rooms = {"!r": json.dumps(events).encode()}
+    [room] = anonymise(Snapshot(BOT, rooms, {}, {})).remote(Convention()).rooms.values()
+    assert room.name and room.named is None
+
+
 # The command
 
 

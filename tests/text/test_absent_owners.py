@@ -77,3 +77,16 @@ def test_rows_that_could_not_be_compared_do_not_agree() -> None:
     for unit in proposed:
         assert not unit.rows_agree
         assert action(unit).startswith("pick another id with")
+
+
+def test_a_row_that_says_otherwise_is_what_is_left_to_mend() -> None:
+    space = {"space_id": "!s", "next_chat_index": 1}
+    world = {"!s": {"space": ALICE}}
+    rows = {"matrix_user:@alice:hs ": space}
+    right: dict[str, Any] = {f"{ALICE} in !s": {}}
+    plan = Scenario({"rule": "", "remote": world, "right": right, "rows": rows}).plan()
+    [unit] = plan.units
+    assert "so there is nothing to write; mend or delete the row that says otherwise, or" in action(
+        unit
+    )
+    assert '"matrix_user:@alice:hs " names "@alice:hs ", who never was' in unit.findings[0].cause

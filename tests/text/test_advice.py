@@ -4,7 +4,8 @@ from typing import Any
 
 import pytest
 
-from toolkit.board.offers import NO_OFFERS, say_action
+from toolkit.board.offers import say_action
+from toolkit.decisions.offers import NO_OFFERS
 from toolkit.model import Code, Finding, Status, Unit, UnitKind
 from toolkit.records import room_key
 from toolkit.text.advice import NOTEBOOK, TERMINAL, action, loose_action, what, why_no_change

@@ -64,7 +64,7 @@ def test_certain_units_come_first() -> None:
 def test_what_is_approved_is_to_be_written() -> None:
     summary = summarise(plan(), {"!a1": "approved", "!a2": "rejected"})
     assert summary.next.startswith("1 unit approved: `await session.apply()`")
-    assert summary.decided == {"approved": 1, "rejected": 1, "deferred": 0}
+    assert summary.decided == {"approved": 1, "rejected": 1, "deferred": 0, "ignored": 0}
 
 
 def test_a_snapshot_is_never_written_to() -> None:

@@ -96,8 +96,8 @@ def test_what_went_stale_is_a_conflict_and_not_restored() -> None:
     row = unit(ALICE, RowWrite(f"matrix_user:{ALICE}", None, "{}"), owner=ALICE)
     report = build_report(plan(lost, row), {"!a": "moved", ALICE: ""})
     assert only(report, "conflicts")["conflicts"] == [
-        {"code": "stale_plan", "room_id": "!a", "detail": "moved"},
-        {"code": "stale_plan", "key": f"matrix_user:{ALICE}", "detail": ""},
+        {"code": "stale_plan", "room_id": "!a", "user_id": ALICE, "detail": "moved"},
+        {"code": "stale_plan", "key": f"matrix_user:{ALICE}", "user_id": ALICE, "detail": ""},
     ]
 
 
@@ -131,6 +131,7 @@ def test_conflicts_name_room_row_or_space_and_have_their_proposal() -> None:
         {
             "code": "owner_left",
             "room_id": "!a",
+            "user_id": ALICE,
             "detail": "cause of owner_left",
             "proposal": ALICE,
         },
@@ -139,16 +140,29 @@ def test_conflicts_name_room_row_or_space_and_have_their_proposal() -> None:
         {
             "code": "multiple_spaces",
             "key": f"matrix_user:{ALICE}",
+            "user_id": ALICE,
             "detail": "cause of multiple_spaces",
         },
     ]
 
 
+def test_a_conflict_names_the_user_if_the_unit_or_the_key_does() -> None:
+    stuck = finding("!a", Code.CHAT_ID_UNKNOWN)
+    for owner in (ALICE, None):
+        report = build_report(
+            plan(unit("!a", findings=(stuck,), status=Status.CONFLICT, owner=owner)), {}
+        )
+        assert report["conflicts"][0].get("user_id") == owner
+    for key, user in ((chat_key(ALICE, "C9"), ALICE), (room_key("!a"), None)):
+        report = build_report(plan(loose=(finding(key, Code.UNREADABLE_ROW, key),)), {})
+        assert report["conflicts"][0].get("user_id") == user
+
+
 def told(report: Report) -> list[dict[str, Any]]:
-    """The conflicts without their words, once it is sure that they have some."""
+    """The conflicts by what they are about, once it is sure that they have words."""
     assert all(conflict["detail"] for conflict in report["conflicts"])
     return [
-        {name: value for name, value in conflict.items() if name != "detail"}
+        {name: value for name, value in conflict.items() if name not in ("detail", "user_id")}
         for conflict in report["conflicts"]
     ]
 

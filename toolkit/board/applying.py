@@ -5,7 +5,7 @@ The session writes; here is a task around it, whose end is always told and never
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
-from typing import NamedTuple
+from typing import Any, NamedTuple
 from weakref import WeakValueDictionary
 
 from toolkit.board.events import Event, Home
@@ -33,6 +33,11 @@ class HowFar(NamedTuple):
     total: int = 0
     word: str = ""
 
+    @property
+    def percent(self) -> int:
+        """-1 before anybody knows how much there is to do."""
+        return 100 * self.done // self.total if self.total else -1
+
 
 class Applying:
     """The last apply of one session, be it over or not."""
@@ -48,6 +53,7 @@ class Applying:
         self.progress = HowFar()
         self.results: dict[str, Result] = {}
         self.seen: Mapping[str, Seen] = {}
+        self.run = ""
         self.running = False
         self._session, self._home = session, home
         self._tell, self._notify = tell, notify
@@ -65,8 +71,9 @@ class Applying:
             raise ToolkitError("Applying needs a running event loop: use `await session.apply()`.")
         self._cancel_wanted = False
         self.progress, self.results, self.seen, self.running = HowFar(), {}, seen, True
+        self.run = ""
         self.task = _tasks[key] = loop.create_task(self._carry_out(work))
-        self.task.add_done_callback(_look_at)
+        self.task.add_done_callback(take_exception)
         self._tell(Answer(words))
         return self.task
 
@@ -90,6 +97,7 @@ class Applying:
             self._end(refused(visible(f"The run failed: {type(error).__name__}: {error}", LONG)))
             raise
         self.results = self._outcomes(applied)
+        self.run = applied.run if applied.run and applied.rows and not applied.is_undo else ""
         accepted = not applied.stale and not applied.cancelled
         self._end(Answer(applied.say("History takes this back"), accepted=accepted))
         return applied
@@ -104,32 +112,35 @@ class Applying:
             self._cancel_wanted = False
             self._session.cancel()
         before, self.progress = self.progress, HowFar(done, total, visible(word))
-        if _percent(before) != _percent(self.progress) or before.word != self.progress.word:
+        if before.percent != self.progress.percent or before.word != self.progress.word:
             self._notify(Event.PROGRESS)
 
     def _outcomes(self, applied: Applied) -> dict[str, Result]:
-        """By the journal; where there is none, what didn't go stale was written."""
+        """By the journal; where there is none, what didn't go stale was written, if anything was."""
         found = {unit: Result("stale", visible(why, LONG)) for unit, why in applied.stale.items()}
         for entry in applied.entries:
-            found.setdefault(entry.unit, Result(entry.outcome, visible(entry.detail, LONG)))
-        rest = Result("not applied" if applied.entries or applied.cancelled else "applied")
-        return dict.fromkeys(self.seen, rest) | found
+            outcome = (
+                "taken back" if applied.is_undo and entry.outcome == "applied" else entry.outcome
+            )
+            found.setdefault(entry.unit, Result(outcome, visible(entry.detail, LONG)))
+        untold = applied.entries or applied.cancelled or not applied.rows
+        rest = Result("not applied") if untold else Result("applied")
+        plan = self._session.state.plan
+        others = {unit: rest if plan.unit(unit) or not untold else _THERE for unit in self.seen}
+        return others | found
 
     def _database(self) -> object:
         sides = self._session.road.sides
         return sides.path.resolve() if sides.path else id(sides.store)
 
 
-def _percent(progress: HowFar) -> int:
-    return 100 * progress.done // progress.total if progress.total else -1
-
-
-def _look_at(task: "asyncio.Task[Applied]") -> None:
+def take_exception(task: "asyncio.Task[Any]") -> None:
     """Its end has been told: asyncio needn't complain that nobody asked for the exception."""
     if not task.cancelled():
         task.exception()
 
 
+_THERE = Result("not applied", "somebody else has written it meanwhile: it is in sync")
 _INTERRUPTED = (
     "Interrupted: what was finished stays written. Look again with `await session.reload()`."
 )

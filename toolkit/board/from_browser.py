@@ -65,11 +65,13 @@ class Details(Ask, tag="details"):
 
 
 class Decide(Ask, tag="decide"):
-    """`change` is what was on display."""
+    """`change` is what was on display; why and until which day only where a unit is ignored."""
 
     unit: str
     vote: str
     change: str
+    reason: str = ""
+    until: str = ""
 
 
 class Pick(Ask, tag="pick"):
@@ -98,6 +100,10 @@ class Apply(Ask, tag="apply"):
     """`plan` is what the button spoke of."""
 
     plan: str
+
+
+class LookAgain(Ask, tag="look_again"):
+    """Read both sides anew."""
 
 
 class Cancel(Ask, tag="cancel"):
@@ -137,6 +143,7 @@ Message: TypeAlias = (
     | Count
     | ApproveAll
     | Apply
+    | LookAgain
     | Cancel
     | History
     | OpenRun
@@ -181,5 +188,6 @@ _VERBS = {
     "approve": Vote.APPROVED,
     "reject": Vote.REJECTED,
     "defer": Vote.DEFERRED,
+    "ignore": Vote.IGNORED,
     "withdraw": Vote.PENDING,
 }

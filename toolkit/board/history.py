@@ -6,7 +6,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from toolkit.board.items import LONG, RowDiff, diff_rows, fingerprint_of
-from toolkit.model import Plan, Unit
+from toolkit.model import Plan, RowWrite, Unit, UnitKind
+from toolkit.quotes import quote_odd
+from toolkit.records import CHAT, load_records, parse_key
 from toolkit.text.visible import visible
 from toolkit.writing.journal import Entry, Run
 
@@ -34,9 +36,13 @@ class Past:
 
 @dataclass(frozen=True, slots=True)
 class PastUnit:
-    """One unit of a run, or of taking it back: what became of it or what is in the way, and its rows."""
+    """One unit of a run, or of taking it back: what became of it or what is in the way, and its rows.
+
+    `label` says which it is as people do, by the rows that are about it; "" where they don't tell.
+    """
 
     id: str
+    label: str
     state: str
     why: str
     rows: tuple[RowDiff, ...]
@@ -66,13 +72,14 @@ def open_run(run: Run) -> Opened:
     return Opened(run.id, units, max(0, len(run.entries) - SHOWN), rows)
 
 
-def open_undo(run: str, plan: Plan) -> Opened:
+def open_undo(run: Run, plan: Plan) -> Opened:
     """What taking a run back would write, and which units have moved since."""
+    labels = {entry.unit: _label(entry.kind, entry.writes) for entry in run.entries}
     changes = {unit.id: unit.change.fingerprint for unit in plan.units if unit.change}
     rows = sum(len(unit.change.writes) for unit in plan.units if unit.change)
-    units = tuple(map(_unit, plan.units[:SHOWN]))
+    units = tuple(_unit(unit, labels[unit.id]) for unit in plan.units[:SHOWN])
     more = max(0, len(plan.units) - SHOWN)
-    return Opened(run, units, more, rows, fingerprint_of(changes) if changes else "")
+    return Opened(run.id, units, more, rows, fingerprint_of(changes) if changes else "")
 
 
 def _past(run: Run, undone_by: str) -> Past:
@@ -97,14 +104,31 @@ def _past(run: Run, undone_by: str) -> Past:
 
 def _entry(entry: Entry) -> PastUnit:
     return PastUnit(
-        visible(entry.unit), entry.outcome, visible(entry.detail, LONG), diff_rows(entry.writes)
+        visible(entry.unit),
+        _label(entry.kind, entry.writes),
+        entry.outcome,
+        visible(entry.detail, LONG),
+        diff_rows(entry.writes),
     )
 
 
-def _unit(unit: Unit) -> PastUnit:
+def _unit(unit: Unit, label: str) -> PastUnit:
     why = _join(finding.cause for finding in unit.findings)
     rows = diff_rows(unit.change.writes) if unit.change else ()
-    return PastUnit(visible(unit.id), "ready" if unit.change else "left alone", why, rows)
+    return PastUnit(visible(unit.id), label, "ready" if unit.change else "left alone", why, rows)
+
+
+def _label(kind: UnitKind, writes: Iterable[RowWrite]) -> str:
+    if kind is UnitKind.USER:
+        return "user row"
+    for write in writes:
+        key = parse_key(write.key)
+        if key.family == CHAT and not key.is_placeholder:
+            return visible(f"{quote_odd(key.chat_id)} of {quote_odd(key.user)}")
+        rows = load_records([(write.key, write.after or write.before)]).rooms
+        if row := rows.get(key.room_id):
+            return visible(f"{quote_odd(row.chat_id)} of {quote_odd(row.matrix_user_id)}")
+    return ""
 
 
 def _join(causes: Iterable[str]) -> str:

@@ -1,4 +1,4 @@
-"""What nobody has to decide about: rooms and user rows in sync, and rooms that are skipped. Pure."""
+"""What nobody has to decide about: what is in sync, rooms that are skipped, and orphaned rows. Pure."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -6,12 +6,15 @@ from functools import cached_property
 from itertools import chain
 
 from toolkit.model import Plan, Reason, RemoteState
-from toolkit.records import LocalState
+from toolkit.records import LocalState, parse_key
 from toolkit.text.visible import visible
 
 IN_SYNC = "in sync"
 SKIPPED = "skipped"
+ORPHANED = "orphaned"
 
+_LONG = 500
+_KEPT = "no joined room belongs to this row; it is kept as it is"
 _COLUMNS = {
     "status": "status",
     "owner": "owner",
@@ -52,7 +55,10 @@ class Quiet:
 
 
 class QuietLines:
-    """In sync first, users before rooms, then skipped; each line is made when somebody wants to see it."""
+    """In sync first, users before rooms, then skipped rooms, then orphaned rows by their keys.
+
+    Each line is made when somebody wants to see it.
+    """
 
     def __init__(self, plan: Plan, local: LocalState, remote: RemoteState) -> None:
         self._local, self._remote = local, remote
@@ -61,17 +67,21 @@ class QuietLines:
             plan.in_sync_rooms,
             plan.skipped,
         )
+        self._orphans = plan.orphans
         self._right = len(self._users) + len(self._rooms)
+        self._joined = self._right + len(self._skipped)
 
     def __len__(self) -> int:
-        return self._right + len(self._skipped)
+        return self._joined + len(self._orphans)
 
     def __iter__(self) -> Iterator[Quiet]:
         return map(self.line, range(len(self)))
 
     def status(self, place: int) -> str:
         """How a line stands, without making it."""
-        return IN_SYNC if place < self._right else SKIPPED
+        if place < self._right:
+            return IN_SYNC
+        return SKIPPED if place < self._joined else ORPHANED
 
     def find(self, unit: str) -> int | None:
         """The place of a line."""
@@ -80,7 +90,7 @@ class QuietLines:
     @cached_property
     def _places(self) -> dict[str, int]:
         skipped = (skip.room_id for skip in self._skipped)
-        units = chain(self._users, self._rooms, skipped)
+        units = chain(self._users, self._rooms, skipped, self._orphans)
         return {unit: place for place, unit in enumerate(units)}
 
     def line(self, place: int) -> Quiet:
@@ -90,6 +100,8 @@ class QuietLines:
             return _user(self._users[place])
         if place < self._right:
             return self._room(self._rooms[place - users])
+        if place >= self._joined:
+            return self._orphan(self._orphans[place - self._joined])
         skip = self._skipped[place - self._right]
         return Quiet(
             skip.room_id,
@@ -100,6 +112,13 @@ class QuietLines:
             "",
             _WHY.get(skip.reason, skip.reason.value.replace("_", " ")),
         )
+
+    def _orphan(self, key: str) -> Quiet:
+        """Its key stands where a room's name does: that is what tells it from others."""
+        name, row = parse_key(key), self._local.rooms.get(parse_key(key).room_id)
+        owner, chat_id = (row.matrix_user_id, row.chat_id) if row else (name.user, name.chat_id)
+        told = visible(key, _LONG)
+        return Quiet(key, ORPHANED, told, visible(owner), told, visible(chat_id), _KEPT)
 
     def _room(self, room_id: str) -> Quiet:
         row = self._local.rooms.get(room_id)

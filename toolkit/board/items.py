@@ -10,16 +10,17 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from toolkit.board.offers import (
+from toolkit.board.offers import say_action
+from toolkit.decisions.case import Case, Side
+from toolkit.decisions.ledger import Vote
+from toolkit.decisions.offers import (
     NO_OFFERS,
     Offering,
     Offers,
     Option,
     list_options,
-    say_action,
     say_choices,
 )
-from toolkit.decisions.ledger import Vote
 from toolkit.model import (
     CONFLICTS,
     NO_CHOICES,
@@ -59,7 +60,8 @@ def refused(words: str) -> Answer:
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """What became of a unit in the last apply: `applied`, `stale`, `failed` or `not applied`, and why."""
+    """What became of a unit in the last run: `applied`, `stale`, `failed`, `not applied` or, where that was
+    an undo, `taken back`; and why."""
 
     state: str
     why: str = ""
@@ -71,7 +73,8 @@ class Item:
 
     `label` says which unit it is, differently for each. `options` are the choices that would settle
     it, and `picked` says in words what was chosen so far. `again` is a decision that no longer holds,
-    since it was about another change. `barred` says why it is only shown.
+    since it was about another change; `returned` says why a unit is no longer ignored, and `ignored` by
+    whom, until when and why it is. `barred` says why it is only shown.
     """
 
     unit: str
@@ -93,6 +96,8 @@ class Item:
     choices: Choices = NO_CHOICES
     picked: str = ""
     again: str = ""
+    ignored: str = ""
+    returned: str = ""
     barred: str = ""
     result: Result | None = None
 
@@ -102,13 +107,19 @@ class Item:
         return bool(self.change)
 
     @property
+    def written(self) -> bool:
+        """Whether the last run wrote it."""
+        return self.result is not None and self.result.state == "applied"
+
+    @property
     def chat(self) -> str:
         """Which chat it is, or that it is none."""
         return self.chat_id or ("user row" if self.kind is UnitKind.USER else "")
 
     def has(self, text: str) -> bool:
         """Whether what is shown of it holds this text, in whatever case."""
-        shown = (self.label, self.id, self.owner, self.name, self.chat, self.cause, self.action)
+        words = (self.cause, self.action, self.ignored)
+        shown = (self.label, self.id, self.owner, self.name, self.chat, *words)
         return text.casefold() in "\n".join(shown).casefold()
 
     def column(self, name: str) -> str:
@@ -157,7 +168,8 @@ class Moved:
 
 @dataclass(frozen=True, slots=True)
 class Details:
-    """A unit opened: its line, its facts, the rows before and after, and the room's versions."""
+    """A unit opened: its line, its facts, the rows before and after, and the room's versions; of a conflict,
+    the rooms that it is between, side by side, and how many aren't shown."""
 
     item: Item
     facts: tuple[Fact, ...] = ()
@@ -165,6 +177,8 @@ class Details:
     relies_on: tuple[str, ...] = ()
     room_ids: tuple[str, ...] = ()
     space_id: str = ""
+    sides: tuple[Side, ...] = ()
+    more_rooms: str = ""
     moved: Moved | None = None
 
 
@@ -235,8 +249,8 @@ def bar_item(item: Item, why: str) -> Item:
     return replace(item, change="", rows=0, barred=words, action=f"shown only: {words}")
 
 
-def make_details(item: Item, unit: Unit) -> Details:
-    """What opens below a line."""
+def make_details(item: Item, unit: Unit, case: Case | None = None) -> Details:
+    """What opens below a line; of a conflict, with what is known of it."""
     change = unit.change
     return Details(
         item,
@@ -245,7 +259,15 @@ def make_details(item: Item, unit: Unit) -> Details:
         tuple(visible(key, LONG) for key in (change.relies_on if change else ())),
         tuple(map(visible, unit.room_ids)),
         visible(unit.space_id or ""),
+        tuple(map(_side, case.sides)) if case else (),
+        case.more if case else "",
     )
+
+
+def _side(side: Side) -> Side:
+    """As it can be shown; a link is safe as it is."""
+    facts = tuple((label, visible(text, LONG)) for label, text in side.facts)
+    return replace(side, room_id=visible(side.room_id), facts=facts)
 
 
 def diff_rows(writes: Iterable[RowWrite]) -> tuple[RowDiff, ...]:

@@ -7,15 +7,18 @@ from itertools import chain
 from toolkit.board.applying import Applying
 from toolkit.board.from_browser import Refused
 from toolkit.board.in_sync import QuietLines
-from toolkit.board.items import Item, Lines, bar_item
-from toolkit.board.offers import Offering
+from toolkit.board.items import LONG, Item, Lines, bar_item
 from toolkit.board.picks import Drafts, same
 from toolkit.board.stale import finished_item
 from toolkit.board.tally import Approved, Counts, Tally
 from toolkit.board.windows import Column, Kept, Line, Order, Query, Unranked, Window
+from toolkit.decisions.decision import Ignored
+from toolkit.decisions.ignoring import say_ignored, say_over
 from toolkit.decisions.ledger import Vote
+from toolkit.decisions.offers import Offering
 from toolkit.model import Choices, Unit, why_no_unit
 from toolkit.session.session import Session
+from toolkit.text.near import say_no_unit
 from toolkit.text.visible import visible
 
 ORDERS = 8
@@ -124,8 +127,10 @@ class Listing:
         item = self.find(unit) if isinstance(unit, str) else None
         if item is not None:
             return item
-        why = isinstance(unit, str) and why_no_unit(self._session.state.plan, unit)
-        raise Refused(f"The plan has no unit {visible(str(unit))}{f': {why}' if why else ''}.")
+        plan, name = self._session.state.plan, str(unit)
+        if why := why_no_unit(plan, name):
+            raise Refused(f"The plan has no unit {visible(name)}: {why}.")
+        raise Refused(visible(say_no_unit(plan, name), LONG))
 
     def finished(self) -> list[Item]:
         """Units of the last apply that the plan no longer holds."""
@@ -157,11 +162,19 @@ class Listing:
     def _decided(self, item: Item, unit: Unit) -> Item:
         ledger, vote = self._state.ledger, self._state.votes[unit.id]
         result = self._applying.results.get(unit.id)
-        again = ""
-        if vote is Vote.PENDING and ledger.outlived(unit):
-            again = ledger.votes[unit.id][0].value
-        if vote is not item.vote or result or again:
-            item = replace(item, vote=vote, again=again, result=result)
+        again = ignored = returned = ""
+        before, decision = ledger.votes.get(unit.id, (vote, None))
+        if isinstance(decision, Ignored):
+            if vote is Vote.IGNORED:
+                ignored = visible(say_ignored(decision), LONG)
+            elif vote is Vote.PENDING:
+                returned = say_over(decision, ledger.today)
+        elif vote is Vote.PENDING:
+            again = before.value if ledger.outlived(unit) else ""
+        if vote is not item.vote or result or again or returned:
+            item = replace(
+                item, vote=vote, again=again, result=result, ignored=ignored, returned=returned
+            )
         picked = self._picked.get(unit.id)
         return item if picked is None else self._drafts.try_out(item, picked)[1]
 

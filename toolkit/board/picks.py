@@ -5,7 +5,7 @@ from dataclasses import replace
 from operator import is_
 
 from toolkit.board.items import Item, make_item
-from toolkit.board.offers import Offering, say_choices
+from toolkit.decisions.offers import Offering, say_choices
 from toolkit.model import NO_CHOICES, Choices, Unit, find_unit
 from toolkit.session.session import Session
 
@@ -60,7 +60,8 @@ class Drafts:
 
 def _as_known(made: Item, picked: Choices, known: Item) -> Item:
     """The line as it would be with these picks; what it is called and counted as stays."""
-    options = (*known.options, *(o for o in made.options if o not in known.options))
+    there = {option.choices for option in known.options}
+    options = (*known.options, *(o for o in made.options if o.choices not in there))
     return replace(
         made,
         unit=known.unit,
@@ -69,6 +70,8 @@ def _as_known(made: Item, picked: Choices, known: Item) -> Item:
         status=known.status,
         vote=known.vote,
         again=known.again,
+        ignored=known.ignored,
+        returned=known.returned,
         result=known.result,
         options=options,
         choices=picked,

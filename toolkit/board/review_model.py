@@ -24,20 +24,23 @@ from toolkit.board.items import (
     Item,
     Moved,
     Result,
+    diff_rows,
     make_details,
     refused,
     say_causes,
 )
 from toolkit.board.listing import Listing
-from toolkit.board.offers import join_choices, say_choices, why_unfit
+from toolkit.board.looking import Looking
 from toolkit.board.picks import Drafts
 from toolkit.board.stale import find_moved, see
 from toolkit.board.tally import Counts
 from toolkit.board.windows import Query, Window
 from toolkit.decisions.ledger import Vote
+from toolkit.decisions.offers import join_choices, say_choices, why_unfit
 from toolkit.errors import ToolkitError
 from toolkit.model import Choices, Status
-from toolkit.session.results import Applied, Decided
+from toolkit.session.decided import Decided
+from toolkit.session.results import Applied
 from toolkit.session.session import Session
 from toolkit.text.summary import count_of
 from toolkit.text.visible import visible
@@ -45,6 +48,7 @@ from toolkit.text.visible import visible
 _DONE = {
     Vote.REJECTED: "Skipped {}: its rows stay as they are.",
     Vote.DEFERRED: "Put off {}.",
+    Vote.IGNORED: "Ignored {}: its rows stay as they are, and it counts as no drift.",
     Vote.PENDING: "Pending again: {}.",
 }
 
@@ -72,6 +76,7 @@ class ReviewModel:
         self._listeners = Listeners()
         self._home = Home()
         self._apply = Applying(session, self._home, self._tell_of_apply, self._notify)
+        self._look = Looking(session, self._home, self._tell_of_apply, self._notify)
         self._drafts = Drafts(session)
         self._listing = Listing(session, self._drafts, self._apply)
         self._acting = False
@@ -108,16 +113,34 @@ class ReviewModel:
         """A unit opened: facts, rows before and after, and what may still be picked.
 
         With `choices`, by default those that were picked, as it would be planned then; nothing is
-        decided by asking. Raises `ToolkitError` for a unit that isn't in the plan.
+        decided by asking. Of a unit that the last run has finished, what that wrote. Raises `ToolkitError`
+        for one that there isn't.
         """
+        if finished := self._finished(unit):
+            return finished
         try:
             known = self._listing.item(unit)
             picked = self._drafts.of(unit) if choices is None else read_choices(choices)
         except Refused as error:
             raise ToolkitError(str(error)) from None
         found, made = self._drafts.try_out(known, picked)
-        details = make_details(made, found) if found else Details(known)
+        planned = self.session.state.plan.unit(
+            unit
+        )  # its conflict is there until the pick is agreed to
+        case = self.session.cases.open(planned) if planned else None
+        details = make_details(made, found, case) if found else Details(known)
         return replace(details, moved=self._moved(known))
+
+    def _finished(self, unit: str) -> Details | None:
+        """To the byte what was written, where there is a journal; else what was agreed to."""
+        item = next((item for item in self.finished() if item.unit == unit), None)
+        if item is None:
+            return None
+        runs = [run for run in self.session.state.runs if run.id == self._apply.run]
+        entries = [entry for run in runs for entry in run.applied if entry.unit == unit]
+        agreed = self._apply.seen[unit].change if not runs and item.written else None
+        writes = entries[0].writes if entries else agreed.writes if agreed else ()
+        return Details(item, rows=diff_rows(writes))
 
     def _moved(self, known: Item) -> Moved | None:
         """Of a unit that the last apply left alone, what has moved since it was approved."""
@@ -130,6 +153,16 @@ class ReviewModel:
         """Somebody else, a cell say, has decided, looked again or applied."""
         if not self._acting and not self.running:
             self._home.soon(lambda: self._notify(Event.ITEMS))
+
+    def look_again(self) -> "asyncio.Task[None] | None":
+        """Read both sides anew, in a task of its own; the one that is at it is returned instead.
+
+        None while an apply is going on, which looks by itself if rows have moved.
+        """
+        if self.running:
+            self._tell(refused("A run is going on: it looks by itself, at whatever has moved."))
+            return None
+        return self._look.start()
 
     # -- deciding ---------------------------------------------------------------------------------
 
@@ -160,13 +193,18 @@ class ReviewModel:
         *,
         choices: Choices | Mapping[str, Any] | None = None,
         change: str | None = None,
+        reason: str = "",
+        until: str = "",
     ) -> Answer:
-        """Approve, reject, defer or withdraw one unit; returns the words to show.
+        """Approve, reject, defer, ignore or withdraw one unit; returns the words to show.
 
         `change` is the `Item.change` that was on display: if another one is planned by now, or comes
-        of the choices, nothing is decided. `choices` are by default those that were picked.
+        of the choices, nothing is decided. `choices` are by default those that were picked. `reason` and
+        `until` say why and until which day it is ignored.
         """
-        return self._answer(lambda: self._decide(unit, read_vote(vote), choices, change))
+        return self._answer(
+            lambda: self._decide(unit, read_vote(vote), choices, change, reason, until)
+        )
 
     def _decide(
         self,
@@ -174,6 +212,8 @@ class ReviewModel:
         vote: Vote,
         choices: Choices | Mapping[str, Any] | None,
         change: str | None,
+        reason: str,
+        until: str,
     ) -> Answer:
         known = self._listing.item(unit)
         picked = self._drafts.of(unit) if choices is None else read_choices(choices)
@@ -181,7 +221,7 @@ class ReviewModel:
         if change is not None and change not in (known.change, made.change):
             raise Refused(f"{known.label} has changed since it was shown; look at it again.")
         if vote is not Vote.APPROVED:
-            decided = self._take(unit, vote)
+            decided = self._take(unit, vote, reason, until)
         elif known.barred:
             raise Refused(f"Not approved: {known.label}: {known.barred}.")
         elif found is not None and not made.change:
@@ -197,7 +237,9 @@ class ReviewModel:
         self._drafts.drop(unit)
         return Answer(_say(decided, known.label))
 
-    def _take(self, unit: str, vote: Vote) -> Decided:
+    def _take(self, unit: str, vote: Vote, reason: str, until: str) -> Decided:
+        if vote is Vote.IGNORED:
+            return self.session.ignore(unit, reason=reason, until=until)
         if vote is Vote.REJECTED:
             return self.session.reject(unit)
         return self.session.defer(unit) if vote is Vote.DEFERRED else self.session.withdraw(unit)
@@ -221,7 +263,7 @@ class ReviewModel:
 
     def _approve_all(self, ready: list[Item], changes: Mapping[str, str] | None) -> Answer:
         if changes is not None and dict(changes) != {item.unit: item.change for item in ready}:
-            raise Refused("The list has changed since it was counted; look again.")
+            raise Refused("The list has changed since it was counted; count it again.")
         if not ready:
             raise Refused("There is nothing here that could be approved together.")
         decided = self.session.approve([item.unit for item in ready])
@@ -250,21 +292,37 @@ class ReviewModel:
         return self._apply.running
 
     @property
+    def busy(self) -> bool:
+        """Whether an apply or a look of this review is going on."""
+        return self.running or self._look.running
+
+    @property
     def progress(self) -> HowFar:
-        """How far the apply is."""
-        return self._apply.progress
+        """How far the apply or the look is."""
+        return self._look.progress if self._look.running else self._apply.progress
 
     @property
     def results(self) -> dict[str, Result]:
         """Unit -> what became of it in the last apply."""
         return self._apply.results
 
+    @property
+    def last_run(self) -> str:
+        """The run whose results are shown, if it wrote something."""
+        return self._apply.run
+
+    @property
+    def taken_back(self) -> bool:
+        """Whether that one was undone since, by whomever."""
+        return any(run.undoes == self.last_run for run in self.session.state.runs if run.undoes)
+
     def start_apply(self) -> "asyncio.Task[Applied]":
         """Write what is approved, in a task of its own; one that is running is returned instead.
 
         What goes wrong is told in `message` and raised by the task. Raises `ToolkitError` where no
-        event loop runs.
+        event loop runs, or while a look is going on.
         """
+        self._refuse_while_looking()
         state = self.session.state
         seen = {
             item.unit: see(item, unit, state.local.rows)
@@ -286,14 +344,21 @@ class ReviewModel:
             raise ToolkitError(
                 "What taking that run back would write has changed; look at it again."
             )
+        self._refuse_while_looking()
         session = self.session
         return self._apply.start(
             lambda progress: session.undo(run, progress), {}, "Taking a run back…"
         )
 
     def cancel(self) -> Answer:
-        """End a running apply after the units that are finished; those stay written."""
-        return self._tell(self._apply.cancel())
+        """End a running apply after the units that are finished, which stay written; or a look."""
+        working = self._look if self._look.running else self._apply
+        return self._tell(working.cancel())
+
+    def _refuse_while_looking(self) -> None:
+        """What a look that began before a run has read would pass for what the run has left."""
+        if self._look.running:
+            raise ToolkitError("A look is going on: wait for it, or cancel it.")
 
     def _tell_of_apply(self, answer: Answer) -> None:
         self._tell(answer, Event.ITEMS, Event.PROGRESS)
@@ -318,7 +383,7 @@ class ReviewModel:
 
     def plan_undo(self, run: str) -> Opened:
         """What taking a run back would write. Raises `ToolkitError` for an unknown one."""
-        return open_undo(run, self.session.plan_undo(run).value)
+        return open_undo(self.session.state.find_run(run), self.session.plan_undo(run).value)
 
     # -- views ------------------------------------------------------------------------------------
 

@@ -4,8 +4,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 
 from toolkit.board.items import Item, Moved, Result, RowDiff, diff_rows
-from toolkit.board.offers import NO_OFFERS
 from toolkit.decisions.ledger import Vote
+from toolkit.decisions.offers import NO_OFFERS
 from toolkit.model import Change, RowWrite, Status, Unit
 from toolkit.records import Raw
 from toolkit.text.summary import count_of

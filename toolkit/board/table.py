@@ -2,14 +2,18 @@
 
 The browser shows and asks; the model knows and decides. What is shown goes there by messages and not as
 the widget's state, which would be saved with the notebook: to each view the lines that it has room for,
-whenever it asks for others, and then what of them has changed.
+whenever it asks for others, and then what of them has changed. What a page shows before anybody answers, or
+where nobody ever will, is the session's own text.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import anywidget
+from IPython import get_ipython
+from traitlets import Unicode
 
 from toolkit.board import from_browser, to_browser
 from toolkit.board.esm import join_modules
@@ -26,6 +30,8 @@ _BROWSER = Path(__file__).parent / "browser"
 class _Table(anywidget.AnyWidget):
     _esm = join_modules(_BROWSER / "table.js")
     _css = (_BROWSER / "table.css").read_text("utf-8")
+    until = Unicode().tag(sync=True)
+    """What stands there until a kernel answers."""
 
 
 class ReviewTable:
@@ -37,7 +43,8 @@ class ReviewTable:
 
     def __init__(self, model: ReviewModel) -> None:
         self.model = model
-        self.widget = _Table()
+        with _outside_of_cells():
+            self.widget = _Table()
         self._views = Views()
         self.widget.on_msg(self._on_message)
         model.subscribe(self._on_event)
@@ -55,6 +62,8 @@ class ReviewTable:
         """The widget, and what stands in its place where no JavaScript runs."""
         self.refresh()
         session = self.model.session
+        with _outside_of_cells():
+            self.widget.until = repr(session)
         found = self.widget._repr_mimebundle_()
         view = found[0] if isinstance(found, tuple) else found or {}
         return {**view, "text/html": session._repr_html_(), "text/plain": repr(session)}
@@ -126,7 +135,9 @@ class ReviewTable:
             case from_browser.Details():
                 self._send(to_browser.details(model.details(ask.unit)), ask.view)
             case from_browser.Decide():
-                return model.decide(ask.unit, ask.vote, change=ask.change)
+                return model.decide(
+                    ask.unit, ask.vote, change=ask.change, reason=ask.reason, until=ask.until
+                )
             case from_browser.Pick():
                 return model.pick(ask.unit, ask.choices)
             case from_browser.Count():
@@ -136,6 +147,8 @@ class ReviewTable:
                 return self._approve_all(ask)
             case from_browser.Apply():
                 return self._apply(ask)
+            case from_browser.LookAgain():
+                model.look_again()
             case from_browser.Cancel():
                 return model.cancel()
             case _:
@@ -160,19 +173,36 @@ class ReviewTable:
     def _approve_all(self, ask: from_browser.ApproveAll) -> Answer:
         batch = self.model.would_approve(ask.status, ask.text)
         if fingerprint_of(batch.changes) != ask.plan:
-            return refused("The list has changed since it was counted; look again.")
+            return refused("The list has changed since it was counted; count it again.")
         return self.model.approve_all(ask.status, ask.text, changes=batch.changes)
 
     def _apply(self, ask: from_browser.Apply) -> Answer | None:
         """The click is about what the button said; a second one finds the run that is going on."""
         model = self.model
-        if not model.running:
+        if not model.busy:
             if not model.counts().approved_units:
                 return refused("Nothing is approved.")
             if model.approved() != ask.plan:
-                return refused("What is approved has changed since the click; look again.")
+                return refused(
+                    "What is approved has changed since the click: see what Apply says now."
+                )
         model.start_apply()
         return None
+
+
+@contextmanager
+def _outside_of_cells() -> Iterator[None]:
+    """What is told here answers no cell, so that nbclient, and whoever executes with it, saves no state of
+    the widget: where there is state, a page shows the widget, which nobody answers, instead of the table."""
+    kernel = getattr(get_ipython(), "kernel", None)
+    if kernel is None:
+        yield
+        return
+    kernel.get_parent = lambda channel=None: {}
+    try:
+        yield
+    finally:
+        del kernel.get_parent
 
 
 def _text(value: Any) -> str:

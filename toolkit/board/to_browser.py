@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 
 from toolkit.board.history import Opened, Past
-from toolkit.board.in_sync import IN_SYNC, SKIPPED, Quiet
+from toolkit.board.in_sync import IN_SYNC, ORPHANED, SKIPPED, Quiet
 from toolkit.board.items import Details, Item, Result, fingerprint_of
 from toolkit.board.review_model import Batch, ReviewModel
 from toolkit.board.tally import NOUNS, Counts
@@ -22,6 +22,8 @@ Json = dict[str, Any]
 
 _MOST = 6
 """Different changes that a question tells one by one."""
+_ALL = 200
+"""Different changes that it tells at all, folded."""
 
 
 def line(item: Item, *, finished: bool = False) -> Json:
@@ -43,6 +45,8 @@ def line(item: Item, *, finished: bool = False) -> Json:
         "human": item.needs_human,
         "picked": item.picked,
         "again": item.again,
+        "ignored": item.ignored,
+        "returned": item.returned,
         "barred": bool(item.barred),
         "result": item.result.state if item.result else "",
         "why": item.result.why if item.result else "",
@@ -63,6 +67,7 @@ def state(model: ReviewModel) -> Json:
         "quiet": {
             IN_SYNC: len(plan.in_sync_rooms) + len(plan.in_sync_users),
             SKIPPED: len(plan.skipped),
+            ORPHANED: len(plan.orphans),
         },
         "about": model.session.road.about(),
         "besides": _besides(plan),
@@ -70,6 +75,9 @@ def state(model: ReviewModel) -> Json:
         "plan": model.approved() if counts.approved_units else "",
         "offline": model.session.road.sides.snapshot is not None,
         "runs": len(model.session.state.runs),
+        "taken": model.taken_back,
+        "undo": "" if model.taken_back else model.last_run,
+        "looked": looked.isoformat() if (looked := model.session.looked) else "",
     }
 
 
@@ -78,7 +86,7 @@ def progress(model: ReviewModel) -> Json:
     done, total, word = model.progress
     return {
         "kind": "state",
-        "running": model.running,
+        "running": model.busy,
         "done": done,
         "total": total,
         "word": word,
@@ -157,15 +165,21 @@ def details(found: Details) -> Json:
     return {
         "kind": "details",
         "unit": item.unit,
-        "line": line(item),
+        "line": _any_line(item),
         "facts": [asdict(fact) for fact in found.facts],
         "rows": [asdict(row) for row in found.rows],
         "relies_on": found.relies_on,
         "rooms": found.room_ids,
         "space": found.space_id,
+        "sides": [asdict(side) for side in found.sides],
+        "more_rooms": found.more_rooms,
         "moved": asdict(found.moved) if found.moved else None,
         "offers": [
-            {"label": option.label, "choices": msgspec.to_builtins(option.choices)}
+            {
+                "label": option.label,
+                "why": option.why,
+                "choices": msgspec.to_builtins(option.choices),
+            }
             for option in item.options
         ],
         "free": bool(item.offers.chat_ids) or item.choices.chat_id is not None,
@@ -175,15 +189,17 @@ def details(found: Details) -> Json:
 def question(batch: Batch, status: str, text: str) -> Json:
     """How many and what, before all of a filter are approved."""
     often = sorted(batch.what.items(), key=lambda found: (-found[1], found[0]))
-    rest = sum(count for _, count in often[_MOST:])
+    rest = often[_MOST:]
+    left = count_of(sum(count for _, count in rest), "other unit")
     return {
         "kind": "question",
         "status": status,
         "text": text,
         "units": count_of(batch.units, "unit"),
         "rows": count_of(batch.rows, "row"),
-        "what": [f"{count:,} × {action}" for action, count in often[:_MOST]]
-        + ([f"{rest:,} × something else"] if rest else []),
+        "what": [f"{count:,} × {action}" for action, count in often[:_MOST]],
+        "rest": f"{left}, of {count_of(len(rest), 'other kind')}" if rest else "",
+        "others": [f"{count:,} × {action}" for action, count in rest[:_ALL]],
         "plan": fingerprint_of(batch.changes) if batch.units else "",
     }
 
@@ -206,7 +222,6 @@ def _say_approved(counts: Counts) -> str:
 
 
 def _besides(plan: Plan) -> str:
-    """What is no unit and so not in the list."""
-    counts = {"orphaned row": len(plan.orphans), "unreadable row": len(plan.loose)}
-    told = [count_of(count, noun) for noun, count in counts.items() if count]
-    return f"Besides: {', '.join(told)}, see session.drift." if told else ""
+    """What is in no list."""
+    told = count_of(len(plan.loose), "unreadable row")
+    return f"Besides: {told}, see session.drift." if plan.loose else ""

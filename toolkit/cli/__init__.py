@@ -5,6 +5,7 @@ something left to decide, 1 is everything else, wrong usage and Ctrl+C included.
 to the end changes none of them.
 """
 
+import os
 import sys
 import traceback
 from collections.abc import Sequence
@@ -25,6 +26,10 @@ def main() -> None:
 
 def run(arguments: Sequence[str]) -> int:
     """Run one command and return its exit code; errors are told in a sentence on stderr."""
+    if asked := os.environ.get("_MATRIX_DRIFT_COMPLETE"):  # a shell, in the middle of a line
+        from toolkit.cli.completion import answer
+
+        return answer(matrix_drift, asked)
     for stream in (sys.stdout, sys.stderr):
         # A name that the terminal's encoding lacks must not end the command.
         if reconfigure := getattr(stream, "reconfigure", None):

@@ -19,6 +19,19 @@ if TYPE_CHECKING:
 F = TypeVar("F", bound=Callable[..., Any])
 Option = Callable[[F], F]
 
+
+def _complete(what: str) -> Callable[..., Any]:
+    """What a shell completes for an argument, which is found out when one asks."""
+
+    def complete(context: click.Context, parameter: click.Parameter, begun: str) -> list[Any]:
+        from toolkit.cli import completion
+
+        find = completion.complete_units if what == "units" else completion.complete_runs
+        return find(context, parameter, begun)
+
+    return complete
+
+
 PATH = click.Path(path_type=Path, dir_okay=False)
 
 
@@ -85,6 +98,12 @@ _convention = _options(
     _accounts,
     click.option("--platform", help="What chat rows say in `platform`; matrix."),
 )
+_new = click.option(
+    "--new-database",
+    "allow_new",
+    is_flag=True,
+    help="Look at a database that isn't there, or has no table yet, as empty.",
+)
 _snapshot = click.option(
     "--snapshot", type=PATH, help="Look at this file instead of the two sides."
 )
@@ -122,6 +141,12 @@ _view = _options(
         default=None,
         help="Show one line per cause.  [default: on a terminal, beyond a screenful]",
     ),
+)
+_paged = click.option(
+    "--pager/--no-pager",
+    "paged",
+    default=True,
+    help="On a terminal, page what is longer than its screen.  [default: pager]",
 )
 _lower = click.option(
     "--lower-counters",
@@ -163,16 +188,18 @@ def matrix_drift(context: click.Context) -> None:
 @matrix_drift.command()
 @_remote
 @_local
+@_new
 @_snapshot
 @_lower
 @_convention
 @_view
+@_paged
 @_json
 @click.option(
     "--strict", is_flag=True, help="Count orphaned rows and rooms that are no chats as drift."
 )
 @_debug
-def check(as_json: bool, strict: bool, **options: Any) -> int:
+def check(as_json: bool, strict: bool, paged: bool, **options: Any) -> int:
     """Say what is wrong, why, and what to do. Writes nothing.
 
     Orphaned rows and skipped rooms alone are no drift.
@@ -180,16 +207,18 @@ def check(as_json: bool, strict: bool, **options: Any) -> int:
     from toolkit.cli import look
 
     view = _seen(options, as_json)
-    return look.check(_where(options), view, as_json=as_json, strict=strict)
+    return look.check(_where(options), view, as_json=as_json, strict=strict, paged=paged)
 
 
 @matrix_drift.command()
 @_remote
 @_local
+@_new
 @_snapshot
 @_lower
 @_convention
 @_view
+@_paged
 @_json
 @click.option(
     "--out", type=PATH, help="Write what can be agreed to into a file for apply --decisions."
@@ -200,12 +229,12 @@ def check(as_json: bool, strict: bool, **options: Any) -> int:
     help="Instead, run the bot's own function where it can write nothing, and show what it would.",
 )
 @_debug
-def plan(as_json: bool, out: Path | None, shadow: str | None, **options: Any) -> int:
+def plan(as_json: bool, out: Path | None, shadow: str | None, paged: bool, **options: Any) -> int:
     """Show what would be written, field by field. Writes nothing to the database."""
     if shadow is not None:
-        if out or _given("snapshot"):
+        if out or _given("snapshot", "allow_new"):
             raise click.UsageError(
-                "--shadow runs on the two sides: leave out --snapshot and --out."
+                "--shadow runs on the two sides: leave out --snapshot, --new-database and --out."
             )
         if _given(*_VIEW):
             raise click.UsageError(
@@ -224,11 +253,11 @@ def plan(as_json: bool, out: Path | None, shadow: str | None, **options: Any) ->
             "and delete lines of the file."
         )
     view = _seen(options, as_json)
-    return look.plan(_where(options), view, as_json=as_json, out=out)
+    return look.plan(_where(options), view, as_json=as_json, out=out, paged=paged)
 
 
 @matrix_drift.command()
-@click.argument("units", nargs=-1, metavar="[UNIT]...")
+@click.argument("units", nargs=-1, metavar="[UNIT]...", shell_complete=_complete("units"))
 @click.option("--approve-certain", is_flag=True, help="Write everything that needs no decision.")
 @click.option("--decisions", type=PATH, help="Write what this file agrees to.")
 @click.option("--owner", help="For one UNIT: whose chats these are.")
@@ -244,6 +273,7 @@ def plan(as_json: bool, out: Path | None, shadow: str | None, **options: Any) ->
 @_yes
 @_remote
 @_local
+@_new
 @_backup
 @_lower
 @_convention
@@ -281,6 +311,53 @@ def apply(**options: Any) -> int:
     return write.apply(_where(options), wanted, as_json=as_json)
 
 
+def _deciding(command: F) -> F:
+    """What every command about decisions takes: units, where to look, and nothing that writes."""
+    units = click.argument(
+        "units",
+        nargs=-1,
+        required=True,
+        metavar="UNIT...",
+        shell_complete=_complete("units"),
+    )
+    shared = _options(units, _remote, _local, _snapshot, _lower, _convention, _json, _debug)
+    decorated: F = shared(command)
+    return decorated
+
+
+@matrix_drift.command()
+@click.option("--reason", required=True, metavar="TEXT", help="Why they may stay as they are.")
+@click.option("--until", metavar="DATE", help="The last day, such as 2027-05-01.  [default: none]")
+@_deciding
+def ignore(units: tuple[str, ...], reason: str, until: str | None, **options: Any) -> int:
+    """Let these UNITs stay as they are, and count as drift no more. Writes nothing to the database.
+
+    They come back once something else would be written, or the conflict is another one.
+    """
+    return _decide("ignored", units, options, reason=reason, until=until)
+
+
+@matrix_drift.command()
+@_deciding
+def reject(units: tuple[str, ...], **options: Any) -> int:
+    """Leave the rows of these UNITs as they are, also in `apply`, as long as the same would be written."""
+    return _decide("rejected", units, options)
+
+
+@matrix_drift.command()
+@_deciding
+def defer(units: tuple[str, ...], **options: Any) -> int:
+    """Put these UNITs off: `apply` leaves them alone as long as the same would be written."""
+    return _decide("deferred", units, options)
+
+
+@matrix_drift.command()
+@_deciding
+def withdraw(units: tuple[str, ...], **options: Any) -> int:
+    """Take back what was decided about these UNITs: ignored, rejected, deferred or approved."""
+    return _decide("pending", units, options)
+
+
 @matrix_drift.command()
 @click.argument("words", nargs=-1, metavar="[WORD]")
 @_debug
@@ -295,18 +372,47 @@ def explain(words: tuple[str, ...]) -> int:
 
 
 @matrix_drift.command()
+@click.argument("run", required=False, shell_complete=_complete("runs"))
+@click.option(
+    "--all", "with_older", is_flag=True, help="Also runs of an older database of this name."
+)
 @_local
+@_paged
 @_json
 @_debug
-def history(as_json: bool, **options: Any) -> int:
-    """List the runs that wrote to the database, oldest first."""
-    from toolkit.cli import write
+def history(run: str | None, with_older: bool, as_json: bool, paged: bool, **options: Any) -> int:
+    """List the runs that wrote to the database, oldest first; or the rows of one RUN.
 
-    return write.history(_where(options), as_json=as_json)
+    The journal outlives a database that is deleted and made anew; what was written to the older one is left
+    out.
+    """
+    from toolkit.cli import past
+
+    where = _where(options)
+    if run is not None:
+        return past.show_run(where, run, as_json=as_json, paged=paged)
+    return past.history(where, with_older=with_older, as_json=as_json)
 
 
 @matrix_drift.command()
-@click.argument("run")
+@_remote
+@_local
+@_convention
+@_new
+@_backup
+@_debug
+def settle(**options: Any) -> int:
+    """Ask about one conflict after the other, with the facts that may settle it and a key for each choice.
+
+    At the end it shows what would be written, and writes it if that is agreed to; until then nothing is written.
+    """
+    from toolkit.cli import settle as settling
+
+    return settling.settle(_where(options))
+
+
+@matrix_drift.command()
+@click.argument("run", shell_complete=_complete("runs"))
 @_yes
 @_local
 @_backup
@@ -320,7 +426,7 @@ def undo(run: str, yes: bool, as_json: bool, **options: Any) -> int:
 
 
 @matrix_drift.command()
-@click.argument("run")
+@click.argument("run", shell_complete=_complete("runs"))
 @_yes
 @_local
 @_backup
@@ -334,6 +440,19 @@ def restore(run: str, yes: bool, as_json: bool, **options: Any) -> int:
     from toolkit.cli import write
 
     return write.restore(_where(options), run, yes=yes, as_json=as_json)
+
+
+@matrix_drift.command()
+@click.argument("shell", type=click.Choice(("bash", "zsh", "fish")))
+@_debug
+def completion(shell: str) -> int:
+    """Print the script by which a SHELL completes commands, options and units.
+
+    For bash, in ~/.bashrc: eval "$(matrix-drift completion bash)"
+    """
+    from toolkit.cli import completion as shells
+
+    return shells.print_script(matrix_drift, shell)
 
 
 @matrix_drift.command()
@@ -402,11 +521,20 @@ def notebook(directory: Path | None, no_open: bool) -> int:
     return lessons.notebook(directory, start=not no_open)
 
 
+def _decide(vote: str, units: tuple[str, ...], options: dict[str, Any], **more: Any) -> int:
+    as_json = options.pop("as_json")
+    from toolkit.cli import decide
+    from toolkit.decisions.ledger import Vote
+
+    asked = decide.Asked(Vote(vote), units, **more)
+    return decide.decide(_where(options), asked, as_json=as_json)
+
+
 def _apply_shadow(named: str, options: dict[str, Any], *, as_json: bool) -> int:
     """What settles our own plan says nothing about what a function would write."""
     ours = ("decisions", "approve_certain", "owner", "space_id", "chat_id", "overwrite")
-    if given := _given(*ours, "lower_counters"):
-        flag = given[0].removesuffix("_id") if given[0] == "space_id" else given[0]
+    if given := _given(*ours, "lower_counters", "allow_new"):
+        flag = {"space_id": "space", "allow_new": "new_database"}.get(given[0], given[0])
         raise click.UsageError(
             f"--shadow writes what the function would have written: leave out --{flag.replace('_', '-')}."
         )
@@ -425,8 +553,9 @@ def _apply_shadow(named: str, options: dict[str, Any], *, as_json: bool) -> int:
 
 def _where(options: dict[str, Any]) -> Where:
     """The settings of this call; a snapshot is looked at instead of the two sides, not beside them."""
-    if options.get("snapshot") and (given := _given("homeserver", "database")):
-        raise click.UsageError(f"--snapshot holds both sides: leave out --{given[0]}.")
+    if options.get("snapshot") and (given := _given("homeserver", "database", "allow_new")):
+        flag = "new-database" if given[0] == "allow_new" else given[0]
+        raise click.UsageError(f"--snapshot holds both sides: leave out --{flag}.")
     return Where.of(options)
 
 

@@ -14,7 +14,7 @@ from pathlib import Path
 from types import FrameType
 
 from toolkit.cli.jupyterlab import Lab
-from toolkit.cli.look import IN_SYNC, exit_code, look
+from toolkit.cli.look import IN_SYNC, exit_code, look_decided
 from toolkit.cli.notebook import copy_lessons, jupyterlab_available
 from toolkit.cli.options import Where
 from toolkit.cli.output import Cancelled, keep_secret, say, say_lines, show
@@ -60,15 +60,16 @@ def demo(*, only_check: bool) -> int:
 
 def _check(end: "_End") -> int:
     with _open_folder() as (folder, watchdog), _open_world(folder, watchdog, end) as served:
-        plan = look(_where(served))
+        found = look_decided(_where(served))
         say("Stopping it …")
-    show(render_check(plan))
-    return exit_code(plan, strict=False)
+    show(render_check(found.plan, cases=found.cases))
+    return exit_code(found.plan, strict=False)
 
 
 def _teach(end: "_End") -> int:
     with _open_folder() as (folder, watchdog), _open_world(folder, watchdog, end) as served:
-        show(render_check(look(_where(served))))
+        found = look_decided(_where(served))
+        show(render_check(found.plan, cases=found.cases))
         if not jupyterlab_available():
             raise ToolkitError(f"There is no JupyterLab for the lessons: {_GET} and try again.")
         shutil.copy(served.database, folder / PRISTINE)

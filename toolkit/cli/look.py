@@ -1,7 +1,7 @@
 """The commands that look and write nothing: check, plan, snapshot."""
 
 import asyncio
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -10,41 +10,55 @@ from toolkit.cli.options import Where
 from toolkit.cli.output import progress, say, show, show_json, shown_units
 from toolkit.cli.render import render_check, render_plan
 from toolkit.decisions.agreement import save_decisions
+from toolkit.decisions.case import Casebook
+from toolkit.decisions.ignoring import today
+from toolkit.decisions.ledger_file import load_beside
+from toolkit.decisions.record import NOTHING_DECIDED, Record
 from toolkit.model import Plan, Reason
 from toolkit.quotes import quote_odd
-from toolkit.repairs import NOTHING_PICKED, Picked, Repairs
+from toolkit.records import load_records
+from toolkit.repairs import NOTHING_PICKED, Picked, Repairs, load_past_of
 from toolkit.sources.anonymise import anonymise
 from toolkit.sources.snapshot import Snapshot, save_snapshot
+from toolkit.text.summary import count_of
 from toolkit.text.view import View
+from toolkit.writing.given import is_disputed, tell_given
 
 IN_SYNC, DRIFT = 0, 2
 
 
-def check(where: Where, view: View, *, as_json: bool, strict: bool) -> int:
+def check(where: Where, view: View, *, as_json: bool, strict: bool, paged: bool = False) -> int:
     """Say what is wrong."""
-    plan = look(where)
+    found = look_decided(where)
     if as_json:
-        show_json(plan_json(plan, view))
+        show_json(plan_json(found.plan, view, found.record, found.cases))
     else:
-        show(render_check(plan, _fit(view, plan)))
-    return exit_code(plan, strict)
+        seen = _fit(view, found.plan)
+        show(render_check(found.plan, seen, found.record, found.cases), paged=paged)
+    return exit_code(found.plan, strict, found.record)
 
 
-def plan(where: Where, view: View, *, as_json: bool, out: Path | None) -> int:
+def plan(where: Where, view: View, *, as_json: bool, out: Path | None, paged: bool = False) -> int:
     """Say what would be written, and write it down for `apply --decisions` if asked to."""
-    found = look(where)
+    looked = look_decided(where)
+    found, record = looked.plan, looked.record
     if as_json:
-        show_json(plan_json(found, view))
+        show_json(plan_json(found, view, record, looked.cases))
     else:
-        show(render_plan(found, _fit(view, found)))
+        show(render_plan(found, _fit(view, found), record, looked.cases), paged=paged)
     if out is not None:
-        units = save_decisions(out, found, lower=where.lower_counters)
+        left = record.left(found.units)
+        units = save_decisions(out, found, left, lower=where.lower_counters)
         say(
             f"{len(units)} decisions stand in {out}, one to a line: delete those that you don't want."
         )
         if guessed := [quote_odd(unit.id) for unit in units if unit.needs_human]:
             say(f"Among them are proposals, which want a look: {', '.join(guessed)}.")
-    return exit_code(found, strict=False)
+        if count := sum(unit.id in left for unit in found.units if unit.change):
+            say(
+                f"What was rejected, deferred or ignored isn't among them: {count_of(count, 'unit')}."
+            )
+    return exit_code(found, False, record)
 
 
 def snapshot(where: Where, file: Path, *, anonymous: bool) -> int:
@@ -56,10 +70,13 @@ def snapshot(where: Where, file: Path, *, anonymous: bool) -> int:
     return IN_SYNC
 
 
-def exit_code(plan: Plan, strict: bool) -> int:
-    """Orphans and rooms that are no chats are no drift, unless asked to be; Spaces are meant to be."""
+def exit_code(plan: Plan, strict: bool, record: Record = NOTHING_DECIDED) -> int:
+    """Orphans, rooms that are no chats and what is ignored are no drift, unless asked to be; Spaces
+    are meant to be."""
     strange = [skip for skip in plan.skipped if skip.reason is not Reason.SPACE]
-    return DRIFT if not plan.in_sync or (strict and (plan.orphans or strange)) else IN_SYNC
+    if strict and (plan.orphans or strange or record.ignored):
+        return DRIFT
+    return IN_SYNC if record.part(plan).in_sync else DRIFT
 
 
 def _fit(view: View, plan: Plan) -> View:
@@ -70,8 +87,17 @@ def _fit(view: View, plan: Plan) -> View:
     return replace(view, summary=limit is not None and len(view.units(plan)) > limit)
 
 
-def look(where: Where, picked: Picked = NOTHING_PICKED) -> Plan:
-    """Read both sides, from a snapshot or themselves, and plan."""
+@dataclass(frozen=True)
+class Looked:
+    """A plan, what is decided about its units, and what is known of its conflicts."""
+
+    plan: Plan
+    record: Record
+    cases: Casebook
+
+
+def look_decided(where: Where, picked: Picked = NOTHING_PICKED) -> Looked:
+    """Read both sides, from a snapshot or themselves, and the decisions beside them, and plan."""
     return asyncio.run(_look(road_of(where), picked))
 
 
@@ -80,9 +106,18 @@ def road_of(where: Where) -> Repairs:
     return Repairs(where.with_token().sides(), where.lower_counters)
 
 
-async def _look(road: Repairs, picked: Picked) -> Plan:
+async def _look(road: Repairs, picked: Picked) -> Looked:
     with progress("Reading rooms") as tell:
-        return await road.look_and_plan(picked, tell)
+        remote, rows = await road.look(tell)
+    ledger = load_beside(road.sides.path).on(today())
+    local = load_records(rows)
+    plan = road.plan(remote, local, picked)
+    if is_disputed(plan):
+        plan = tell_given(plan, load_past_of(road.sides, rows).runs, local)
+    # What was approved with a pick is so on a plan with the pick.
+    decided = road.plan(remote, local, ledger.choices) if ledger.choices else plan
+    record = Record.of(plan, ledger.standing(decided), ledger)
+    return Looked(plan, record, Casebook(plan, remote, local, road.sides.convention))
 
 
 async def _take(where: Where) -> Snapshot:
@@ -92,6 +127,6 @@ async def _take(where: Where) -> Snapshot:
 
 _ANONYMOUS = (
     "anonymised: ids, names, servers, texts and unknown values are replaced, and what is left is the "
-    "shape, which is chat numbers, who is in which room, which room is older (by other times), what "
-    "is damaged, and when you looked."
+    "shape, which is chat numbers, who is in which room, which room is older and which name newer (by "
+    "other times), what is damaged, and when you looked."
 )

@@ -37,6 +37,7 @@ class Where:
     backup_dir: str | None = None
     snapshot: Path | None = None
     allow_empty: bool = False
+    allow_new: bool = False
     sliding_sync: bool = True
     lower_counters: bool = False
     deadline: float | None = None
@@ -71,6 +72,7 @@ class Where:
             table={name: getattr(self, name) for name in TABLE} | _mapped(),
             backup_dir=None if self.backup_dir is None else Path(self.backup_dir),
             allow_empty=self.allow_empty,
+            allow_new=self.allow_new,
             sliding_sync=self.sliding_sync,
             deadline=self.deadline,
         )

@@ -15,7 +15,7 @@ import click
 from toolkit.text.visible import visible
 
 if TYPE_CHECKING:
-    from rich.console import RenderableType
+    from rich.console import Console, RenderableType
 
 Progress = Callable[[int, int, str], None]
 
@@ -73,6 +73,31 @@ def agree(question: str) -> bool:
     return click.confirm(_plain(question), default=False, err=True)
 
 
+def press(prompt: str) -> str:
+    """One key, without Enter; whoever closes the terminal has had enough."""
+    click.echo(prompt, nl=False, err=True)
+    try:
+        key = click.getchar()
+    except EOFError:
+        key = ""
+    if not key:
+        raise click.Abort
+    say(key)
+    return key
+
+
+def open_in_browser(link: str) -> None:
+    """Only where a browser has a window: one in this terminal would take it away."""
+    if sys.platform != "linux" or {"DISPLAY", "WAYLAND_DISPLAY"} & os.environ.keys():
+        click.launch(link)
+
+
+def ask(question: str) -> str:
+    """A line of text, which may be empty."""
+    answer: str = click.prompt(_plain(question), default="", show_default=False, err=True)
+    return answer
+
+
 def _plain(words: str, *, spaces: bool = True) -> str:
     """Words quote what strangers wrote: keys, names, a homeserver's answers."""
     return visible(hide_token(words), 2_000, spaces=spaces)
@@ -119,8 +144,13 @@ SCREENFUL = 30
 """Units that a terminal shows one by one; a pipe gets all."""
 
 
-def show(parts: "Iterable[RenderableType]", file: TextIO | None = None) -> None:
-    """Print without trailing blanks; without colours, links and cuts where nobody looks on."""
+def show(
+    parts: "Iterable[RenderableType]", file: TextIO | None = None, *, paged: bool = False
+) -> None:
+    """Print without trailing blanks; without colours, links and cuts where nobody looks on.
+
+    `paged`: what is longer than the screen of somebody who looks on goes through their pager.
+    """
     from rich.console import Console  # takes its time to load
 
     stream = file or sys.stdout
@@ -134,12 +164,23 @@ def show(parts: "Iterable[RenderableType]", file: TextIO | None = None) -> None:
         emoji=False,
         highlight=False,
     )
+    lines: Iterable[str] = (line for part in parts for line in _lines_of(console, part))
+    if paged and terminal and someone_there():
+        whole = [*lines]
+        if len(whole) >= console.height:
+            os.environ.setdefault("LESS", "FRX")  # as git has it
+            click.echo_via_pager("".join(whole), color=True)
+            return
+        lines = whole
     with unread(stream):
-        for part in parts:
-            with console.capture() as capture:
-                console.print(part)
-            stream.write("".join(f"{line.rstrip()}\n" for line in capture.get().splitlines()))
+        stream.writelines(lines)
         stream.flush()
+
+
+def _lines_of(console: "Console", part: "RenderableType") -> Iterator[str]:
+    with console.capture() as capture:
+        console.print(part)
+    yield from (f"{line.rstrip()}\n" for line in capture.get().splitlines())
 
 
 def show_json(value: Any) -> None:

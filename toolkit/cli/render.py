@@ -5,7 +5,7 @@ or the rows passes `visible`, and none is ever read as markup.
 """
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from rich.console import Group, RenderableType
@@ -13,28 +13,32 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
+from toolkit.cli.case_tables import LONG, CaseTables
+from toolkit.cli.decided import render_decided, render_ignored, say_in_sync
+from toolkit.decisions.case import Casebook
+from toolkit.decisions.ledger import Vote
+from toolkit.decisions.record import NOTHING_DECIDED, Record
 from toolkit.model import Finding, Plan, RowWrite, Rung, Status, Unit, UnitKind
 from toolkit.text.advice import (
     action,
     changed_fields,
     loose_action,
+    marker,
     row_name,
     settled,
+    unit_marker,
     unit_name,
     unsettled,
     verb,
     what,
 )
+from toolkit.text.new_database import new_database, tell_new_database
 from toolkit.text.summary import OTHERS, UNCOMPARED, count_of
 from toolkit.text.view import EVERYTHING, Cluster, View, group_causes
 from toolkit.text.visible import visible
 from toolkit.writing.job import Result
-from toolkit.writing.journal import Run
 from toolkit.writing.report import Report, stale_units
 from toolkit.writing.restore import Restore
-
-LONG = 1_000
-"""Longest text shown of one value; a row holds what its bot and strangers put there."""
 
 _STYLES = {
     Status.MISSING: "yellow",
@@ -48,20 +52,36 @@ _EXAMPLES = 3
 # Checking
 
 
-def render_check(plan: Plan, view: View = EVERYTHING) -> Iterator[RenderableType]:
-    """Counts of all, then what is wrong with each unit that is asked for, and what to do next."""
-    yield _counts(plan)
-    units = view.units(plan)
+def render_check(
+    plan: Plan,
+    view: View = EVERYTHING,
+    record: Record = NOTHING_DECIDED,
+    cases: Casebook | None = None,
+) -> Iterator[RenderableType]:
+    """Counts of all, then what is wrong with each unit that is asked for, and what to do next.
+
+    `cases` knows the facts of those in conflict.
+    """
+    yield _counts(plan, record)
+    yield from render_new_database(plan)
+    yield from render_decided(record)
+    units = record.open(view.units(plan))
     yield from _shown(plan, view, units)
     if view.summary:
         yield from _causes(group_causes(units, view.loose(plan)))
     elif units:
         yield ""
-        yield _units_table(units)
+        yield _units_table(units, record, CaseTables(cases))
+    yield from render_ignored(view.units(plan), record)
     yield from _asides(plan, view)
     yield ""
     yield from _hint(view)
-    yield _verdict(plan)
+    yield render_verdict(plan, record)
+
+
+def render_new_database(plan: Plan) -> Iterator[RenderableType]:
+    """Of a database that is looked at as empty: where it is, and what comes back into it."""
+    yield from (_line(visible(line, LONG)) for line in tell_new_database(plan))
 
 
 def _shown(plan: Plan, view: View, units: Sequence[Unit]) -> Iterator[RenderableType]:
@@ -91,11 +111,10 @@ def _causes(clusters: Sequence[Cluster]) -> Iterator[RenderableType]:
     yield table
 
 
-def _counts(plan: Plan) -> Text:
+def _counts(plan: Plan, record: Record) -> Text:
     """How many user rows and rooms stand how."""
-    of = {
-        kind: Counter(unit.status for unit in plan.units if unit.kind is kind) for kind in UnitKind
-    }
+    units = record.open(plan.units)
+    of = {kind: Counter(unit.status for unit in units if unit.kind is kind) for kind in UnitKind}
     of[UnitKind.ROOM][Status.IN_SYNC] = len(plan.in_sync_rooms)
     of[UnitKind.USER][Status.IN_SYNC] = len(plan.in_sync_users)
     text = Text()
@@ -108,7 +127,9 @@ def _counts(plan: Plan) -> Text:
         for index, (status, count) in enumerate(counts):
             text.append(", " if index else "")
             text.append(f"{count} {_word(status)}", _STYLES.get(status, ""))
-        text.append("none\n" if not counts else "\n")
+        if ignored := sum(u.kind is kind and u.id in record.ignored for u in plan.units):
+            text.append(f"{', ' if counts else ''}{ignored} ignored")
+        text.append("none\n" if not (counts or ignored) else "\n")
     text.append(f"{'Besides:':<12}{count_of(len(plan.skipped), 'room')} skipped, ")
     text.append(f"{count_of(len(plan.orphans), 'row')} orphaned")
     if count := plan.others:
@@ -116,13 +137,13 @@ def _counts(plan: Plan) -> Text:
     return text
 
 
-def _units_table(units: Iterable[Unit]) -> Table:
+def _units_table(units: Iterable[Unit], record: Record, cases: CaseTables) -> Table:
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
     table.add_column("STATUS", no_wrap=True)
     table.add_column("UNIT: WHAT IS WRONG, WHY, AND WHAT NEXT", overflow="fold")
     for unit in units:
-        status = Text(_word(unit.status), _STYLES.get(unit.status, ""))
-        table.add_row(status, Group(_unit_head(unit), *_findings(unit.findings), _next(unit), ""))
+        status = Text(_standing(unit, record), _STYLES.get(unit.status, ""))
+        table.add_row(status, Group(_unit_head(unit), *_told(unit, cases), ""))
     return table
 
 
@@ -132,12 +153,26 @@ def _unit_head(unit: Unit) -> Text:
     return text.append(f"  {visible(name)}", "not bold") if name else text
 
 
+def render_unit(unit: Unit, cases: CaseTables) -> Iterator[RenderableType]:
+    """What a unit is called, what is wrong with it, and the facts that may settle it."""
+    yield _unit_head(unit)
+    yield from _findings(unit.findings)
+    yield from cases.of(unit)
+
+
 def _findings(findings: Sequence[Finding]) -> Iterator[RenderableType]:
     """What is wrong, rows with the same cause together."""
     for cause in dict.fromkeys(finding.cause for finding in findings):
         facts = "; ".join(visible(what(f), LONG) for f in findings if f.cause == cause)
         yield Text(facts)
         yield Padding(Text(visible(cause, LONG), "dim"), (0, 0, 0, 2))
+
+
+def _told(unit: Unit, cases: CaseTables) -> Iterator[RenderableType]:
+    """What is wrong, the facts that may settle it, and what to do."""
+    yield from _findings(unit.findings)
+    yield from cases.of(unit)
+    yield _next(unit)
 
 
 def _next(unit: Unit) -> Text:
@@ -168,27 +203,53 @@ def _asides(plan: Plan, view: View = EVERYTHING) -> Iterator[RenderableType]:
         yield _listed([visible(key, LONG) for key in plan.orphans[:_SHOWN_KEYS]], len(plan.orphans))
     if plan.notes:
         yield _line("Notes:")
-        yield _listed([_note(note) for note in plan.notes[:_SHOWN_KEYS]], len(plan.notes))
+        notes = sorted(
+            plan.notes, key=lambda note: not note.open
+        )  # what forbids "in sync" is shown
+        yield _listed([_note(note) for note in notes[:_SHOWN_KEYS]], len(notes))
 
 
-def _verdict(plan: Plan, *, shown: bool = False) -> Text:
+def _standing(unit: Unit, record: Record) -> str:
+    """The status, and what was decided about it."""
+    vote = record.vote(unit)
+    return f"{unit_marker(unit)} {_word(unit.status)}" + (
+        "" if vote is Vote.PENDING else f", {vote.value}"
+    )
+
+
+def render_verdict(plan: Plan, record: Record, *, shown: bool = False) -> Text:
+    """Whether all is right, else what to do next; `shown`: the rows stand above."""
+    plan = record.part(plan)
     if plan.in_sync:
+        if record.ignored:
+            return _line(say_in_sync(plan, record), "green")
         if not plan.in_sync_rooms:
             return _line("In sync: there are no chats that could lack anything.")
         return _line("In sync: every chat has its rows, and they are right.", "green")
     if not (plan.units or plan.loose):
         return _line(f"{UNCOMPARED}: see the notes above.")
-    ready = len(settled(plan))
+    left = record.left(plan.units)
+    new, ready = _new(plan), sum(unit.id not in left for unit in settled(plan))
     words = []
     if ready:
-        look = "" if shown else "`matrix-drift plan` shows the rows, "
+        look = "" if shown else f"`matrix-drift plan{new}` shows the rows, "
         words.append(
-            f"{count_of(ready, 'unit')} can be repaired: {look}`matrix-drift apply` writes them."
+            f"{count_of(ready, 'unit')} can be repaired: {look}`matrix-drift apply{new}` writes them."
         )
-    words += map(str, render_open(plan))
+    words += map(str, render_open(plan, left))
+    if left:
+        words.append(
+            f"{count_of(len(left), 'unit')} rejected or deferred: `apply` writes such a one only by its "
+            "name, `matrix-drift withdraw 'UNIT'` takes the decision back."
+        )
     if codes := _open_codes(plan):
         words.append(f"`matrix-drift explain CODE` says more of each: {', '.join(codes)}.")
     return _line("\n".join(words))
+
+
+def _new(plan: Plan) -> str:
+    """The option without which a new database is refused."""
+    return " --new-database" if new_database(plan) else ""
 
 
 def _open_codes(plan: Plan) -> list[str]:
@@ -197,13 +258,13 @@ def _open_codes(plan: Plan) -> list[str]:
     return sorted({code.value for code in [*found, *(finding.code for finding in plan.loose)]})
 
 
-def render_open(plan: Plan) -> Iterator[Text]:
+def render_open(plan: Plan, left: Collection[str] = ()) -> Iterator[Text]:
     """How many units and rows wait for a person, and how to settle one."""
-    if count := len(unsettled(plan)):
+    if count := sum(unit.id not in left for unit in unsettled(plan)):
         one = "needs" if count == 1 else "need"
         yield _line(
-            f"{count_of(count, 'unit')} {one} a decision, one at a time: `matrix-drift apply 'UNIT'` "
-            "with what its arrow says."
+            f"{count_of(count, 'unit')} {one} a decision: `matrix-drift settle{_new(plan)}` asks about each; one at a "
+            f"time: `matrix-drift apply{_new(plan)} 'UNIT'` with what its arrow says, or `matrix-drift ignore 'UNIT'`."
         )
     if count := len(plan.loose):
         rows, mend = ("belongs", "it") if count == 1 else ("belong", "them")
@@ -216,15 +277,22 @@ def render_open(plan: Plan) -> Iterator[Text]:
 # Planning, writing
 
 
-def render_plan(plan: Plan, view: View = EVERYTHING) -> Iterator[RenderableType]:
+def render_plan(
+    plan: Plan,
+    view: View = EVERYTHING,
+    record: Record = NOTHING_DECIDED,
+    cases: Casebook | None = None,
+) -> Iterator[RenderableType]:
     """Which units wait for a decision, and what would be written, field by field."""
-    units = view.units(plan)
+    units = record.open(view.units(plan))
     ready = [unit for unit in units if unit.certain]
     open_ = [unit for unit in units if not unit.certain]
+    yield from render_new_database(plan)
     yield from _shown(plan, view, units)
     if open_:
         yield _line(f"For a person to decide: {count_of(len(open_), 'unit')}", "bold")
-        yield from _causes(group_causes(open_)) if view.summary else _decisions(open_)
+        tables = CaseTables(cases)
+        yield from _causes(group_causes(open_)) if view.summary else _decisions(open_, tables)
         yield ""
     if ready:
         yield _line(f"Ready to be written: {count_of(len(ready), 'unit')}", "bold")
@@ -235,17 +303,18 @@ def render_plan(plan: Plan, view: View = EVERYTHING) -> Iterator[RenderableType]
             yield from render_changes(ready)
     if view.summary:
         yield from _causes(group_causes((), view.loose(plan)))
+    yield from render_ignored(view.units(plan), record)
     yield from _asides(plan, view)
     yield from _hint(view)
-    yield _verdict(plan, shown=True)
+    yield render_verdict(plan, record, shown=True)
 
 
-def _decisions(units: Iterable[Unit]) -> Iterator[RenderableType]:
+def _decisions(units: Iterable[Unit], cases: CaseTables) -> Iterator[RenderableType]:
     """Units with what is wrong, what to do about it, and what would then be written."""
     for unit in units:
         yield ""
         yield _unit_head(unit)
-        yield Padding(Group(*_findings(unit.findings), _next(unit)), (0, 0, 0, 2))
+        yield Padding(Group(*_told(unit, cases)), (0, 0, 0, 2))
         if unit.change:
             yield _writes(unit)
 
@@ -264,11 +333,16 @@ def render_changes(units: Iterable[Unit]) -> Iterator[RenderableType]:
 
 
 def _writes(unit: Unit) -> RenderableType:
-    return Padding(Group(*(part for write in unit.writes for part in _write(write))), (0, 0, 0, 2))
+    return Padding(render_writes(unit.writes), (0, 0, 0, 2))
+
+
+def render_writes(writes: Iterable[RowWrite]) -> RenderableType:
+    """Rows before and after, field by field."""
+    return Group(*(part for write in writes for part in _write(write)))
 
 
 def _write(write: RowWrite) -> Iterator[RenderableType]:
-    yield _line(f"{verb(write)} {row_name(write.key)} {visible(write.key, LONG)}")
+    yield _line(f"{marker(write)} {verb(write)} {row_name(write.key)} {visible(write.key, LONG)}")
     fields = Table(box=None, show_header=False, pad_edge=False, padding=(0, 2, 0, 0))
     fields.add_column()
     fields.add_column(overflow="fold")
@@ -356,41 +430,6 @@ def _written(report: Mapping[str, Any]) -> str:
     return ", ".join(words) or _NOTHING
 
 
-# Looking back
-
-
-def render_history(runs: Sequence[Run]) -> Iterator[RenderableType]:
-    """The runs, newest last, as `undo` wants them named."""
-    if not runs:
-        yield _line("Nothing was ever written to this database by matrix-drift.")
-        return
-    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
-    for name in ("RUN", "WHEN (UTC)", "WHAT"):
-        table.add_column(name, no_wrap=name != "WHAT", overflow="fold")
-    for run in runs:
-        back = [undo for undo in runs if undo.undoes == run.id and undo.applied]
-        table.add_row(Text(visible(run.id)), Text(visible(run.time[:19])), _run(run, back))
-    yield table
-
-
-def _run(run: Run, back: Sequence[Run]) -> Text:
-    """What a run was; `back` are the runs that took something of it back."""
-    outcomes = Counter(entry.outcome for entry in run.entries)
-    units = ", ".join(f"{count} {visible(name)}" for name, count in sorted(outcomes.items()))
-    text = Text(f"{visible(run.action)}: {units or 'nothing'}")
-    if people := sorted({entry.by for entry in run.entries if entry.by}):
-        text.append(f", by {', '.join(map(visible, people))}")
-    if run.undoes:
-        text.append(f", takes back {visible(run.undoes)}")
-    if back:
-        left = {e.unit for e in run.applied} - {e.unit for undo in back for e in undo.applied}
-        names = ", ".join(visible(undo.id) for undo in back)
-        text.append(f", {'partly ' if left else ''}taken back by {names}")
-    if not run.finished:
-        text.append(" (interrupted)", "red")
-    return text
-
-
 # Words
 
 
@@ -408,7 +447,8 @@ def _listed(shown: Sequence[str], count: int) -> RenderableType:
 
 def _note(finding: Finding) -> str:
     """Made visible in parts: where a key ends could not be seen in the middle of a line."""
-    return f"{visible(finding.key, LONG)}: {visible(finding.cause, LONG)}"
+    about = f"{visible(finding.key, LONG)}: " if finding.key else ""
+    return about + visible(finding.cause, LONG)
 
 
 def _word(status: Status) -> str:

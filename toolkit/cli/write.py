@@ -1,4 +1,4 @@
-"""The commands that write, and what was written: apply, undo, restore, history.
+"""The commands that write: apply, undo, restore.
 
 Looking, asking and writing are three steps: while a question stands, nothing is open, and what moved
 meanwhile is refused by the writer.
@@ -13,14 +13,15 @@ from typing import Any, TypeVar
 from msgspec.structs import replace
 
 from toolkit.calls import Reconciled
-from toolkit.cli.json_forms import history_json, restore_json, result_json
-from toolkit.cli.look import DRIFT, IN_SYNC, look, road_of
+from toolkit.cli.decided import render_left
+from toolkit.cli.json_forms import restore_json, result_json
+from toolkit.cli.look import DRIFT, IN_SYNC, look_decided, road_of
 from toolkit.cli.options import Where
 from toolkit.cli.output import Cancelled, agree, progress, say, show, show_json, someone_there
 from toolkit.cli.render import (
     render_aftermath,
     render_changes,
-    render_history,
+    render_new_database,
     render_open,
     render_refusals,
     render_report,
@@ -37,14 +38,14 @@ from toolkit.decisions.agreement import (
     agree_to_units,
 )
 from toolkit.decisions.free_chat_ids import find_highest, free_ids
-from toolkit.decisions.ledger_file import load_ledger
+from toolkit.decisions.ledger_file import forget, load_ledger
+from toolkit.decisions.record import Record
 from toolkit.errors import ToolkitError
 from toolkit.model import NO_CHOICES, Choices, Plan
 from toolkit.quotes import quote_odd
 from toolkit.records import load_records
 from toolkit.repairs import (
     go_back,
-    load_history,
     plan_going_back,
     plan_taking_back,
     take_back,
@@ -88,10 +89,10 @@ def apply(where: Where, wanted: Wanted, *, as_json: bool) -> int:
         )
     _check_chat_id(where, wanted.choices.chat_id)
     where = where.with_token()
-    plan, agreed = _agree(where, wanted)
+    plan, record, agreed = _agree(where, wanted)
     check_size(agreed.units, wanted.max_changes)
     if not as_json:
-        _show_agreement(plan, agreed, wanted)
+        _show_agreement(record.part(plan), record, agreed, wanted)
     if agreed.units and not wanted.agreed:
         many = f"these {len(agreed.units)} units" if len(agreed.units) > 1 else "this unit"
         if not agree(f"Write {many} to {where.database}?"):
@@ -99,13 +100,15 @@ def apply(where: Where, wanted: Wanted, *, as_json: bool) -> int:
     done = None
     if agreed.units:
         done = run_to_write(_write(where, plan, agreed, wanted.max_changes))
+        if written := agreed.overridden.keys() & {*done.result.applied}:
+            forget(where.sides().path, plan, written)
     if as_json:
         show_json(_apply_json(agreed, done))
     elif done is not None:
         _show_outcome(done, agreed)
     if done is not None and done.result.warning:
         say(done.result.warning)
-    return _exit_code(plan, agreed, wanted, done)
+    return _exit_code(record.part(plan), agreed, wanted, done)
 
 
 def _check_chat_id(where: Where, chat_id: str | None) -> None:
@@ -120,19 +123,22 @@ def _check_chat_id(where: Where, chat_id: str | None) -> None:
     )
 
 
-def _agree(where: Where, wanted: Wanted) -> tuple[Plan, Agreement]:
+def _agree(where: Where, wanted: Wanted) -> tuple[Plan, Record, Agreement]:
     """Look once, with everything that was picked, and find what may be written."""
     if wanted.decisions is not None:
         decisions = load_ledger(wanted.decisions).decisions
         picked = {unit_id: decision.choices for unit_id, decision in decisions.items()}
-        plan = look(where.without_lowering(), picked)
-        return plan, agree_to_file(plan, decisions)
+        looked = look_decided(where.without_lowering(), picked)
+        return looked.plan, looked.record, agree_to_file(looked.plan, decisions, looked.record)
     lower = where.lower_counters
     if wanted.unit_ids:
-        plan = look(where, dict.fromkeys(wanted.unit_ids, wanted.choices))
-        return plan, agree_to_units(plan, wanted.unit_ids, wanted.choices, lower=lower)
-    plan = look(where)
-    return plan, agree_to_certain(plan, lower=lower)
+        looked = look_decided(where, dict.fromkeys(wanted.unit_ids, wanted.choices))
+        plan, record = looked.plan, looked.record
+        agreed = agree_to_units(plan, wanted.unit_ids, wanted.choices, record, lower=lower)
+        return plan, record, agreed
+    looked = look_decided(where)
+    agreed = agree_to_certain(looked.plan, looked.record, lower=lower)
+    return looked.plan, looked.record, agreed
 
 
 def run_to_write(work: Coroutine[Any, Any, T]) -> T:
@@ -150,13 +156,17 @@ async def _write(
         return await road_of(where).write(plan, agreed.decisions, tell, max_changes)
 
 
-def _show_agreement(plan: Plan, agreed: Agreement, wanted: Wanted) -> None:
+def _show_agreement(plan: Plan, record: Record, agreed: Agreement, wanted: Wanted) -> None:
+    show(render_new_database(plan))
     show(render_changes(agreed.units))
     show(render_refusals(agreed.refused))
     for unit_id, why in agreed.settled.items():
         say(f"{quote_odd(unit_id)} {why}.")
+    for unit_id, how in agreed.overridden.items():
+        say(f"{quote_odd(unit_id)} was {how}. It is named now, so it is written.")
+    show(render_left(agreed.left))
     if not wanted.named:
-        show(render_open(plan))
+        show(render_open(plan, record.left(plan.units)))
     if not agreed.units:
         say("There is nothing to write.")
 
@@ -177,6 +187,7 @@ def _apply_json(agreed: Agreement, done: Reconciled | None) -> dict[str, Any]:
         **result_json(done.result if done else Result({})),
         "units": [unit.id for unit in agreed.units],
         "not_written": agreed.refused | _stale(done, agreed),
+        "left_alone": agreed.left,
         "report": done and done.report,
     }
 
@@ -194,17 +205,7 @@ def _stale(done: Reconciled | None, agreed: Agreement) -> dict[str, str]:
     return stale_units(done.report, [unit.id for unit in agreed.units]) if done else {}
 
 
-# Looking back, taking back
-
-
-def history(where: Where, *, as_json: bool) -> int:
-    """Say what was written to this database."""
-    runs = asyncio.run(load_history(where.sides()))
-    if as_json:
-        show_json(history_json(runs))
-    else:
-        show(render_history(runs))
-    return IN_SYNC
+# Taking back
 
 
 def undo(where: Where, run_id: str, *, yes: bool, as_json: bool) -> int:

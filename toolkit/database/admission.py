@@ -20,17 +20,21 @@ from toolkit.database.foreign_table import (
     why_odd_key,
 )
 from toolkit.database.sql import ENDS, Table, key_range, with_null
-from toolkit.errors import StoreError
+from toolkit.errors import NoDatabase, StoreError
 from toolkit.records import FAMILIES, Raw
 
 if TYPE_CHECKING:
     from toolkit.database.key_value import KeyValueRows
 
 
-async def admit(database: Database, rows: "KeyValueRows", *, read_only: bool) -> None:
-    """Make sure that this is the bot's table; an empty database opened for writing gets it."""
+async def admit(database: Database, rows: "KeyValueRows", *, read_only: bool) -> bool:
+    """Make sure that this is the bot's table; an empty database opened for writing gets it.
+
+    Returns whether it did.
+    """
     tables = await list_tables(database)
-    if not tables and not read_only:
+    made = not tables and not read_only
+    if made:
         await database.run(rows.table.create)
     columns = [Column(*row) for row in await _look(database, _COLUMNS, rows.table.name)]
     _check_columns(database, rows, columns, tables)
@@ -39,6 +43,7 @@ async def admit(database: Database, rows: "KeyValueRows", *, read_only: bool) ->
     if not read_only:
         _check_writable(database, rows, columns)
         await keep_in_memory(database)
+    return made
 
 
 async def list_tables(database: Database) -> list[str]:
@@ -68,7 +73,7 @@ def _check_columns(
     name = rows.table.name
     if not columns:
         others = f"only {listed(tables)}" if tables else "it is empty"
-        raise StoreError(
+        raise (StoreError if tables else NoDatabase)(
             f"The database {database.path} has no table {name!r}, {others}: check path and table."
         )
     there = {column.name.lower() for column in columns}

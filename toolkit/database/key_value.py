@@ -46,8 +46,8 @@ class KeyValueRows:
             "value_column": table.value_column,
         }
 
-    async def admit(self, database: Database, *, read_only: bool) -> None:
-        await admit(database, self, read_only=read_only)
+    async def admit(self, database: Database, *, read_only: bool) -> bool:
+        return await admit(database, self, read_only=read_only)
 
     async def load(self, database: Database, about: Names | None) -> list[tuple[str, Raw]]:
         if about is not None:

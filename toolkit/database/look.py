@@ -3,7 +3,7 @@
 import msgspec
 
 from toolkit.database.foreign_table import refusal, why_no_objects
-from toolkit.database.store import Store, transactional
+from toolkit.database.store import SQLiteStore, Store, transactional
 from toolkit.errors import StoreError
 from toolkit.records import FAMILIES, Names, Raw, encode_row
 
@@ -14,11 +14,13 @@ class Look(msgspec.Struct, frozen=True):
     """The local rows at one moment: all of the three families, or those `about` some names.
 
     `token` tells whether anybody wrote since, while the same store stays open; None can't tell.
+    `made` is where the store has just made the database, if it did and nothing is in it yet.
     """
 
     rows: dict[str, Raw]
     token: tuple[int, int] | None = None
     about: Names | None = None
+    made: str = ""
 
     def covers(self, names: Names | None) -> bool:
         """Whether every row that concerns these names is here, if there is one; None are all."""
@@ -36,7 +38,9 @@ async def load_look(store: Store, about: Names | None = None) -> Look:
         if about and len(about.rooms) + len(about.users) > MANY_NAMES:
             about = None
         token = await store.version()  # before the rows: a write in between shows
-        return Look(dict(await store.load_rows(about)), token, about)
+        rows = dict(await store.load_rows(about))
+        made = isinstance(store, SQLiteStore) and store.made and not rows
+        return Look(rows, token, about, str(store.path.absolute()) if made else "")
     try:
         keys = [key for family in FAMILIES for key in sorted(await store.keys(family))]
         rows = {key: await load_row(store, key) for key in keys}

@@ -31,8 +31,9 @@ class MappedRows:
     def settings(self) -> dict[str, Any]:
         return {"layout": self.layout}
 
-    async def admit(self, database: Database, *, read_only: bool) -> None:
+    async def admit(self, database: Database, *, read_only: bool) -> bool:
         self.tables, self.facts = await admit(database, self.layout, read_only=read_only)
+        return False
 
     async def load(self, database: Database, about: Names | None) -> list[tuple[str, Raw]]:
         tables = list(self.tables.values())

@@ -28,8 +28,11 @@ class Rows(Protocol):
     def facts(self) -> TableFacts:
         """What the open database says of a table of links; nothing for other rows."""
 
-    async def admit(self, database: Database, *, read_only: bool) -> None:
-        """Make sure, once, that these are rows which this toolkit can use, or refuse them in words."""
+    async def admit(self, database: Database, *, read_only: bool) -> bool:
+        """Make sure, once, that these are rows which this toolkit can use, or refuse them in words.
+
+        Returns whether it made the table for them.
+        """
 
     async def load(self, database: Database, about: Names | None) -> list[tuple[str, Raw]]:
         """All rows at one moment, or those that concern some names and perhaps some more."""

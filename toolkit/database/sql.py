@@ -88,14 +88,15 @@ class Table:
         """
         keys = [*map(room_key, sorted(names.rooms)), *map(user_key, sorted(names.users))]
         parts: list[tuple[str, tuple[Raw, ...]]] = [(self.among(len(keys)), _encoded(keys))]
-        parts += [self._prefixed(chat_key(user, "")) for user in sorted(names.users)]
+        parts += [self.prefixed(chat_key(user, "")) for user in sorted(names.users)]
         named = {CHAT: names.rooms, USER: names.rooms, ROOM: names.users}
         parts += [self._holding(family, ids) for family, ids in named.items() if ids]
         parts += [self._first(family) for family in FAMILIES]
         sql = " UNION ALL ".join(f"SELECT * FROM ({part})" for part, _ in parts)
         return sql, tuple(value for _, values in parts for value in values)
 
-    def _prefixed(self, prefix: str) -> tuple[str, tuple[Raw, ...]]:
+    def prefixed(self, prefix: str) -> tuple[str, tuple[Raw, ...]]:
+        """The rows whose keys begin so, with its parameters."""
         table, key, value = self._columns
         within = self._within("?", "?")
         return f"SELECT {key}, {value} FROM {table} WHERE {within}", key_range(prefix)
@@ -104,14 +105,14 @@ class Table:
         """Rows of a family in whose text one of the ids may stand. No index tells, but to look at a
         row's text takes a tenth of fetching and reading it."""
         patterns = list(map(like_pattern, sorted(ids)))
-        rows, ends = self._prefixed(family)
+        rows, ends = self.prefixed(family)
         # Only as text: on BLOBs, LIKE may be built to find nothing.
         text = f"CAST({self._columns[2]} AS TEXT) LIKE ?"
         return f"{rows} AND ({' OR '.join([text] * len(patterns))})", (*ends, *patterns)
 
     def _first(self, family: str) -> tuple[str, tuple[Raw, ...]]:
         """A row of the family that is text, or if there is none, a BLOB."""
-        rows, ends = self._prefixed(family)
+        rows, ends = self.prefixed(family)
         texts, blobs = (f"{rows} AND typeof({self._columns[2]}) = '{t}'" for t in ("text", "blob"))
         sql = (
             f"SELECT * FROM ({texts} LIMIT 1) UNION ALL "

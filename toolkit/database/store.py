@@ -23,7 +23,7 @@ from toolkit.database.mapped import MappedRows
 from toolkit.database.rows import Rows
 from toolkit.database.sql import Table
 from toolkit.database.transaction import Transaction, joined, transacting
-from toolkit.errors import StoreError
+from toolkit.errors import NoDatabase, StoreError
 from toolkit.layout import Layout, TableFacts
 from toolkit.records import Names, Raw, decode_object
 
@@ -118,7 +118,7 @@ class SQLiteStore:
         self._busy_timeout = busy_timeout
         self._backup_dir = backup_dir
         self._database: Database | None = None
-        self._found_wal = False
+        self._found_wal = self._made = False
         self._file: tuple[int, int] | None = None
         self._lock = asyncio.Lock()
 
@@ -129,6 +129,11 @@ class SQLiteStore:
     @property
     def read_only(self) -> bool:
         return self._read_only
+
+    @property
+    def made(self) -> bool:
+        """Whether opening it made the file, or the first table in it."""
+        return self._made
 
     @property
     def backup_dir(self) -> Path | None:
@@ -166,7 +171,7 @@ class SQLiteStore:
         async with self._lock:
             if self._database is None:
                 self._found_wal = os.path.exists(f"{self._path}-wal")
-                self._database = await self._connect()
+                self._database, self._made = await self._connect()
                 self._file = _identity(self._path)
 
     async def close(self) -> None:
@@ -177,9 +182,7 @@ class SQLiteStore:
             database, self._database = self._database, None
             if database is None:
                 return
-            await finish(database.close())
-            if self._read_only and not self._found_wal and _left_empty_wal(self._path):
-                await asyncio.to_thread(_remove_empty_wal, self._path)
+            await self._disconnect(database)
 
     async def get(self, key: str) -> dict[str, Any] | None:
         """The row's object, None if there is no such row; StoreError if it isn't a JSON object."""
@@ -285,14 +288,18 @@ class SQLiteStore:
             )
         return self._database
 
-    async def _connect(self) -> Database:
+    async def _connect(self) -> tuple[Database, bool]:
         database = await connect(self._path, self._mode(), self._rows, self._busy_timeout)
         try:
-            await self._rows.admit(database, read_only=self._read_only)
+            return database, await self._rows.admit(database, read_only=self._read_only)
         except BaseException:
-            await finish(database.close())
+            await self._disconnect(database)
             raise
-        return database
+
+    async def _disconnect(self, database: Database) -> None:
+        await finish(database.close())
+        if self._read_only and not self._found_wal and _left_empty_wal(self._path):
+            await asyncio.to_thread(_remove_empty_wal, self._path)
 
     def _mode(self) -> str:
         """SQLite's own mode for this path; StoreError where it would create what it shouldn't."""
@@ -303,8 +310,8 @@ class SQLiteStore:
             raise StoreError(f"Can't open the database {path}: it is a folder; name a file in it.")
         if os.path.exists(path):
             return "ro" if self._read_only else "rw"
-        if self._read_only:
-            raise StoreError(f"Can't open the database {path}: there is no such file; check it.")
+        if self._read_only or self.layout.mapped:  # a bot makes its own tables
+            raise NoDatabase(f"Can't open the database {path}: there is no such file; check it.")
         if not os.path.isdir(path.parent):
             raise StoreError(f"Can't create the database {path}: there is no folder {path.parent}.")
         return "rwc"

@@ -5,8 +5,11 @@ at again.
 """
 
 import getpass
+import hashlib
+import json
 from collections.abc import Iterable, Mapping
-from typing import Any
+from datetime import date
+from typing import Any, TypeVar
 
 import msgspec
 
@@ -33,6 +36,44 @@ class Decision(msgspec.Struct, frozen=True, omit_defaults=True, forbid_unknown_f
         return other is not None and msgspec.structs.replace(other, by=self.by) == self
 
 
+ANOTHER = "the change is no longer the one that was agreed to; look again"
+"""Why an agreement is stale, where no more is known than the plan of now."""
+
+
+class Ignored(Decision, frozen=True, omit_defaults=True, forbid_unknown_fields=True):
+    """A human's word that one unit may stay as it is: why, and until which day, that one included.
+
+    `change` is what would have been written, `matter` names what else is wrong: once either is another
+    one, the unit is no longer ignored.
+    """
+
+    matter: str = ""
+    reason: str = ""
+    until: date | None = None
+
+    def is_about(self, unit: Unit) -> bool:
+        """Whether the unit still is what was ignored."""
+        same = unit.change.agreed_in(self.change) if unit.change else self.change is None
+        return same and self.matter == matter_of(unit)
+
+    def over(self, today: date) -> bool:
+        """Whether its last day has passed."""
+        return self.until is not None and self.until < today
+
+
+def matter_of(unit: Unit) -> str:
+    """Names what is wrong with a unit besides what its change says: sixteen hex digits, or nothing.
+
+    Of a conflict, its findings with their causes; without a change, whatever was found.
+    """
+    findings = unit.conflicts or (() if unit.change else unit.findings)
+    if not findings:
+        return ""
+    told = sorted((finding.code.value, finding.key, finding.cause) for finding in findings)
+    return hashlib.sha256(json.dumps(told).encode()).hexdigest()[:16]
+
+
+D = TypeVar("D", bound=Decision)
 _WORDS = "what"
 """A field of the file that tells its reader what would be done."""
 
@@ -42,12 +83,17 @@ Decisions = Mapping[str, Decision | Mapping[str, Any]]
 def read_decisions(decisions: Decisions) -> dict[str, Decision]:
     """Decisions as values; what came from JSON is checked, for a slip of the pen must not say yes to
     more. Raises `ToolkitError`."""
+    return read_as(Decision, decisions)
+
+
+def read_as(kind: type[D], decisions: Decisions) -> dict[str, D]:
+    """The same, of this kind."""
     found = {}
     for unit, decision in decisions.items():
         if isinstance(decision, dict):
             decision = {name: decision[name] for name in decision.keys() - {_WORDS}}
         try:
-            found[unit] = msgspec.convert(decision, Decision)
+            found[unit] = msgspec.convert(decision, kind)
         except msgspec.ValidationError as error:
             raise ToolkitError(f"A decision can't be read: {error}.") from None
     return found
@@ -109,7 +155,7 @@ def holds(plan: Plan, unit: Unit, decision: Decision) -> bool:
 def _why_unfit(plan: Plan, unit: Unit, decision: Decision) -> str | None:
     change, picked = decision.change, decision.choices.space_id
     if change is not None and not (unit.change and unit.change.agreed_in(change)):
-        return "the change is no longer the one that was agreed to; look again"
+        return ANOTHER
     if picked is not None and not _could_be(plan, unit, picked):
         return (
             f"the picked Space {quote_odd(picked)} is not one that it could belong to; look again"

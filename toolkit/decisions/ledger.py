@@ -4,13 +4,14 @@ A vote is about the change that was shown: when another one is planned by now, t
 """
 
 from collections.abc import Iterable, Mapping
+from datetime import date
 from enum import StrEnum
 from functools import cached_property
 from typing import Self
 
 import msgspec
 
-from toolkit.decisions.decision import Decision, agreed_units, user_name
+from toolkit.decisions.decision import Decision, Ignored, agreed_units, user_name
 from toolkit.model import NO_CHOICES, Choices, Plan, Unit
 
 
@@ -21,15 +22,23 @@ class Vote(StrEnum):
     APPROVED = "approved"
     REJECTED = "rejected"
     DEFERRED = "deferred"
+    IGNORED = "ignored"
 
 
 _NO = Decision(agreed=False)
 
 
 class Ledger(msgspec.Struct, frozen=True, dict=True):
-    """Votes by unit; a value: deciding makes another one."""
+    """Votes by unit; a value: deciding makes another one. What was ignored until a day before `today`
+    no longer is."""
 
     votes: dict[str, tuple[Vote, Decision]] = {}
+    today: date = date.min
+
+    def on(self, today: date) -> Self:
+        """The same as of a day; this very one where that changes nothing."""
+        dated = any(isinstance(d, Ignored) and d.until for _, d in self.votes.values())
+        return type(self)(self.votes.copy(), today) if dated and today != self.today else self
 
     def decide(
         self, vote: Vote, decisions: Mapping[str, Decision], instead: Iterable[str] = ()
@@ -40,7 +49,7 @@ class Ledger(msgspec.Struct, frozen=True, dict=True):
             kept.pop(unit, None)
         if vote is not Vote.PENDING:
             kept |= {unit: (vote, decision) for unit, decision in decisions.items()}
-        made = type(self)(kept)
+        made = type(self)(kept, self.today)
         first, decided = self._since
         approved = decisions if vote is Vote.APPROVED else {}
         made.__dict__["choices"] = self.choices_with(
@@ -61,7 +70,7 @@ class Ledger(msgspec.Struct, frozen=True, dict=True):
 
     def settled(self) -> Self:
         """The same ledger, from which what is decided next is told."""
-        made = type(self)(self.votes)
+        made = type(self)(self.votes, self.today)
         made.__dict__["choices"] = self.choices
         return made
 
@@ -125,6 +134,8 @@ class Ledger(msgspec.Struct, frozen=True, dict=True):
 
     def _fits(self, unit: Unit) -> bool:
         vote, decision = self.votes[unit.id]
+        if isinstance(decision, Ignored):
+            return decision.is_about(unit) and not decision.over(self.today)
         if decision.change is None and (vote is Vote.APPROVED or not decision.agreed):
             return True  # a yes to whatever it leads to, or a no to all
         return unit.change.agreed_in(decision.change) if unit.change else decision.change is None

@@ -10,13 +10,14 @@ import re
 import secrets
 from bisect import bisect_right
 from collections import Counter
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 import msgspec
 
 from toolkit.database.files import share_like
-from toolkit.decisions.decision import Decision, read_decisions
+from toolkit.decisions.decision import Decision, Ignored, read_as
 from toolkit.decisions.ledger import Ledger, Vote
 from toolkit.errors import SnapshotError, ToolkitError
 from toolkit.model import Plan, Unit
@@ -32,7 +33,29 @@ _SECTIONS = {
     "decisions": Vote.APPROVED,
     "rejected": Vote.REJECTED,
     "deferred": Vote.DEFERRED,
+    "ignored": Vote.IGNORED,
 }
+
+
+def file_beside(path: Path) -> Path:
+    """Where decisions about a database or snapshot are kept."""
+    return path.with_name(f"{path.name}.decisions.json")
+
+
+def load_beside(path: Path | None) -> Ledger:
+    """What is decided about a database or snapshot by now; nothing where there is no such file.
+
+    Raises `SnapshotError`.
+    """
+    file = path and file_beside(path)
+    return load_ledger(file) if file and file.exists() else Ledger()
+
+
+def forget(path: Path | None, plan: Plan, units: Iterable[str]) -> None:
+    """Nothing is decided any more about these units of a database's plan. Raises `SnapshotError`."""
+    if path is not None:
+        ledger = load_beside(path).decide(Vote.PENDING, dict.fromkeys(units, Decision()))
+        save_ledger(file_beside(path), LedgerText(ledger, plan).text(), path)
 
 
 def load_ledger(path: Path) -> Ledger:
@@ -55,7 +78,7 @@ def load_ledger(path: Path) -> Ledger:
         )
     ledger = Ledger()
     for section, vote in _SECTIONS.items():
-        found = _read_section(path, value.get(section, {}))
+        found = _read_section(path, value.get(section, {}), vote)
         ledger = ledger.decide(vote, found)
         if vote is Vote.APPROVED:
             no = {unit: decision for unit, decision in found.items() if not decision.agreed}
@@ -64,7 +87,7 @@ def load_ledger(path: Path) -> Ledger:
 
 
 def save_ledger(path: Path, text: bytes, like: Path | None = None) -> None:
-    """Write the file whole or not at all, no wider open than the file `like`.
+    """Write the file whole or not at all, no wider open than the file `like`; without one, for us alone.
 
     Raises `SnapshotError`.
     """
@@ -72,7 +95,7 @@ def save_ledger(path: Path, text: bytes, like: Path | None = None) -> None:
     try:
         handle = os.open(partial, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600)
         try:
-            if like is not None:
+            if like is not None and like.exists():
                 share_like(handle, like)
             with open(handle, "wb") as file:
                 file.write(text)
@@ -201,10 +224,10 @@ def _once_each(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     return found
 
 
-def _read_section(path: Path, value: Any) -> dict[str, Decision]:
+def _read_section(path: Path, value: Any, vote: Vote) -> Mapping[str, Decision]:
     if not isinstance(value, dict):
         raise SnapshotError(f"Can't read the decisions {path}: a section is no object.")
     try:
-        return read_decisions(value)
+        return read_as(Ignored if vote is Vote.IGNORED else Decision, value)
     except ToolkitError as error:
         raise SnapshotError(f"Can't read the decisions {path}: {error}") from None

@@ -32,7 +32,7 @@ def _categories(values: type[StrEnum] | Sequence[str]) -> pd.CategoricalDtype:
     return pd.CategoricalDtype([str(value) for value in values])
 
 
-DECISIONS = ("pending", "approved", "rejected", "deferred")
+DECISIONS = ("pending", "approved", "rejected", "deferred", "ignored")
 """How a person has decided about a unit."""
 
 TEXT = pd.StringDtype("python")
@@ -92,6 +92,11 @@ COLUMNS: dict[str, dict[str, Field]] = {
         "remote": Field(TEXT, "What the field should be by the rooms, as JSON."),
         "cause": Field(TEXT, "How it may have come to this, in words."),
         "action": Field(TEXT, "What happens next, or what a person has to do first."),
+        "facts": Field(
+            TEXT,
+            "Of a unit in conflict: its rooms side by side, each with name, people, times and a link, and "
+            "why which chat ids are offered.",
+        ),
         "approvable": Field(YES_NO, "Whether the unit has a change to agree to."),
     },
     "plan": {

@@ -12,11 +12,18 @@ from typing import Any
 
 import pandas as pd
 
+from toolkit.frames.markup import WHOLE, frame_markup
 from toolkit.text.html import untypeset
 from toolkit.text.visible import visible
 
 _LONG = 300
 """Longest text shown where pandas sets no limit; a Matrix id has at most 255 bytes."""
+
+_WHOLE = 1_000
+"""Longest value shown of what a repair would change."""
+
+_PANDAS_WIDTH = 50
+"""What pandas is set to if nobody sets it."""
 
 _MOST = 1_000
 """More lines than a frame shows of itself unless told otherwise: only these are made visible."""
@@ -43,10 +50,9 @@ class Frame(pd.DataFrame):
         return self._with_height(_plain(_ends(self)).__repr__())
 
     def _repr_html_(self) -> str | None:
-        with pd.option_context("display.html.use_mathjax", False):
-            markup: str | None = _plain(_ends(self))._repr_html_()  # type: ignore[operator]
+        markup = frame_markup(_plain(_ends(self), screen=True))
         # None: switched off with display.notebook_repr_html
-        return None if markup is None else untypeset(self._with_height(markup))
+        return None if markup is None else self._with_height(markup)
 
     def _with_height(self, shown: str) -> str:
         """What was rendered of both ends tells the height of the whole."""
@@ -109,10 +115,20 @@ def _ends(whole: Any) -> Any:
     return whole.iloc[[*range(half), *range(len(whole) - half, len(whole))]]
 
 
-def _plain(frame: pd.DataFrame) -> pd.DataFrame:
-    """A copy, of pandas' own class, with visible texts in cells, index and header."""
+def _plain(frame: pd.DataFrame, *, screen: bool = False) -> pd.DataFrame:
+    """A copy, of pandas' own class, with visible texts in cells, index and header.
+
+    On a screen lines can be broken, so there texts are as long as they need, unless pandas was told otherwise.
+    """
     places = range(frame.shape[1])
-    arrays = {place: _plain_array(frame.iloc[:, place].array) for place in places}
+    wide = screen and pd.get_option("display.max_colwidth") == _PANDAS_WIDTH
+    arrays = {
+        place: _plain_array(
+            frame.iloc[:, place].array,
+            (_WHOLE if frame.columns[place] in WHOLE else _LONG) if wide else None,
+        )
+        for place in places
+    }
     shown = pd.DataFrame(arrays, index=_plain_index(frame.index), columns=[*places])
     shown.columns = _plain_index(frame.columns)
     return shown
@@ -123,12 +139,12 @@ def _plain_column(column: Any) -> "pd.Series[Any]":
     return pd.Series(_plain_array(column.array), index=index, name=_label(column.name))
 
 
-def _plain_array(values: Any) -> Any:
+def _plain_array(values: Any, limit: int | None = None) -> Any:
     if isinstance(values, pd.Categorical):
         return values.rename_categories(_label)
     if isinstance(values.dtype, pd.StringDtype) or pd.api.types.is_object_dtype(values.dtype):
         # As long as pandas would cut it: half an escape would lie.
-        limit = pd.get_option("display.max_colwidth") or _LONG
+        limit = limit or pd.get_option("display.max_colwidth") or _LONG
         return pd.array([_text(value, limit) for value in values], dtype=values.dtype)
     return values
 

@@ -8,6 +8,7 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
+from toolkit.decisions.case import Casebook, say_case
 from toolkit.frames.columns import COLUMNS, build, codes_of, objects, places_of
 from toolkit.frames.frame import Frame
 from toolkit.model import Finding, Plan, Status, Unit, UnitKind
@@ -25,12 +26,13 @@ _LOOSE = "look at the row; it belongs to no unit, and nothing overwrites it"
 _NO_ROOM = "no joined room belongs to the row: the room was left, or was never this account's"
 
 
-def drift_frame(plan: Plan) -> Frame:
+def drift_frame(plan: Plan, cases: Casebook | None = None) -> Frame:
     """A line per finding, notes included, and one per orphaned row: `COLUMNS["drift"]`.
 
-    Units come in the order of the plan, then unreadable rows of no unit, notes, orphaned rows.
+    Units come in the order of the plan, then unreadable rows of no unit, notes, orphaned rows. `cases`
+    knows the facts of those in conflict; without it, none are told.
     """
-    columns = _unit_columns(plan.units)
+    columns = _unit_columns(plan.units, cases)
     lines = [
         *map(_loose_line, plan.loose),
         *_note_lines(plan),
@@ -43,7 +45,7 @@ def drift_frame(plan: Plan) -> Frame:
     return build("drift", columns)
 
 
-def _unit_columns(units: Sequence[Unit]) -> dict[str, list[Any]]:
+def _unit_columns(units: Sequence[Unit], cases: Casebook | None) -> dict[str, list[Any]]:
     """The findings of units, which may be very many: column by column."""
     findings = [finding for unit in units for finding in unit.findings]
     about = [unit for unit in units for _ in unit.findings]
@@ -66,8 +68,16 @@ def _unit_columns(units: Sequence[Unit]) -> dict[str, list[Any]]:
         "action": [
             next_ for unit, next_ in zip(units, _actions(units), strict=True) for _ in unit.findings
         ],
+        "facts": [facts for unit in units for facts in [_facts(unit, cases)] * len(unit.findings)],
         "approvable": [unit.change is not None for unit in about],
     }
+
+
+def _facts(unit: Unit, cases: Casebook | None) -> str | None:
+    if cases is None or unit.status is not Status.CONFLICT:
+        return None
+    case = cases.open(unit)
+    return say_case(case) if case else None
 
 
 def _loose_line(finding: Finding) -> _Line:
@@ -103,6 +113,7 @@ def _line(finding: Finding, about: _Line, next_: str, approvable: bool) -> _Line
         _json(finding.remote),
         finding.cause,
         next_,
+        None,
         approvable,
     )
 
@@ -114,7 +125,7 @@ def _orphan_line(key: str) -> _Line:
     nothing = (None, None, None)
     return (
         *(digest, None, None, owner, chat_id, status, None, key, *nothing),
-        *(_NO_ROOM, _KEPT, False),
+        *(_NO_ROOM, _KEPT, None, False),
     )
 
 

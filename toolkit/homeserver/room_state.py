@@ -134,8 +134,7 @@ def _read_create(found: dict[str, Any], event: _Event) -> None:
     content = event.content
     found["creator"] = _shared(event.sender)
     found["create_event"] = event.event_id
-    if type(event.origin_server_ts) is int:
-        found["created"] = event.origin_server_ts
+    found["created"] = _time(event)
     found["room_type"] = _string(content.type)
     found["version"] = _shared(_string(content.room_version))
     if isinstance(content.predecessor, dict):
@@ -152,6 +151,7 @@ def _read_name(found: dict[str, Any], event: _Event) -> None:
     # The spec reads an empty name as no name (m.room.name).
     if name := _string(event.content.name):
         found.update(name=name, name_sender=_shared(event.sender), name_event=event.event_id)
+        found["named"] = _time(event)
 
 
 def _read_encryption(found: dict[str, Any], event: _Event) -> None:
@@ -174,6 +174,10 @@ _READERS: dict[str, Callable[[dict[str, Any], _Event], None]] = {
 def _live(via: Any) -> bool:
     """A link counts only with a non-empty list of strings (rules 1)."""
     return isinstance(via, list) and bool(via) and all(isinstance(server, str) for server in via)
+
+
+def _time(event: _Event) -> int | None:
+    return event.origin_server_ts if type(event.origin_server_ts) is int else None
 
 
 def _string(value: Any) -> str | None:

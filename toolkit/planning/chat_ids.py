@@ -15,8 +15,12 @@ import msgspec
 
 from toolkit.convention import Convention, chat_number
 from toolkit.model import NO_EVIDENCE, RANK, Choices, Code, Evidence, RoomState, Rung
+from toolkit.planning.presence import Presence
 from toolkit.planning.row_index import Naming
 from toolkit.quotes import quote_odd
+
+RIVALS = 8
+"""Rooms that a claimant is told of: there may be thousands, each with all others."""
 
 
 class ChatId(msgspec.Struct, frozen=True, gc=False):
@@ -24,7 +28,8 @@ class ChatId(msgspec.Struct, frozen=True, gc=False):
 
     `claims` are all ids that the room may turn out to hold; nobody else may be given one of them.
     `free`: the id may be had by a mere yes: no other room claims it or is proposed it.
-    `recorded`: both rows say so, and are right in everything else too.
+    `recorded`: both rows say so, and are right in everything else too. `rivals` are the rooms that claim
+    the same id.
     """
 
     chat_id: str | None
@@ -34,6 +39,7 @@ class ChatId(msgspec.Struct, frozen=True, gc=False):
     claims: tuple[tuple[str, Rung], ...] = ()
     free: bool = True
     recorded: bool = False
+    rivals: tuple[str, ...] = ()
 
     @property
     def certain(self) -> bool:
@@ -61,10 +67,12 @@ def find_chat_ids(
     context: Context,
     choices: Mapping[str, Choices],
     unread: Mapping[str, ChatId] = MappingProxyType({}),
+    beside: Mapping[str, tuple[RoomState, ...]] = MappingProxyType({}),
 ) -> dict[str, ChatId]:
     """Room id -> answer, for all chats of one owner (newest version -> all versions).
 
-    `unread`: what is known of rooms that could not be read; they claim, and get no answer.
+    `unread`: what is known of other rooms, most of which could not be read; they claim, and get no
+    answer. `beside` has those of them that were.
     """
     found = {
         room_id: find_chat_id(versions, owner, space, context)
@@ -77,12 +85,13 @@ def find_chat_ids(
         if (choice := choices.get(room_id)) and choice.chat_id is not None
     }
     standing = dict(found) if picked else found
-    _settle_duplicates(standing)
+    seen = {**beside, **chats} if beside else chats
+    _settle_duplicates(standing, owner, seen)
     _doubt_names(standing, chats)
     if picked:  # which says nothing of other rooms: their names are as doubtful as before
         found |= {room_id: answer for room_id, answer in standing.items() if _is_proposal(answer)}
         found |= _pick(picked, found, standing, chats, owner, context)
-        _settle_duplicates(found)
+        _settle_duplicates(found, owner, seen)
     if any(answer.code for answer in found.values()):
         _propose_by_creation(found, chats)
         _mark_taken(found)
@@ -243,7 +252,9 @@ def _refuse(own: ChatId, why: str) -> ChatId:
     )
 
 
-def _settle_duplicates(found: dict[str, ChatId]) -> None:
+def _settle_duplicates(
+    found: dict[str, ChatId], owner: str, seen: Mapping[str, Sequence[RoomState]]
+) -> None:
     """One claimant by a strictly higher rung keeps the id; otherwise nobody does (rules 3)."""
     claimed = [chat_id for answer in found.values() for chat_id, _ in answer.claims]
     if len(set(claimed)) == len(claimed):
@@ -261,17 +272,23 @@ def _settle_duplicates(found: dict[str, ChatId]) -> None:
             continue
         ranked = sorted((best[chat_id, room_id], room_id) for room_id in rooms)
         alone = ranked[0][1] if ranked[0][0] < ranked[1][0] else None
+        there = Presence(owner, {room_id: seen.get(room_id, ()) for room_id in rooms})
         for _, room_id in ranked:
             answer = found[room_id]
             if room_id == alone or answer.chat_id != chat_id:
                 continue
-            rival = next(other for _, other in ranked if other != room_id)
-            cause = _duplicate(chat_id, len(rooms))
+            others = (other for _, other in ranked if other != room_id)
+            rivals = tuple(itertools.islice(others, RIVALS))
+            rival = rivals[0]
+            cause = _DUPLICATE.format(len(rooms), chat_id, there.seen_from(room_id))
             if found[rival].evidence.rung is Rung.CHOICE:
                 words = _GIVEN if found[rival].chat_id == chat_id else _GIVEN_UP
                 cause = words.format(chat_id, quote_odd(rival))
             found[room_id] = msgspec.structs.replace(
-                answer, code=Code.DUPLICATE_CHAT_ID, cause=f"{answer.cause} {cause}".strip()
+                answer,
+                code=Code.DUPLICATE_CHAT_ID,
+                cause=f"{answer.cause} {cause}".strip(),
+                rivals=rivals,
             )
 
 
@@ -380,13 +397,9 @@ def _taken(chat_id: str, room_id: str, rung: Rung) -> str:
     )
 
 
-def _duplicate(chat_id: str, rooms: int) -> str:
-    return (
-        f"{rooms} rooms claim to be {chat_id}: a reset that made new rooms beside the old ones leaves "
-        "such twins, and only you know which one the user still writes in"
-    )
-
-
+_DUPLICATE = (
+    "{} rooms claim to be {}. {}. A reset that made new rooms beside the old ones leaves such twins"
+)
 _GIVEN = "chat id {} was chosen for another room, {}; pick another for one of the two"
 _GIVEN_UP = (
     "another room, {1}, claims to be {0} until the id that was picked for it is written; apply that "

@@ -55,7 +55,7 @@ def _sort_rooms(
     rooms, unreadable = remote.rooms, remote.unreadable
     orphans += [room_key(r) for r in local.rooms if r not in rooms and r not in unreadable]
     notes += [
-        _no_chat(room_key(room_id), room_id, reason)
+        _no_chat(room_key(room_id), room_id, reason, goes_on=groups.is_chat(room_id))
         for room_id, reason in identity.reasons.items()
         if room_id in local.rooms
         and room_id not in identity.unproven
@@ -147,14 +147,15 @@ def _sort_unreadable(
     return conflicts
 
 
-def _no_chat(key: str, room_id: str, reason: Reason | None) -> Finding:
+def _no_chat(key: str, room_id: str, reason: Reason | None, *, goes_on: bool = False) -> Finding:
+    """`goes_on`: another room, with which the row's was compared, is the chat now."""
     what = f"no chat ({reason.value})" if reason else "no Space"
     return Finding(
         unit=room_id,
         code=Code.ROW_OF_NO_CHAT,
         key=key,
         cause=f"the row is about a joined room that is {what}; it is left as it is",
-        remote=reason,
+        remote=None if goes_on else reason,
     )
 
 

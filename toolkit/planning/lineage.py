@@ -56,15 +56,20 @@ class Lineage(msgspec.Struct, frozen=True):
         )
 
 
+def find_older(room: RoomState, rooms: Mapping[str, RoomState]) -> RoomState | None:
+    """The room that this one goes on from, where both tell of it."""
+    old = rooms.get(room.predecessor or "")
+    if old is None or old is room or old.replacement != room.room_id:
+        return None
+    # A Space stays a Space: otherwise a chat's owner could turn the chat into one.
+    return old if old.is_space == room.is_space else None
+
+
 def trace_upgrades(remote: RemoteState, accounts: frozenset[str]) -> Lineage:
     """Follow every upgrade that both rooms tell of."""
     rooms, older = remote.rooms, dict[str, str]()
     for room in rooms.values():
-        if room.predecessor is None or room.predecessor == room.room_id:
-            continue
-        old = rooms.get(room.predecessor)
-        # A Space stays a Space: otherwise a chat's owner could turn the chat into one.
-        if old and old.replacement == room.room_id and old.is_space == room.is_space:
+        if room.predecessor is not None and (old := find_older(room, rooms)):
             older[room.room_id] = old.room_id
     newer = {old: new for new, old in older.items()}
     lineage = Lineage(accounts, rooms, older, newer, set())

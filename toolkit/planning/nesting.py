@@ -5,7 +5,7 @@ say so, and what they leave open is said to be open: a guess here would hand one
 """
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
 import msgspec
 
@@ -89,9 +89,16 @@ def settle_nesting(inner: Mapping[str, Sequence[str]], facts: Mapping[str, Space
     return Nesting(frozenset(containers), archives, frozenset(undecided), inside)
 
 
-def _is_container(own: SpaceFacts, deeper: Iterable[SpaceFacts]) -> bool:
+def _is_container(own: SpaceFacts, deeper: Sequence[SpaceFacts]) -> bool:
     owners = {user for each in deeper for user in each.owners}
-    if len(own.present) > 1 and own.holds and own.numbered and owners & own.present:
+    members = {each.owner for each in deeper if each.owner}
+    if (
+        len(own.present) > 1
+        and own.holds
+        and own.numbered
+        and owners & own.present
+        and len(members) < 2  # of two users' Spaces, one is another owner's, whoever owns this one
+    ):
         return False  # it may as well be an owner with guests, whose archive lies in it
     return not own.holds or len(own.present) > 1 or bool(owners - {own.owner or ""})
 

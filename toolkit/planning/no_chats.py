@@ -6,17 +6,27 @@ nobody could compare must not pass for "in sync" (rules 2.5, 3).
 
 from toolkit.model import NO_CHATS, Reason, RemoteState, RoomState
 from toolkit.planning.identity import Identity
+from toolkit.planning.row_index import ids
 from toolkit.quotes import quote_odd
 from toolkit.records import LocalState
 
 
 def called_chats(identity: Identity, local: LocalState) -> frozenset[str]:
-    """The rooms that a room row calls a chat and that are none."""
+    """The rooms that a room row, of any of their versions, calls a chat and that are none."""
     return frozenset(
         room_id
         for room_id, reason in identity.reasons.items()
-        if reason in NO_CHATS and room_id in local.rooms and room_id not in identity.unproven
+        if reason in NO_CHATS
+        and calling_row(room_id, identity, local)
+        and room_id not in identity.unproven
     )
+
+
+def calling_row(room_id: str, identity: Identity, local: LocalState) -> str | None:
+    """The version of a room under which the newest room row stands."""
+    if room_id in local.rooms:
+        return room_id
+    return next((v for v in ids(identity.versions(room_id)) if v in local.rooms), None)
 
 
 def why_no_chat(
@@ -27,7 +37,7 @@ def why_no_chat(
         return _made_by_another("the room", room)
     if reason is Reason.REPLACEMENT_NOT_JOINED:
         return _upgraded("the room", room)
-    row = local.rooms.get(room.room_id)
+    row = local.rooms.get(calling_row(room.room_id, identity, local) or "")
     own = [
         link.target
         for version in identity.versions(room.room_id)
@@ -38,9 +48,12 @@ def why_no_chat(
     for space_id in above:
         if why := _why_no_home(space_id, remote, identity):
             return why
+    for space_id, rooms in identity.archived.items():
+        if room.room_id in rooms:
+            return _IN_ARCHIVE.format(quote_odd(space_id))
     return (
-        "no Space of the bot's lists the room, and the room names none: the link was removed; put it "
-        "back, or the row is stale"
+        "no Space of the bot's lists the room, and the bot's links in the room name none: the link was "
+        "removed; put it back, or the row is stale"
     )
 
 
@@ -56,7 +69,9 @@ def _why_no_home(space_id: str, remote: RemoteState, identity: Identity) -> str 
     if not identity.lineage.trusts(space):
         return _made_by_another(told, space)
     if space.replacement is not None:
-        return _upgraded(told, space)
+        if not remote.joined(space.replacement):
+            return _upgraded(told, space)
+        return _NOT_GONE_ON.format(told, quote_odd(space.replacement))
     if space_id in identity.nesting.containers:
         return (
             f"{told} holds other users' Spaces, so it is nobody's: the room must be linked "
@@ -78,4 +93,12 @@ def _made_by_another(what: str, room: RoomState) -> str:
     )
 
 
+_NOT_GONE_ON = (
+    "{0} was given up for {1}, which doesn't go on from it: only a Space that names the old one as its "
+    "predecessor does; link the room to the Space that its user has now, or the row is stale"
+)
+_IN_ARCHIVE = (
+    "the room lies in an archive inside Space {}, where a room is a chat only if its rows, an event or its "
+    "name tell the chat id: give its row a right one, or the row is stale"
+)
 _JOIN = "let the bot join it, and the chat is one again"

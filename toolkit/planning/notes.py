@@ -2,7 +2,9 @@
 
 from collections.abc import Iterable, Iterator
 
-from toolkit.model import Code, Finding, RemoteState
+from msgspec.structs import replace
+
+from toolkit.model import Code, Finding, Plan, RemoteState
 from toolkit.planning.owner_groups import Groups
 from toolkit.quotes import quote_odd
 from toolkit.records import is_placeholder, room_key, user_key
@@ -17,6 +19,12 @@ def find_notes(
         yield Finding(unit=owner, code=Code.IDS_EXHAUSTED, key=user_key(owner), cause=_EXHAUSTED)
     if nothing_found:
         yield from _note_elsewhere(remote, groups)
+
+
+def note_new_database(plan: Plan, path: str) -> Plan:
+    """The plan of rows that stand in a new database, which is at this absolute path."""
+    note = Finding(unit="", code=Code.NEW_DATABASE, key=path, cause=_NEW)
+    return replace(plan, notes=tuple(sorted([*plan.notes, note], key=lambda f: (f.key, f.code))))
 
 
 def _note_unlisted(groups: Groups) -> Iterator[Finding]:
@@ -43,6 +51,10 @@ def _note_elsewhere(remote: RemoteState, groups: Groups) -> Iterator[Finding]:
 
 
 _EXHAUSTED = "the user's highest chat id is C999999999, after which no chat id fits; the counter is left as it is"
+_NEW = (
+    "this database is new, there are no rows in it yet: if the bot had one before, the path is "
+    "mistyped, or the file was lost; rows come back as far as the rooms tell, all else from a backup only"
+)
 _UNLISTED = (
     "Space {} doesn't list this chat, only the chat names the Space: its user doesn't find it there"
 )

@@ -1,6 +1,5 @@
 """One Space whose owner is asked for: who is and was there, whom rows name, and the answer. Pure."""
 
-from collections import Counter
 from collections.abc import Collection
 
 import msgspec
@@ -53,10 +52,13 @@ class Case(msgspec.Struct, frozen=True, gc=False):
         """Everybody with any membership, banned ones too."""
         return {user for place in self.everywhere() for user in place.latest}
 
-    def rows_naming(self) -> Counter[str]:
-        """How many local rows name each user."""
+    def rows_by_user(self) -> dict[str, list[str]]:
+        """The keys of the local rows that name each user."""
         rooms = [version.room_id for chat in self.chats for version in chat]
-        return Counter(user for _, user in self.naming.owner_keys(self.space_ids, rooms))
+        found: dict[str, list[str]] = {}
+        for key, user in self.naming.owner_keys(self.space_ids, rooms):
+            found.setdefault(user, []).append(key)
+        return found
 
     def banned(self) -> set[str]:
         return self.space.having("ban").union(*(chat.having("ban") for chat in self.in_chats()))

@@ -1,7 +1,7 @@
 """Why an answer of the ladder is only a proposal, or there is none (rules 2.6). Pure."""
 
 from toolkit.model import Code, Rung
-from toolkit.planning.memberships import PRESENT
+from toolkit.planning.memberships import PRESENT, Memberships
 from toolkit.planning.owner_case import Case, Owner
 from toolkit.quotes import quote_odd
 
@@ -16,8 +16,8 @@ def doubt(answer: Owner, case: Case) -> Owner:
     rung = answer.evidence.rung
     rivals = sorted(case.named - {user})
     if rivals:
-        code, cause = Code.OWNER_CHANGED, _CHANGED_BY_ROW
-    elif asks := _only_asks(user, case):
+        code, cause = Code.OWNER_CHANGED, _contradicted(rung, rivals, case)
+    elif (asks := _only_asks(user, case.everywhere())) is not None:
         code, cause = Code.OWNER_LEFT, _ASKS.format(quote_odd(user), asks)
     elif rung is Rung.FORMER_MEMBER:
         code, cause = Code.OWNER_LEFT, _LEFT
@@ -28,6 +28,27 @@ def doubt(answer: Owner, case: Case) -> Owner:
         return answer
     vouched = user in case.named
     return Owner(user, code, cause, answer.evidence, (user, *rivals), vouched)
+
+
+def _contradicted(rung: Rung, rivals: list[str], case: Case) -> str:
+    """Which rows name somebody else, and what is seen of those."""
+    rows, banned, places = case.rows_by_user(), case.banned(), case.everywhere()
+    said = []
+    for user in rivals:
+        told = f"{quote_odd(rows[user][0])} names" if len(rows[user]) == 1 else _name(rows[user])
+        stands = "is banned" if user in banned else _stands(user, places)
+        said.append(f"{told} {quote_odd(user)}, who {stands}")
+    return _CHANGED_BY_ROW.format(_TOLD_BY.get(rung, "the members do"), "; ".join(said))
+
+
+def _stands(user: str, places: list[Memberships]) -> str:
+    """How a user who isn't banned stands to these rooms."""
+    if (asks := _only_asks(user, places)) is not None:
+        return f"isn't a member: their membership is '{asks}'"
+    found = {place.latest[user] for place in places if user in place.latest}
+    if not found:
+        return "never was a member"
+    return "is a member too" if found.intersection(PRESENT) else "has left"
 
 
 def _others_before(rung: Rung, case: Case) -> set[str]:
@@ -42,9 +63,9 @@ def _others_before(rung: Rung, case: Case) -> set[str]:
     return case.banned().union(*(room.gone() for room in case.everywhere()))
 
 
-def _only_asks(user: str, case: Case) -> str | None:
+def _only_asks(user: str, places: list[Memberships]) -> str | None:
     """What a user is who never was a member as far as this can be told: one who knocks, mostly."""
-    found = {place.latest[user] for place in case.everywhere() if user in place.latest}
+    found = {place.latest[user] for place in places if user in place.latest}
     if found & {*PRESENT, "leave"} or not found:
         return None
     return "knock" if "knock" in found else min(found)
@@ -52,12 +73,12 @@ def _only_asks(user: str, case: Case) -> str | None:
 
 def why_unknown(case: Case) -> str:
     """What was seen of those who could own the Space, if it weren't for what they are."""
-    rows, banned = case.rows_naming(), case.banned()
+    rows, banned = case.rows_by_user(), case.banned()
     said = []
     for user in sorted({*rows, *banned}):
         whom = quote_odd(user)
-        if rows[user]:
-            whom = f"{whom}, whom {_naming(rows[user])},"
+        if user in rows:
+            whom = f"{whom}, whom {_name(rows[user])},"
         said.append(f"{whom} is banned" if user in banned else f"{whom} never was a member")
     if not said:
         return _UNKNOWN
@@ -65,8 +86,8 @@ def why_unknown(case: Case) -> str:
     return f"nobody is or was in this Space or its chats who could own it: {'; '.join(said)}{lift}"
 
 
-def _naming(rows: int) -> str:
-    return "1 local row names" if rows == 1 else f"{rows} local rows name"
+def _name(rows: list[str]) -> str:
+    return "1 local row names" if len(rows) == 1 else f"{len(rows)} local rows name"
 
 
 _UNKNOWN = (
@@ -82,9 +103,14 @@ _LEFT = (
     "shall still be theirs"
 )
 _CHANGED_BY_ROW = (
-    "a local row names another owner than the members do: a room was handed over, an account was "
-    "changed, or the row is wrong"
+    "a local row names another owner than {0}: a room was handed over, an account was changed, or the row "
+    "is wrong; {1}"
 )
+_TOLD_BY = {
+    Rung.USER_ROW: "other rows do",
+    Rung.ROOM_ROWS: "other rows do",
+    Rung.FORMER_MEMBER: "those do who have left",
+}
 _CHANGED_BY_LEAVING = (
     "the member found here is not the only one that this Space had, and no local row vouches for "
     "them: the owner may have invited somebody and left"

@@ -28,13 +28,17 @@ _LOCAL_RUNGS = (Rung.CHOICE, Rung.ROOM_ROW, Rung.CHAT_ROW)
 
 
 class Block(msgspec.Struct, frozen=True):
-    """A conflict that stops a unit: code, cause, what a human is proposed and may pick from."""
+    """A conflict that stops a unit: code, cause, what a human is proposed and may pick from.
+
+    `rivals` are rooms that claim the same.
+    """
 
     code: Code
     cause: str
     proposal: str | None = None
     candidates: tuple[str, ...] = ()
     remote: str | None = None
+    rivals: tuple[str, ...] = ()
 
 
 class Group(msgspec.Struct):
@@ -80,7 +84,7 @@ class Groups:
         self.nobody = accounts | frozenset(convention.helper_accounts)
         self.identity: Identity = self._identify(local, convention, former)
         self.others: Others
-        self.local, self.others = split_others(local, convention.platform, self._is_chat)
+        self.local, self.others = split_others(local, convention.platform, self.is_chat)
         self.naming: Naming = index_rows(self.local, convention.platform, self.others.numbers)
         self.context = Context(accounts, convention, self.naming)
         self.blocks: dict[str, list[Block]] = {}  # by unit
@@ -131,7 +135,7 @@ class Groups:
         told = Told(claimed, named, tells_id, self.nobody, former)
         return resolve_identity(self.remote, self.choices, told)
 
-    def _is_chat(self, room_id: str) -> bool:
+    def is_chat(self, room_id: str) -> bool:
         """Whether it is a version of a room that is one of our chats."""
         head = self.identity.lineage.head(room_id)
         return head in self.remote.rooms and head not in self.identity.reasons
@@ -176,7 +180,7 @@ class Groups:
         for group in groups:
             for space in group.spaces:
                 group.chats |= self.identity.chats[space]
-                group.chats |= self._admit_archived(space, group.owner)
+                group.chats |= self._admit_archived(space, group)
         return groups
 
     def _below(self, space: str) -> dict[str, tuple[RoomState, ...]]:
@@ -184,11 +188,17 @@ class Groups:
         chats, archived = self.identity.chats[space], self.identity.archived.get(space)
         return chats | archived if archived else chats
 
-    def _admit_archived(self, space: str, owner: str | None) -> dict[str, tuple[RoomState, ...]]:
-        """Rooms in an archive are chats if something certain says their id (rules 2.4)."""
+    def _admit_archived(self, space: str, group: Group) -> dict[str, tuple[RoomState, ...]]:
+        """Rooms in an archive are chats if something certain says their id (rules 2.4).
+
+        While the owner isn't certain, anybody's row does: it may be the owner's.
+        """
         found: dict[str, tuple[RoomState, ...]] = {}
         for room_id, versions in self.identity.archived.get(space, {}).items():
-            if find_chat_id(versions, owner or "", None, self.context).claims:
+            owners = {group.owner or ""}
+            if not group.answer.certain:
+                owners |= self.naming.owners((), ids(versions))
+            if any(find_chat_id(versions, who, None, self.context).claims for who in owners):
                 found[room_id] = versions
             else:
                 self.identity.reasons[room_id] = Reason.NO_SPACE
@@ -220,11 +230,12 @@ class Groups:
         """Which of the owner's Spaces counts, and which chat each room is."""
         group.space = self._choose_space(group)
         if group.owner and not group.shared:
-            claims = self._open_claims(group)
+            beside = self._open_chats(group)
+            claims = self._open_claims(group, beside)
             if self.remote.unreadable:
                 claims |= self.unread.claims(group.owner, group.spaces, self.context)
             group.found = find_chat_ids(
-                group.chats, group.owner, group.space, self.context, self.choices, claims
+                group.chats, group.owner, group.space, self.context, self.choices, claims, beside
             )
             self._spare_others(group, group.owner)
         if not group.answer.certain:
@@ -247,7 +258,8 @@ class Groups:
                     chat, Block(Code.MULTIPLE_SPACES, _OTHER_SPACE, group.space, group.spaces)
                 )
             if answer.code:
-                self.block(chat, Block(answer.code, answer.cause, answer.chat_id))
+                block = Block(answer.code, answer.cause, answer.chat_id, rivals=answer.rivals)
+                self.block(chat, block)
 
     def _repaired_outward(self, group: Group) -> Block | None:
         """A user row is never repaired from an inner Space to an outer one (rules 2.4)."""
@@ -273,13 +285,18 @@ class Groups:
                     free=False,
                 )
 
-    def _open_claims(self, group: Group) -> dict[str, ChatId]:
-        """What the chats of a Space hold that may be the same owner's, as rows say."""
+    def _open_chats(self, group: Group) -> dict[str, tuple[RoomState, ...]]:
+        """The chats of Spaces that may be the same owner's, as rows say."""
         open_ = self.open.get(group.owner or "", ())
+        return {chat: versions for other in open_ for chat, versions in other.chats.items()}
+
+    def _open_claims(
+        self, group: Group, beside: Mapping[str, tuple[RoomState, ...]]
+    ) -> dict[str, ChatId]:
+        """What those hold."""
         return {
             chat: find_chat_id(versions, group.owner or "", None, self.context)
-            for other in open_
-            for chat, versions in other.chats.items()
+            for chat, versions in beside.items()
         }
 
     def spaces_of(self, chat: str, group: Group) -> tuple[str, ...]:
@@ -377,7 +394,8 @@ class Groups:
                 for room, other in ((chat, target), (target, chat)):
                     if not self._is_picked(room):  # a person has settled that one
                         cause = _MOVE.format(chat_id, quote_odd(other))
-                        self.block(room, Block(Code.DUPLICATE_CHAT_ID, cause, chat_id))
+                        code = Code.DUPLICATE_CHAT_ID
+                        self.block(room, Block(code, cause, chat_id, rivals=(other,)))
         self.unsafe = {chat for chat, id_, target in moves if self._may_hold(target, id_, chat)}
 
     def _moves(self, group: Group) -> Iterable[tuple[str, str, str]]:

@@ -48,11 +48,14 @@ class Places:
             self.of[room_id] = found
 
     def facts(self, inner: Mapping[str, Sequence[str]], told: Told) -> dict[str, SpaceFacts]:
-        """What `nesting` asks about each Space that takes part."""
+        """What `nesting` asks about each Space that takes part.
+
+        Rooms that hang below several Spaces say of none whose it is, as they don't of their own owner.
+        """
         taking_part = {*inner, *(space for below in inner.values() for space in below)}
         rooms: dict[str, list[tuple[RoomState, ...]]] = {space: [] for space in taking_part}
         for room_id, spaces in self.of.items():
-            for space in taking_part.intersection(spaces):
+            if len(spaces) == 1 and (space := spaces[0]) in taking_part:
                 room = self.remote.rooms[room_id]
                 if self.lineage.trusts(room) and not room.is_space and room.replacement is None:
                     rooms[space].append(self.lineage.versions(room_id))

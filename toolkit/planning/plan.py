@@ -24,6 +24,7 @@ from toolkit.planning.chat_ids import ChatId
 from toolkit.planning.counter import find_highest
 from toolkit.planning.drift import Chat, Drift, compare_room, compare_user
 from toolkit.planning.leftover_rows import sort_leftovers
+from toolkit.planning.no_chats import calling_row
 from toolkit.planning.notes import find_notes
 from toolkit.planning.owner_groups import Block, Group, Groups
 from toolkit.planning.proof import archives_with, find_reach, prove_chat, rows_behind, with_events
@@ -190,7 +191,9 @@ class _Planner:
         self.groups.block(room_id, block)
         read = room_id in self.remote.rooms
         room_ids = ids(self.identity.versions(room_id)) if read else (room_id,)
-        key = room_key(room_id)
+        called = room_id in self.groups.called
+        row = calling_row(room_id, self.identity, self.local) if called else None
+        key = room_key(row or room_id)
         subject = Subject(id=room_id, kind=UnitKind.ROOM, key=key, room_ids=room_ids)
         self._emit(subject, Drift([], [], compared=False), None)
 

@@ -89,6 +89,7 @@ def _conflict(subject: Subject, block: Block) -> Finding:
         evidence=subject.evidence,
         proposal=block.proposal,
         remote=block.remote,
+        rivals=block.rivals,
     )
 
 

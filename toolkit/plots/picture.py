@@ -2,6 +2,7 @@
 
 from base64 import b64encode
 from collections.abc import Sequence
+from html import escape
 from io import BytesIO
 from typing import Any
 
@@ -16,6 +17,12 @@ PAPER, TEXT, FAINT = "#fdfdfd", "#1a1a1a", "#595959"
 SQUARE = Path([(-1, -1), (1, -1), (1, 1), (-1, 1), (-1, -1)], closed=True)
 _SCREEN = 90
 """Pixels of a screen to an inch of the picture."""
+
+_DARK = (
+    '<style>[data-jp-theme-light="false"] .matrix-drift-map, .vscode-dark .matrix-drift-map '
+    "{filter: invert(0.92) hue-rotate(180deg)}</style>"
+)
+"""JupyterLab and VS Code say on the body that their theme is dark. Turned round and back, hues stay what they were."""
 
 
 class Picture(Figure):
@@ -38,11 +45,20 @@ class Picture(Figure):
         return data.getvalue()
 
     def _repr_mimebundle_(self, **_: Any) -> tuple[dict[str, str], dict[str, Any]]:
-        """What a notebook takes. It goes before `%matplotlib inline`, which shows no figure without axes."""
-        width, height = self.get_size_inches() * _SCREEN
-        about = {"width": round(width), "height": round(height), "alt": self.words}
+        """What a notebook takes. It goes before `%matplotlib inline`, which shows no figure without axes.
+
+        The HTML is the same picture, with a style that follows the theme.
+        """
+        width, height = (round(inches * _SCREEN) for inches in self.get_size_inches())
+        about = {"width": width, "height": height, "alt": self.words}
         picture = b64encode(self._repr_png_()).decode()
-        return {"image/png": picture, "text/plain": self.words}, {"image/png": about}
+        markup = (
+            f'{_DARK}<img class="matrix-drift-map" width="{width}" height="{height}" '
+            f'alt="{_in_attribute(self.words)}" src="data:image/png;base64,{picture}">'
+        )
+        return {"text/html": markup, "image/png": picture, "text/plain": self.words}, {
+            "image/png": about
+        }
 
     def write(
         self, x: float, y: float, text: str, points: float, colour: str = TEXT, bold: bool = False
@@ -75,3 +91,8 @@ class Picture(Figure):
             label=label,
         )
         self.add_artist(shapes)
+
+
+def _in_attribute(words: str) -> str:
+    r"""As an attribute may hold it, for MathJax too, which looks for formulas in `$` and backslashes."""
+    return escape(words).replace("$", "&#36;").replace("\\", "&#92;")

@@ -1,16 +1,18 @@
-"""A person's decisions about a plan: approve, reject, defer, withdraw, and the file that keeps them.
+"""A person's decisions about a plan: approve, reject, defer, ignore, withdraw, and the file that keeps them.
 
 What is planned and who writes it says the road; looking and writing are the session's.
 """
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
+from datetime import date
 from pathlib import Path
 from typing import Any
 
 import msgspec
 
 from toolkit.decisions.decision import Decision, user_name
+from toolkit.decisions.ignoring import as_ignored, read_reason, read_until, today
 from toolkit.decisions.ledger import Ledger, Vote, as_shown
 from toolkit.decisions.ledger_file import LedgerText, load_ledger, save_ledger
 from toolkit.errors import SnapshotError, ToolkitError
@@ -26,11 +28,12 @@ from toolkit.model import (
 )
 from toolkit.records import LocalState
 from toolkit.repairs import Picked, Road
-from toolkit.session.results import Decided
+from toolkit.session.decided import Decided
 from toolkit.session.selection import Changes, changes_of, changes_shown, select
 from toolkit.session.state import SessionState
 from toolkit.text.advice import NOTEBOOK, action, why_idle, why_no_change
-from toolkit.writing.journal import Run
+from toolkit.writing.given import tell_given
+from toolkit.writing.lineage import Past
 
 _MOVED = "something else would be written by now than was shown; look again"
 _STANDS = "it is {}: approve it by its id, or withdraw that before"
@@ -44,10 +47,16 @@ class Deciding:
     `file` keeps decisions, no wider open than the file `like`; None keeps them in memory only.
     """
 
-    def __init__(self, road: Road, file: Path | None, like: Path | None) -> None:
+    def __init__(
+        self,
+        road: Road,
+        file: Path | None,
+        like: Path | None,
+        clock: Callable[[], date] | None = None,
+    ) -> None:
         self.state = SessionState()
         self.file = file
-        self._road, self._like = road, like
+        self._road, self._like, self._clock = road, like, clock or today
         self._planned: list[tuple[Picked, Plan]] = []
         self._known: tuple[int, int, int] | None = None
         self._text: LedgerText | None = None
@@ -63,10 +72,10 @@ class Deciding:
         for watcher in tuple(self._watchers):
             watcher()
 
-    def look(self, remote: RemoteState, local: LocalState, runs: Iterable[Run]) -> None:
+    def look(self, remote: RemoteState, local: LocalState, past: Past) -> None:
         """Plan anew from these sides, with the decisions that are on disk by now."""
         self._planned = []
-        self._read(replace(self.state, remote=remote, local=local, runs=tuple(runs)))
+        self._read(replace(self.state, remote=remote, local=local, past=past))
         self.tell()
 
     def approve(self, unit: Any, status: Status | str | None, picked: Choices) -> Decided:
@@ -106,7 +115,7 @@ class Deciding:
         units, refused, votes = [], {}, self.state.votes
         for unit in self._units(unit_ids):
             vote = Vote.APPROVED if named else votes[unit.id]
-            if vote in (Vote.REJECTED, Vote.DEFERRED):
+            if vote in (Vote.REJECTED, Vote.DEFERRED, Vote.IGNORED):
                 refused[unit.id] = _STANDS.format(vote.value)
             elif why := self._why_refused(unit, shown):
                 refused[unit.id] = why
@@ -132,13 +141,31 @@ class Deciding:
 
         Without a yes, what was picked for a unit doesn't count, under whatever name it stands.
         """
+        return self._decide(vote, selection, status, as_shown)
+
+    def ignore(
+        self, selection: Any, status: Status | str | None, reason: str, until: str | date | None
+    ) -> Decided:
+        """As `Session.ignore` says."""
+        why, day = read_reason(reason), read_until(until, self._clock())
+        return self._decide(
+            Vote.IGNORED, selection, status, lambda units: as_ignored(units, why, day)
+        )
+
+    def _decide(
+        self,
+        vote: Vote,
+        selection: Any,
+        status: Status | str | None,
+        shown: Callable[[Iterable[Unit]], dict[str, Decision]],
+    ) -> Decided:
         self.read()
         units = self._units(select(self.state.plan, selection, status))
         names = {name for unit in units for name in (unit.id, *unit.room_ids)}
         plan = self.plan_with(dict.fromkeys(names, NO_CHOICES))
         bare = [find_unit(plan, next(iter(unit.room_ids), unit.id)) for unit in units]
-        shown = as_shown(unit for unit in bare if unit)
-        ledger = self.state.ledger.decide(vote, shown, instead=names)
+        decisions = shown(unit for unit in bare if unit)
+        ledger = self.state.ledger.decide(vote, decisions, instead=names)
         decided = self._record(vote, ledger, units)
         if vote is not Vote.PENDING:
             return decided
@@ -200,7 +227,7 @@ class Deciding:
         ledger, found = state.ledger, _state_of(self.file)
         if self.file is not None and found and found != self._known:
             ledger = load_ledger(self.file)
-        self.state = self._with(ledger, state)
+        self.state = self._with(ledger.on(self._clock()), state)
         self._known = found or self._known
 
     def _with(self, ledger: Ledger, state: SessionState) -> SessionState:
@@ -223,6 +250,7 @@ class Deciding:
             if tried == picked:
                 return plan
         plan = self._road.plan(state.remote, state.local, picked)
+        plan = tell_given(plan, state.runs, state.local)
         self._planned = [(picked, plan), *self._planned[: _PLANS - 1]]
         return plan
 

@@ -4,24 +4,25 @@ Each shows itself as plain text and, where it is worth it, as static HTML; none 
 Paths, run names and times stay out of these texts, so that a notebook's outputs are the same again.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from html import escape
 from pathlib import Path
 from typing import Any
 
+from toolkit.decisions.case import Casebook
 from toolkit.decisions.ledger import Vote
 from toolkit.errors import ToolkitError
 from toolkit.frames import Frame, Shelf, changes_frame, drift_frame, plan_frame
-from toolkit.model import Plan, Unit
+from toolkit.model import Plan
 from toolkit.records import Raw, decode_object
-from toolkit.text.advice import unit_name
+from toolkit.session.decided import SHOWN, more
 from toolkit.text.html import plan_html, plan_text
+from toolkit.text.near import say_no_unit
 from toolkit.text.summary import count_of, summarise
 from toolkit.text.visible import visible
 from toolkit.writing.journal import Run
 
-_SHOWN = 10
 _FAMILIES = ("user_meta", "room_meta", "chat_rows")
 _WRITTEN = [f"{did}_{what}" for did in ("restored", "repaired") for what in _FAMILIES]
 
@@ -34,6 +35,7 @@ class ShownPlan:
     votes: Mapping[str, Vote] = field(default_factory=dict)
     offline: bool = False
     shelf: Shelf = field(default_factory=Shelf, compare=False)
+    cases: Casebook | None = field(default=None, compare=False)
 
     def to_frame(self) -> Frame:
         """A line per unit: `toolkit.frames.COLUMNS["plan"]`."""
@@ -41,7 +43,7 @@ class ShownPlan:
 
     def findings(self) -> Frame:
         """A line per finding: `toolkit.frames.COLUMNS["drift"]`."""
-        return self.shelf.take(drift_frame, self.value)
+        return self.shelf.take(drift_frame, self.value, self.cases)
 
     def changes(self) -> Frame:
         """A line per field that would be written: `toolkit.frames.COLUMNS["changes"]`."""
@@ -54,7 +56,7 @@ class ShownPlan:
         """
         found = self.value.unit(unit)
         if found is None:
-            raise ToolkitError(f"The plan has no unit {unit!r}; session.drift names them.")
+            raise ToolkitError(visible(say_no_unit(self.value, unit), 500))
         return {w.key: {"before": _row(w.before), "after": _row(w.after)} for w in found.writes}
 
     def __len__(self) -> int:
@@ -82,50 +84,16 @@ class ShownUndo(ShownPlan):
             f"Taking it back would write {count_of(rows, 'row')} of {count_of(len(units), 'unit')};"
             f" await session.undo({'run' if self.named else ''}) does."
         ]
-        lines += [f"  {visible(unit.id)}" for unit in units[:_SHOWN]] + _more(len(units))
+        lines += [f"  {visible(unit.id)}" for unit in units[:SHOWN]] + more(len(units))
         stays = [finding for unit in self.value.units for finding in unit.findings]
         lines += [
             f"Stays: {visible(finding.key, 500)}: {visible(finding.cause, 500)}"
-            for finding in stays[:_SHOWN]
+            for finding in stays[:SHOWN]
         ]
-        return "\n".join(lines + _more(len(stays)))
+        return "\n".join(lines + more(len(stays)))
 
     def _repr_html_(self) -> str:
         return f'<pre class="mathjax_ignore">{escape(repr(self))}</pre>'
-
-
-@dataclass(frozen=True, repr=False)
-class Decided:
-    """What a call of `approve`, `reject`, `defer` or `withdraw` did.
-
-    `units` were decided, user rows in `along` will be written with their rooms. `refused` says of
-    which units why not, and `reopened` names approvals that are pending again, since settling this
-    one changed what they were about.
-    """
-
-    vote: Vote
-    units: tuple[Unit, ...] = ()
-    along: tuple[Unit, ...] = ()
-    refused: Mapping[str, str] = field(default_factory=dict)
-    reopened: tuple[str, ...] = ()
-
-    def __repr__(self) -> str:
-        told = f", {_rows_of(self.units)} to write" if self.vote is Vote.APPROVED else ""
-        lines = [f"{self.vote.value.capitalize()}: {count_of(len(self.units), 'unit')}{told}."]
-        lines += [f"  {_named(unit)}" for unit in self.units[:_SHOWN]]
-        lines += _more(len(self.units))
-        if self.along:
-            lines.append(f"Goes along: {_rows_of(self.along)}.")
-            lines += [f"  {_named(unit)}" for unit in self.along[:_SHOWN]] + _more(len(self.along))
-        if self.refused:
-            lines.append(f"Not {self.vote.value}: {count_of(len(self.refused), 'unit')}.")
-            refused = list(self.refused.items())
-            lines += [f"  {visible(unit)}: {visible(why, 500)}" for unit, why in refused[:_SHOWN]]
-            lines += _more(len(refused))
-        if self.reopened:
-            units = ", ".join(visible(unit) for unit in self.reopened)
-            lines.append(f"Pending again, since what would be written changed: {units}.")
-        return "\n".join(lines)
 
 
 class Applied(dict[str, Any]):
@@ -134,7 +102,7 @@ class Applied(dict[str, Any]):
     `run` names it for `undo`, `backup` is where the copy of the database lies; both are None if
     nothing was written. `entries` has what became of its units. `rows` counts what was written, `stale`
     says of approved units why they were left alone, and `warning` that the rows are written and the
-    journal could not be told.
+    journal could not be told. `is_undo` tells a run that took another one back.
     """
 
     def __init__(
@@ -147,7 +115,7 @@ class Applied(dict[str, Any]):
         warning: str = "",
     ) -> None:
         super().__init__(report)
-        self._undo = bool(run and run.undoes)
+        self.is_undo = bool(run and run.undoes)
         self.run = run.id if run and not run.wrote_nothing else None
         self.entries = run.entries if run else ()
         self.backup = Path(run.backup) if run and run.backup else None
@@ -165,12 +133,12 @@ class Applied(dict[str, Any]):
         lines = [f"Written: {count_of(self.rows, 'row')}."]
         if self.cancelled:
             lines[0] = f"Cancelled. {lines[0]}"
-        for unit, why in list(self.stale.items())[:_SHOWN]:
+        for unit, why in list(self.stale.items())[:SHOWN]:
             lines.append(f"Left alone: {visible(unit)}: {visible(why, 500)}")
-        lines += _more(len(self.stale))
+        lines += more(len(self.stale))
         if self.warning:
             lines.append(visible(self.warning, 500))
-        if self.rows and self.run and not self._undo:
+        if self.rows and self.run and not self.is_undo:
             lines.append(f"A backup was made before; {undo}.")
         if self.rows:
             lines.append(
@@ -186,16 +154,3 @@ def _row(raw: Raw) -> Any:
         return decode_object(raw)
     except ValueError:
         return raw
-
-
-def _named(unit: Unit) -> str:
-    name = unit_name(unit)
-    return visible(unit.id) + (f"  {visible(name)}" if name else "")
-
-
-def _rows_of(units: Sequence[Unit]) -> str:
-    return count_of(sum(len(unit.writes) for unit in units), "row")
-
-
-def _more(count: int) -> list[str]:
-    return [f"  … and {count - _SHOWN} more"] if count > _SHOWN else []

@@ -8,7 +8,10 @@ from typing import Any, TypeAlias
 
 from toolkit.errors import ToolkitError
 from toolkit.model import Plan, Status
+from toolkit.text.near import say_no_unit
+from toolkit.text.visible import visible
 
+LONG = 500
 Changes: TypeAlias = dict[str, str | None]
 """Unit -> the fingerprint of its change; None: there was none."""
 
@@ -33,7 +36,7 @@ def select(plan: Plan, selection: Any = None, status: Status | str | None = None
         chosen = [unit_id for unit_id in meant if unit_id in known]
         if isinstance(selection, str | list | tuple | set):
             for unit_id in (unit_id for unit_id in meant if unit_id not in known):
-                raise ToolkitError(f"The plan has no unit {unit_id!r}; session.drift names them.")
+                raise ToolkitError(visible(say_no_unit(plan, unit_id), LONG))
     if wanted is None:
         return chosen
     return [

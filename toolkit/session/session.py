@@ -8,6 +8,7 @@ import asyncio
 import os
 from collections.abc import Callable, Coroutine, Mapping
 from dataclasses import replace
+from datetime import UTC, date, datetime
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self, TypeVar
@@ -16,23 +17,27 @@ from weakref import WeakValueDictionary
 from toolkit.convention import Convention
 from toolkit.database.chat_manager import ChatManagerLike
 from toolkit.database.store import Store
-from toolkit.decisions.decision import Decision
+from toolkit.decisions.case import Casebook
+from toolkit.decisions.decision import ANOTHER, Decision
 from toolkit.decisions.ledger import Vote
+from toolkit.decisions.ledger_file import file_beside
 from toolkit.errors import ToolkitError
 from toolkit.frames import Frame, Shelf, drift_frame, history_frame, rooms_frame, rows_frame
 from toolkit.homeserver.reading import ClientLike
 from toolkit.model import Choices, Plan, RemoteState, Status, Unit
 from toolkit.progress import Progress
 from toolkit.records import Raw, load_records
-from toolkit.repairs import Repairs, Road, take_back
+from toolkit.repairs import Repairs, Road, load_past_of, take_back
+from toolkit.session.decided import Decided
 from toolkit.session.deciding import Deciding, choices_of
-from toolkit.session.results import Applied, Decided, ShownPlan, ShownUndo
+from toolkit.session.results import Applied, ShownPlan, ShownUndo
 from toolkit.session.state import SessionState
 from toolkit.sources.sides import Sides, find_sides
-from toolkit.text.summary import count_causes
+from toolkit.text.summary import count_causes, count_of
 from toolkit.text.visible import visible
-from toolkit.writing.journal import Journal, Run, State, work_out
+from toolkit.writing.journal import Run, State, work_out
 from toolkit.writing.report import build_report, stale_units
+from toolkit.writing.staleness import compare_rows, why_stale
 from toolkit.writing.undo import plan_reversal
 
 if TYPE_CHECKING:
@@ -42,6 +47,7 @@ T = TypeVar("T")
 _running: WeakValueDictionary[object, asyncio.Task[Any]] = WeakValueDictionary()
 """The run on each database of this process, whatever cell or click has started it."""
 
+_ROOMS_MOVED = "its rooms say something else by now"
 _OUTDATED = "That is done, but what this session shows is of before: {}"
 
 
@@ -62,7 +68,14 @@ class Session:
         self._road, self._show = road, show or self._show_plan
         self._deciding = Deciding(road, decisions_file, road.sides.path)
         self._shelf = Shelf()
+        self._cases: Casebook | None = None
         self._task: asyncio.Task[Any] | None = None
+        self._looked: datetime | None = None
+
+    @property
+    def looked(self) -> datetime | None:
+        """When both sides were looked at last."""
+        return self._looked
 
     @property
     def state(self) -> SessionState:
@@ -103,6 +116,7 @@ class Session:
         snapshot: str | os.PathLike[str] | None = None,
         decisions: str | os.PathLike[str] | None = None,
         allow_empty: bool | None = None,
+        allow_new: bool = False,
         sliding_sync: bool | None = None,
         deadline: float | None = None,
         progress: Progress | None = None,
@@ -114,7 +128,8 @@ class Session:
         BOT_DATABASE, then from `matrix-drift.toml`. `snapshot` looks at a file of both instead.
         `convention` says what differs between bots, such as the accounts that this one had before;
         without it, the settings do under the same names (`former_accounts = ["@old:hs"]`).
-        `decisions` names another file for them. `sliding_sync=False` has each room read by itself.
+        `decisions` names another file for them. `allow_new=True` looks at a database that isn't there,
+        or has no table yet, as empty; `apply` makes it. `sliding_sync=False` has each room read by itself.
         `deadline` is in seconds for a look.
 
         Raises `HomeserverError`, `RemoteIncomplete`, `StoreError` or `SnapshotError`, all
@@ -130,10 +145,12 @@ class Session:
             convention=convention,
             snapshot=snapshot,
             allow_empty=allow_empty,
+            allow_new=allow_new,
             sliding_sync=sliding_sync,
             deadline=deadline,
         )
-        session = cls(Repairs(sides), Path(decisions) if decisions else _beside(sides.path))
+        beside = file_beside(sides.path) if sides.path else None
+        session = cls(Repairs(sides), Path(decisions) if decisions else beside)
         await session.reload(progress)
         return session
 
@@ -153,7 +170,9 @@ class Session:
 
     async def reload(self, progress: Progress | None = None) -> None:
         """Look at both sides again; decisions about changes that are no longer planned are pending."""
+        began = datetime.now(UTC)
         remote, rows = await self._road.look(progress)
+        self._looked = began
         self.see(rows, remote)
 
     async def _reload_rows(self) -> str:
@@ -167,17 +186,12 @@ class Session:
     def see(self, rows: Mapping[str, Raw], remote: RemoteState | None = None) -> None:
         """Plan anew from these rows, by default with the rooms as they were last seen, and with the
         decisions and the history that are on disk by now."""
-        runs, self._shelf = self._load_runs(rows), Shelf()
-        self._deciding.look(remote or self.state.remote, load_records(rows), runs)
+        past, self._shelf = load_past_of(self._sides, rows), Shelf()
+        self._deciding.look(remote or self.state.remote, load_records(rows), past)
 
     def why_not(self, unit: Unit) -> str:
         """Why a unit is only shown and can't be approved; nothing if it can."""
         return self._road.why_not(unit)
-
-    def _load_runs(self, rows: Mapping[str, Raw] | None = None) -> list[Run]:
-        """What is in the journal by now, others' runs included."""
-        path = self._sides.path
-        return Journal(path).runs(rows) if path and self._sides.snapshot is None else []
 
     # -- showing ----------------------------------------------------------------------------------
 
@@ -189,7 +203,17 @@ class Session:
     @property
     def plan(self) -> ShownPlan:
         """What would be written, and how it has been decided."""
-        return replace(self._show(self.state.plan, self.state.votes), shelf=self._shelf)
+        shown = self._show(self.state.plan, self.state.votes)
+        return replace(shown, shelf=self._shelf, cases=self.cases)
+
+    @property
+    def cases(self) -> Casebook:
+        """What is known of the conflicts that are planned now; the same as long as they are."""
+        state = self.state
+        about = (state.plan, state.remote, state.local)
+        if self._cases is None or not self._cases.are_of(*about):
+            self._cases = Casebook(*about, self._sides.convention)
+        return self._cases
 
     def _show_plan(self, plan: Plan, votes: Mapping[str, Vote]) -> ShownPlan:
         return ShownPlan(plan, votes, self._sides.snapshot is not None)
@@ -207,7 +231,7 @@ class Session:
     @property
     def drift(self) -> Frame:
         """Every finding, index `finding_id`."""
-        return self._shelf.take(drift_frame, self.state.plan)
+        return self._shelf.take(drift_frame, self.state.plan, self.cases)
 
     def pending(self) -> Frame:
         """The lines of `plan.to_frame()` that nobody has decided about, or not about this change."""
@@ -262,6 +286,21 @@ class Session:
         """Put these units off."""
         return self._deciding.decide(Vote.DEFERRED, unit, status)
 
+    def ignore(
+        self,
+        unit: Any = None,
+        *,
+        reason: str,
+        until: str | date | None = None,
+        status: Status | str | None = None,
+    ) -> Decided:
+        """Let these units stay as they are, and count as no drift any more.
+
+        `until` is a day, that one included. They are pending again after it, and once something else
+        would be written or the conflict is another one.
+        """
+        return self._deciding.ignore(unit, status, reason, until)
+
     def withdraw(self, unit: Any = None, *, status: Status | str | None = None) -> Decided:
         """Take decisions about these units back: they are pending again."""
         return self._deciding.decide(Vote.PENDING, unit, status)
@@ -282,8 +321,10 @@ class Session:
         Raises `HomeserverError`, `RemoteIncomplete`, `StoreError` or another `ToolkitError`, each
         before anything is written.
         """
-        decisions, told = self._agreed(), list[Run]()
-        plan = self.state.plan
+        decisions, moved = self._agreed()
+        if moved:
+            raise ToolkitError(await self._say_elsewhere(moved))
+        plan, before, told = self.state.plan, self.state.local.rows, list[Run]()
         done = await self._alone(
             self._road.write(plan, decisions, progress, max_changes, told.append)
         )
@@ -293,15 +334,15 @@ class Session:
             report, decisions, warning = build_report(plan, _outcomes(run)), {}, ""
         else:
             report, run, warning = done.report, done.result.record, done.result.warning
-        stale = stale_units(report, decisions)
+        stale = _say_moved(stale_units(report, decisions), plan, before, rows, run)
         agreed = {unit for unit, decision in decisions.items() if decision.agreed}
         written = {entry.unit for entry in run.applied} if run else agreed - stale.keys()
         outdated = outdated or await self._settle(rows, written, anew=bool(stale or done is None))
         warning = " ".join(filter(None, (warning, outdated)))
         return Applied(report, run, stale, cancelled=done is None, warning=warning)
 
-    def _agreed(self) -> dict[str, Decision]:
-        """What is approved here and, by now, in the file; raises `ToolkitError` where those differ.
+    def _agreed(self) -> tuple[dict[str, Decision], str]:
+        """What is approved here and, by now, in the file; and where those differ, one such unit.
 
         What somebody else has approved besides is theirs to write, and what is a no here stays one.
         """
@@ -310,14 +351,23 @@ class Session:
         after = self.state.ledger.binding(self.state.plan)
         for unit, decision in before.items():
             if decision.agreed and not decision.agrees_with(after.get(unit)):
-                self._deciding.tell()
-                raise ToolkitError(
-                    "Decisions about this database were changed elsewhere since they were shown "
-                    f"here, the one about {visible(unit)} among them; nothing was written. Look "
-                    "again, then apply."
-                )
+                return {}, unit
         no = {unit: decision for unit, decision in before.items() if not decision.agreed}
-        return {u: d for u, d in after.items() if u in before or not d.agreed} | no
+        return {u: d for u, d in after.items() if u in before or not d.agreed} | no, ""
+
+    async def _say_elsewhere(self, unit: str) -> str:
+        """Somebody else has decided, and mostly written as well: what is left of it is looked at."""
+        told = (
+            "Nothing was written: decisions about this database were changed elsewhere since they "
+            f"were shown here, the one about {visible(unit)} among them."
+        )
+        try:
+            await self.reload()
+        except ToolkitError as error:
+            self._deciding.tell()
+            return f"{told} Look again, then apply: {error}"
+        left = [vote for vote in self.state.votes.values() if vote is Vote.APPROVED]
+        return f"{told} What is shown now is what is left: {count_of(len(left), 'unit')} approved."
 
     async def _rows_left(self) -> tuple[Mapping[str, Raw], str]:
         """The rows after a run. It is over whatever comes of this: what goes wrong is told, not raised."""
@@ -387,11 +437,27 @@ class Session:
         return Applied({}, result.record, left, warning=warning)
 
 
+def _say_moved(
+    stale: Mapping[str, str],
+    plan: Plan,
+    before: Mapping[str, Raw],
+    rows: Mapping[str, Raw],
+    run: Run | None,
+) -> dict[str, str]:
+    """Why units were left alone: what has happened since they were shown, where the writer saw no more
+    than that another change would be due."""
+    own = [write.key for entry in (run.applied if run else ()) for write in entry.writes]
+    moved = compare_rows(before, rows, own)
+    units = {unit_id: plan.unit(unit_id) for unit_id in stale}
+    happened = {
+        unit_id: why_stale(unit, plan, moved) or _ROOMS_MOVED
+        for unit_id, unit in units.items()
+        if unit and stale[unit_id] == ANOTHER
+    }
+    return {**stale, **happened}
+
+
 def _outcomes(run: Run | None) -> dict[str, str | None]:
     """What became of the units of a run, as the report wants it."""
     entries = run.entries if run else ()
     return {e.unit: None if e.outcome == State.APPLIED else e.detail for e in entries}
-
-
-def _beside(path: Path | None) -> Path | None:
-    return path and path.with_name(f"{path.name}.decisions.json")

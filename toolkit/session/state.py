@@ -11,6 +11,8 @@ from toolkit.errors import ToolkitError
 from toolkit.model import Plan, RemoteState, Unit
 from toolkit.records import LocalState, load_records
 from toolkit.writing.journal import Run
+from toolkit.writing.lineage import Past
+from toolkit.writing.undo import say_older
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -25,7 +27,12 @@ class SessionState:
     local: LocalState = field(default_factory=lambda: load_records([]))
     plan: Plan = field(default_factory=lambda: Plan(account="", joined=()))
     ledger: Ledger = field(default_factory=Ledger)
-    runs: tuple[Run, ...] = ()
+    past: Past = field(default_factory=lambda: Past([], []))
+
+    @property
+    def runs(self) -> tuple[Run, ...]:
+        """The runs that wrote to this database, oldest first."""
+        return tuple(self.past.runs)
 
     @property
     def votes(self) -> dict[str, Vote]:
@@ -55,6 +62,8 @@ class SessionState:
         for run in reversed(self.runs):
             if run.id == name or (name is None and not run.undoes and run.id not in undone):
                 return run
+        if any(run.id == name for run in self.past.older):
+            raise ToolkitError(say_older(name or ""))
         if name is not None:
             raise ToolkitError(f"There is no run {name!r}; session.history() names them.")
         again = "; session.undo(run) takes one by its name, also a second time"

@@ -23,6 +23,9 @@ _Say: TypeAlias = Callable[[str], str]
 _DEEPEST = 100
 """Levels of a value that are looked into; what is deeper was never read as anything."""
 
+_TIMED = ("m.room.create", "m.room.name")
+"""Nobody asks when anything else happened; of these, too, only which came first is left."""
+
 _TOO_DEEP = "[" * 5_000
 _NO_JSON = "{"
 _VERSIONS = frozenset(str(number) for number in range(1, 100))
@@ -114,7 +117,7 @@ def _event(event: Any, names: Pseudonyms) -> Any:
     say = _event_words(names)
     told = _fields(_Object(pair for pair in event if pair[0] in say), say, names)
     content = _content_words(names)
-    timed = dict(event).get("type") == "m.room.create"  # nobody asks when anything else happened
+    timed = dict(event).get("type") in _TIMED
     for field, value in event:
         if field == "content" and isinstance(value, _Object):
             known = _Object(pair for pair in value if pair[0] in content)

@@ -16,7 +16,7 @@ from toolkit.database.chat_manager import ChatManager, ChatManagerLike
 from toolkit.database.look import load_look
 from toolkit.database.store import SQLiteStore, Store, check_there, transactional
 from toolkit.deadline import within
-from toolkit.errors import ToolkitError
+from toolkit.errors import NoDatabase, ToolkitError
 from toolkit.homeserver.belonging import check_belonging
 from toolkit.homeserver.reading import ClientLike, load_remote
 from toolkit.homeserver.transport import PlainClient
@@ -41,6 +41,12 @@ OFFLINE = (
 )
 
 
+_LOST = (
+    "If it was lost, `check`, `plan` and `apply` look at it as empty with --new-database, a session "
+    "with `allow_new=True`."
+)
+
+
 @dataclass(frozen=True)
 class Sides:
     """A homeserver and a database, or the bot's own objects for them, or a snapshot of both."""
@@ -56,6 +62,7 @@ class Sides:
     chat_mgr: ChatManagerLike | None = None
     snapshot: Path | None = None
     allow_empty: bool = False
+    allow_new: bool = False
     sliding_sync: bool = True
     deadline: float | None = None
 
@@ -114,21 +121,27 @@ class Sides:
         return remote, rows
 
     async def load_rows(self) -> dict[str, Raw]:
-        """All rows of the three families as of one moment."""
+        """All rows of the three families as of one moment; with `allow_new`, none of a new database."""
         if self.snapshot is not None:
             return dict(load_snapshot(self.snapshot).rows)
-        async with self.open_store(read_only=True) as store:
-            return (await load_look(store)).rows
+        try:
+            async with self.open_store(read_only=True) as store:
+                return (await load_look(store)).rows
+        except NoDatabase as error:
+            if self.allow_new:
+                return {}
+            raise NoDatabase(f"{error} {_LOST}") from None
 
     @asynccontextmanager
-    async def open_store(self, *, read_only: bool) -> AsyncIterator[Store]:
+    async def open_store(self, *, read_only: bool, new: bool = False) -> AsyncIterator[Store]:
         """The bot's own store as it is, or its database for as long as this lasts.
 
         Who writes there is the only one who does so for a person; raises `ToolkitError` if another is.
+        A database that isn't there is made only if it was shown as a `new` one.
         """
         if self.snapshot is not None:
             raise ToolkitError(OFFLINE.format("FILE"))
-        if self.database is not None and not read_only:
+        if self.database is not None and not (read_only or new):
             check_there(self.database)
         with nullcontext() if read_only or self.path is None else hold_lock(self.path):
             if self.store is not None:
@@ -168,6 +181,7 @@ def find_sides(
     convention: Convention | None = None,
     snapshot: str | os.PathLike[str] | None = None,
     allow_empty: bool | None = None,
+    allow_new: bool = False,
     sliding_sync: bool | None = None,
     deadline: float | None = None,
     environment: Mapping[str, str] | None = None,
@@ -206,6 +220,7 @@ def find_sides(
         store=store,
         chat_mgr=chat_mgr,
         allow_empty=known.get("allow_empty", False) if allow_empty is None else allow_empty,
+        allow_new=allow_new,
         sliding_sync=known.get("sliding_sync", True) if sliding_sync is None else sliding_sync,
         deadline=known.get("deadline") if deadline is None else deadline,
     )

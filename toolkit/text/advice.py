@@ -182,6 +182,18 @@ def verb(write: RowWrite) -> str:
     return "change" if _fields(write.before) is not None else "overwrite"
 
 
+def marker(write: RowWrite) -> str:
+    """What happens to a row, as Terraform marks it."""
+    return {"insert": "+", "delete": "-"}.get(verb(write), "~")
+
+
+def unit_marker(unit: Unit) -> str:
+    """The same of a unit that may be written as it is; `?` is for a person."""
+    if not unit.certain:
+        return "?"
+    return "+" if any(write.before is None for write in unit.writes) else "~"
+
+
 def unsettled(plan: Plan) -> list[Unit]:
     """Units that a person has to decide about."""
     return [unit for unit in plan.units if unit.needs_human or not unit.change]
@@ -217,6 +229,8 @@ def _instead_of(finding: Finding, unit: Unit) -> str:
         return "agree, or "
     if not unit.rows_agree:
         return ""
+    if finding.code is Code.OWNER_CHANGED:
+        return "mend or delete the row that says otherwise, or "
     return "let that user in, or " if finding.code is Code.OWNER_LEFT else "or "
 
 

@@ -10,6 +10,7 @@ from html import escape
 
 from toolkit.model import Plan, Status, Unit
 from toolkit.text.advice import NOTEBOOK, action, unit_name
+from toolkit.text.new_database import tell_new_database
 from toolkit.text.summary import OTHERS, Summary, count_of, urgent_units
 from toolkit.text.visible import visible
 
@@ -44,7 +45,7 @@ def plan_html(summary: Summary, plan: Plan, decided: Mapping[str, str] | None = 
     parts = [
         f"<p><strong>{_safe(_heading(summary))}</strong></p>",
         _counts_table(summary),
-        *(f"<p>{_safe(line)}</p>" for line in _besides(summary)),
+        *(f"<p>{_safe(line)}</p>" for line in (*tell_new_database(plan), *_besides(summary))),
         _causes_list(summary),
         f"<p><strong>Next:</strong> {_marked(summary.next)}</p>",
         _units_table(plan, decided or {}),
@@ -56,7 +57,7 @@ def plan_html(summary: Summary, plan: Plan, decided: Mapping[str, str] | None = 
 def plan_text(summary: Summary, plan: Plan, decided: Mapping[str, str] | None = None) -> str:
     """The same as lines of text."""
     lines = [_seen(_heading(summary)), *_counts_lines(summary)]
-    lines += map(_seen, _besides(summary))
+    lines += map(_seen, (*tell_new_database(plan), *_besides(summary)))
     lines += [f"  {c.count:,} × {c.words}" for c in summary.causes]
     lines.append(f"Next: {_seen(summary.next)}")
     for unit in urgent_units(plan.units)[:SHOWN]:

@@ -12,7 +12,7 @@ from toolkit.model import Code, Finding, Plan, Reason, Status, Unit, UnitKind
 from toolkit.quotes import quote_odd
 from toolkit.text.advice import NOTEBOOK, action, settled, unsettled
 
-_DECIDED = ("approved", "rejected", "deferred")
+_DECIDED = ("approved", "rejected", "deferred", "ignored")
 _STATUSES = (Status.IN_SYNC, Status.MISSING, Status.MISMATCHED, Status.CONFLICT)
 _URGENT = {Status.CONFLICT: 0, Status.MISSING: 1, Status.MISMATCHED: 2}
 
@@ -44,6 +44,7 @@ WORDS: Mapping[str, str] = {
     Code.UNLISTED_ROOM: "a Space doesn't list the chat",
     Code.NO_ROOM_JOINED: "the rows are of rooms that the account isn't in",
     Code.IDS_EXHAUSTED: "no further chat id fits",
+    Code.NEW_DATABASE: "the database is new",
     Code.UNLINKED: "rows name no room",
     Code.SURPLUS_ROW: "a further row names the room",
     Code.ROW_OF_SKIPPED_ROOM: "a row names a room that isn't looked at",
@@ -70,7 +71,7 @@ class Summary(msgspec.Struct, frozen=True, kw_only=True):
     """A plan in numbers. Counts by status have all four of them, those by reason what there is.
 
     `ready` units may be written as they are, `to_decide` ones need a person; `decided` counts what
-    was approved, rejected and deferred of both. `next` is the next thing to do, in one sentence
+    was approved, rejected, deferred and ignored of both. `next` is the next thing to do, in one sentence
     with code between backticks.
     """
 
@@ -100,7 +101,7 @@ def summarise(
 ) -> Summary:
     """Count a plan's units and say what to do next.
 
-    `decided`: unit -> pending, approved, rejected or deferred. `offline`: the session looks at a
+    `decided`: unit -> pending, approved, rejected, deferred or ignored. `offline`: the session looks at a
     snapshot, so that it can decide but not write.
     """
     votes = decided or {}
@@ -169,12 +170,15 @@ def _next(plan: Plan, votes: Mapping[str, str], offline: bool) -> str:
         return _APPROVE.format(count_of(len(ready), "unit"), "s" if len(ready) == 1 else "")
     if pending:
         return _decide(pending)
-    if plan.units:
+    ignored = sum(1 for unit in plan.units if votes.get(unit.id) == "ignored")
+    if len(plan.units) > ignored:
         return _DECIDED_ALL
     if plan.loose:
         return _LOOK.format(count_of(len(plan.loose), "row"))
-    if not plan.in_sync:
+    if any(note.open for note in plan.notes):
         return f"{UNCOMPARED}: look at the notes in `session.drift`."
+    if ignored:
+        return _IGNORED.format(count_of(ignored, "unit"))
     return _IN_SYNC if plan.in_sync_rooms or plan.in_sync_users else _EMPTY
 
 
@@ -199,6 +203,7 @@ _APPROVE = (
 )
 _SETTLE = "{} need{} a decision, one at a time; first {}: {}."
 _DECIDED_ALL = "Nothing: everything is decided. `await session.reload()` looks again."
+_IGNORED = "Nothing: {} ignored, and every other chat has its rows."
 _LOOK = "{} can't be read and belong to no unit: look at `session.drift`."
 _IN_SYNC = "Nothing: every chat has its rows, and they are right."
 _EMPTY = "Nothing: there are no chats that could lack anything."

@@ -18,6 +18,7 @@ from toolkit.aside import aside, finish
 from toolkit.database.backup import remove_older
 from toolkit.database.chat_manager import ChatManagerLike
 from toolkit.database.connection import waiting_until
+from toolkit.database.identity import name_file
 from toolkit.database.store import Store, TransactionalStore, transactional
 from toolkit.database.transaction import Transaction
 from toolkit.errors import StoreError
@@ -86,6 +87,7 @@ class _Writer:
             entries_of(job.units, job.by, self._made_before()),
             str(backup.absolute()),
             job.undoes,
+            database=name_file(self.store.path),
         )
         try:
             await self._begin(run)

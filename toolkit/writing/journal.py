@@ -57,7 +57,11 @@ class Entry(msgspec.Struct, frozen=True):
 
 
 class Run(msgspec.Struct, frozen=True):
-    """One run of the writer. `time` is ISO 8601 in UTC, `undoes` the run that it took back."""
+    """One run of the writer. `time` is ISO 8601 in UTC, `undoes` the run that it took back.
+
+    `database` says which file it wrote to, `goes_on` which ones that file took the place of without being
+    another database.
+    """
 
     id: str
     time: str
@@ -66,6 +70,8 @@ class Run(msgspec.Struct, frozen=True):
     backup: str | None = None
     undoes: str | None = None
     finished: bool = False
+    database: str | None = None
+    goes_on: tuple[str, ...] = ()
 
     @property
     def applied(self) -> tuple[Entry, ...]:
@@ -96,7 +102,7 @@ class Journal:
         self._append({"outcome": _run_json(run)})
 
     def runs(self, rows: Mapping[str, Raw] | None = None) -> list[Run]:
-        """All runs but those that wrote nothing, oldest first.
+        """All runs but those that wrote nothing, oldest first, of whatever database had the name.
 
         With `rows`, what became of an interrupted one is worked out.
         """
@@ -104,7 +110,7 @@ class Journal:
         for run in self._read():
             found[run.id] = run
         runs = [run for run in found.values() if not run.wrote_nothing]
-        return runs if rows is None else _resolve_all(runs, rows)
+        return runs if rows is None else resolve_all(runs, rows)
 
     def _read(self) -> Iterator[Run]:
         """Every line that can be read; no write followed one that a crash cut short."""
@@ -168,7 +174,7 @@ def entries_of(
     )
 
 
-def _resolve_all(runs: Sequence[Run], rows: Mapping[str, Raw]) -> list[Run]:
+def resolve_all(runs: Sequence[Run], rows: Mapping[str, Raw]) -> list[Run]:
     """Work out interrupted runs by the rows as they were then: from now back through later runs."""
     then = dict(rows)
     resolved = []
@@ -218,7 +224,8 @@ def _parse(line: str) -> Run | None:
     try:
         [(kind, value)] = json.loads(line).items()
         entries = tuple(map(_entry_from, value["entries"]))
-        return _known(Run, value, entries=entries, finished=kind == "outcome")
+        goes_on = tuple(map(str, value.get("goes_on", ())))
+        return _known(Run, value, entries=entries, finished=kind == "outcome", goes_on=goes_on)
     except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
         return None
 

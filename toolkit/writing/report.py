@@ -27,10 +27,14 @@ class SkippedRoom(TypedDict):
 class _Name(TypedDict, total=False):
     room_id: str
     key: str
+    user_id: str
 
 
 class Conflict(_Name):
-    """What was left as it is; the room, the row that it is about, or both are named."""
+    """What was left as it is; the room, the row that it is about, or both are named.
+
+    `user_id` is whose that is, or would be by what is proposed.
+    """
 
     code: str
     detail: str
@@ -155,11 +159,12 @@ def _entry(code: Code, name: _Name, detail: str) -> Conflict:
 
 def _name(unit: Unit, finding: Finding | None = None) -> _Name:
     """The user's row, or the room (for nobody's user row the Space) and the row if it is about one."""
+    whose: _Name = {"user_id": unit.owner} if unit.owner else {}
     if unit.kind is UnitKind.USER and unit.id == unit.owner:
-        return {"key": user_key(unit.id)}
+        return {"key": user_key(unit.id), **whose}
     if finding is None or not _is_of_a_row(finding, unit):
-        return {"room_id": unit.id}
-    return {"room_id": unit.id, "key": finding.key}
+        return {"room_id": unit.id, **whose}
+    return {"room_id": unit.id, "key": finding.key, **whose}
 
 
 def _is_of_a_row(finding: Finding, unit: Unit) -> bool:
@@ -173,7 +178,7 @@ def _name_loose(finding: Finding) -> _Name:
     name = parse_key(finding.key)
     if name.family == ROOM:
         return {"room_id": name.room_id, "key": finding.key}
-    return {"key": finding.key}
+    return {"key": finding.key, "user_id": name.user} if name.user else {"key": finding.key}
 
 
 def _note(finding: Finding) -> Note:

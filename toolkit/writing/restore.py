@@ -4,16 +4,20 @@ That is the other way back beside `undo`: it takes everything back that was writ
 wrote it, so it is done only while the bot is stopped.
 """
 
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 
 import msgspec
 
+from toolkit.database.identity import name_file
 from toolkit.database.restore import replace_database
 from toolkit.errors import StoreError
 from toolkit.quotes import quote_odd
+from toolkit.records import Raw
 from toolkit.writing.job import new_name
 from toolkit.writing.journal import Journal, Run
+from toolkit.writing.lineage import load_past
 from toolkit.writing.undo import find_run
 
 ACTION = "restore"
@@ -28,6 +32,7 @@ class Restore(msgspec.Struct, frozen=True):
     database: Path
     backup: Path
     kept: Path
+    wrote_to: str | None = None
 
     @property
     def replaces(self) -> bool:
@@ -35,14 +40,20 @@ class Restore(msgspec.Struct, frozen=True):
         return self.database.exists()
 
 
-def plan_restore(database: Path, run_id: str, backup_dir: Path | None = None) -> Restore:
-    """What going back to before this run would do; reads only.
+def plan_restore(
+    database: Path,
+    run_id: str,
+    backup_dir: Path | None = None,
+    rows: Mapping[str, Raw] | None = None,
+) -> Restore:
+    """What going back to before this run would do; reads only. `rows` are those of the database, if they
+    can be read: by them it is known whether the run is of an older one.
 
     Raises `StoreError` for an unknown run and for one whose backup is gone. A backup that was moved is
     found beside the database (its folder may have moved, or be a container's) and in `backup_dir`.
     """
     database = database.resolve()
-    run = find_run(Journal(database).runs(), run_id)
+    run = find_run(load_past(database, rows), run_id)
     if run.backup is None:
         raise StoreError(f"There is no backup of run {quote_odd(run_id)}; nothing was written.")
     made = Path(run.backup)
@@ -56,7 +67,7 @@ def plan_restore(database: Path, run_id: str, backup_dir: Path | None = None) ->
         )
     name = new_name(datetime.now(UTC))
     kept = database.with_name(f"{database.name}.{name}.before-restore.backup")
-    return Restore(name, run.id, run.time, database, backup, kept)
+    return Restore(name, run.id, run.time, database, backup, kept, run.database)
 
 
 def restore(planned: Restore) -> str:
@@ -64,12 +75,15 @@ def restore(planned: Restore) -> str:
 
     Returns a warning if the journal could not be told: the database is replaced by then.
     """
-    replaces = planned.replaces
+    replaces, before = planned.replaces, name_file(planned.database)
     replace_database(planned.database, planned.backup, planned.kept)
     kept = str(planned.kept) if replaces else None
     now = datetime.now(UTC).isoformat()
     try:
-        Journal(planned.database).finish(Run(planned.name, now, ACTION, (), kept, None, True))
+        goes_on = tuple(filter(None, (before, planned.wrote_to)))
+        file = name_file(planned.database)
+        run = Run(planned.name, now, ACTION, (), kept, None, True, file, goes_on)
+        Journal(planned.database).finish(run)
     except StoreError as error:
         return f"The database is replaced, but: {error}"
     return ""

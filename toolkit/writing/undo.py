@@ -4,7 +4,7 @@ Undo puts back the rows as they were, and deletes only what its run inserted, ea
 row is to the byte as the run left it (rules 4).
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -17,7 +17,8 @@ from toolkit.quotes import quote_odd
 from toolkit.records import Raw
 from toolkit.writing.apply import apply_changes
 from toolkit.writing.job import Result, new_job
-from toolkit.writing.journal import Entry, Journal, Run
+from toolkit.writing.journal import Entry, Run
+from toolkit.writing.lineage import Past, load_past
 from toolkit.writing.turns import one_at_a_time
 
 
@@ -27,13 +28,13 @@ async def history(store: TransactionalStore) -> list[Run]:
     What became of a run that was cut short is worked out from the rows as they are now.
     """
     look = await load_look(store)
-    return Journal(store.path).runs(look.rows)
+    return load_past(store.path, look.rows).runs
 
 
 async def plan_undo(store: TransactionalStore, run_id: str) -> Plan:
     """What taking back this run would write; reads only. Raises `StoreError` for an unknown run."""
     look = await load_look(store)
-    return plan_reversal(find_run(Journal(store.path).runs(look.rows), run_id), look.rows)
+    return plan_reversal(find_run(load_past(store.path, look.rows), run_id), look.rows)
 
 
 async def undo(
@@ -47,7 +48,7 @@ async def undo(
     """Take back what a run wrote, unit by unit, where the rows are still as it left them."""
     async with one_at_a_time(store):
         look = await load_look(store)
-        run = find_run(Journal(store.path).runs(look.rows), run_id)
+        run = find_run(load_past(store.path, look.rows), run_id)
         plan = plan_reversal(run, look.rows)
         units = [unit for unit in plan.units if unit.change]
         job = new_job(
@@ -87,14 +88,26 @@ def _reverse(entry: Entry, rows: Mapping[str, Raw]) -> Unit:
     )
 
 
-def find_run(runs: Sequence[Run], run_id: str) -> Run:
-    """The run of this name. Raises `StoreError` if there is none, with those that there are."""
+def find_run(past: Past, run_id: str) -> Run:
+    """The run of this name. Raises `StoreError` if there is none, with those that there are, and for one
+    of a database that this one has replaced."""
+    runs = past.runs
     for run in runs:
         if run.id == run_id:
             return run
+    if any(run.id == run_id for run in past.older):
+        raise StoreError(say_older(run_id))
     known = ", ".join(run.id for run in runs[-5:]) or "none"
     raise StoreError(
         f"There is no run {quote_odd(run_id)} in the journal; the latest are: {known}."
+    )
+
+
+def say_older(run_id: str) -> str:
+    """Why nothing can be done with a run of another database."""
+    return (
+        f"Run {quote_odd(run_id)} wrote to an older database of this name, which this one has replaced: "
+        "nothing of it is here to be taken back; to restore its backup, move this one away before."
     )
 
 

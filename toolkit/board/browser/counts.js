@@ -1,6 +1,6 @@
 // What stands above and below the list: counts that filter, Apply, progress and the message.
 
-import {button, enable, grouped, h, setText} from "./dom.js";
+import {button, enable, grouped, h, setText, when} from "./dom.js";
 
 /** @import {Board, Filter} from "./table.js" */
 
@@ -19,20 +19,38 @@ export function fill(board) {
   const {state} = board, canApply = Boolean(state.apply) && !state.running;
   fillAbout(board);
   fillChips(board);
-  const {"in sync": right = 0, skipped = 0} = state.quiet;
-  setText(board.switchWords, `show ${grouped(right)} in sync and ${grouped(skipped)} skipped`);
+  const quiet = Object.entries(state.quiet).filter(([, count]) => count);
+  // Of a shadow run nothing was compared that could be in sync.
+  board.switchLabel.hidden = !quiet.length || state.about.length > 0;
+  setText(board.switchWords, `show ${quiet.map(([word, count]) => `${grouped(count)} ${word}`).join(", ")}`);
   setText(board.applyButton, state.apply ? `Apply ${state.apply}` : "Apply: nothing approved");
   board.applyButton.classList.toggle("md-primary", canApply);
   enable(board.applyButton, canApply);
   enable(board.cancel, state.running);
-  board.bar.hidden = !state.running;
+  setText(board.again, state.looked ? `Look again · ${when(state.looked)}` : "Look again");
+  board.again.title = state.looked && `Last look at both sides: ${new Date(state.looked).toLocaleString()}`;
+  enable(board.again, !state.running);
+  offerBack(board, Boolean(state.undo) && !state.running);
+  board.bar.hidden = !state.running || !state.total;
   board.bar.max = state.total || 1;
   board.bar.value = state.done || 0;
   const note = state.offline ? SNAPSHOT : BEFORE;
-  const far = `${state.done} of ${state.total} ${state.word}`;
+  const {done, total, word} = state;
+  const far = total ? `${grouped(done)} of ${grouped(total)} ${word}` : word || "reading…";
   setText(board.far, state.running ? far : state.apply ? note : state.besides);
   board.say(state.message, state.failed);
   fillAll(board);
+}
+
+/**
+ * What is hidden must not have the focus: keys would mean the notebook's cells.
+ *
+ * @param {Board} board
+ * @param {boolean} yes
+ */
+function offerBack(board, yes) {
+  if (!yes && board.active() === board.back) board.goTo();
+  board.back.hidden = !yes;
 }
 
 /**
@@ -40,10 +58,9 @@ export function fill(board) {
  *
  * @param {Board} board
  */
-function fillAbout({state: {about}, about: box, all, switchLabel}) {
+function fillAbout({state: {about}, about: box, all}) {
   box.hidden = !about.length;
-  // Each unit wants a yes of its own, and nothing was compared that could be in sync.
-  all.hidden = switchLabel.hidden = !box.hidden;
+  all.hidden = !box.hidden; // each unit wants a yes of its own
   if (box.childElementCount !== about.length)
     box.replaceChildren(...about.map((line, at) => h(at ? "div" : "strong", {}, line)));
 }
@@ -65,7 +82,7 @@ function fillChips(board) {
   const add = (of, counts) => Object.entries(counts).forEach(([word, count]) => {
     const on = filter[of] === word;
     if (!count && !on && of !== "status") return;
-    const words = of === "result" ? `last run: ${word}` : word;
+    const words = of === "result" ? `last run${state.taken ? ", taken back" : ""}: ${word}` : word;
     chips.push({words, count, change: {[of]: on ? "" : word}, on, of, key: `${of}:${word}`,
       what: word.replace(" ", "-")});
   });
@@ -112,7 +129,8 @@ export function fillAll(board) {
   if (list.isStale) return;
   const canAll = !filter.result && ["", "pending"].includes(filter.vote);
   const count = canAll ? list.ready : 0, units = Object.values(state.statuses).reduce((sum, n) => sum + n, 0);
-  setText(board.all, count ? `Approve all ${grouped(count)} of these…` : "None to approve together");
+  const all = count === 1 ? "Approve the only certain one…" : `Approve all ${grouped(count)} of these…`;
+  setText(board.all, count ? all : "None to approve together");
   enable(board.all, count > 0);
   board.empty.hidden = list.total > 0 || !board.history.hidden;
   board.grid.classList.toggle("md-none", !list.total);

@@ -15,7 +15,7 @@ export function h(tag, attributes = {}, ...children) {
     else if (value !== false && value != null) node.setAttribute(name, value === true ? "" : value);
   }
   // With the focus on something without this, JupyterLab's own keys act on the cell: d d deletes it.
-  if (/^(button|input|select|summary)$/.test(tag) || "tabindex" in attributes)
+  if (/^(a|button|input|select|summary)$/.test(tag) || "tabindex" in attributes)
     node.setAttribute("data-lm-suppress-shortcuts", "true");
   node.append(...children.flatMap(child => child == null || child === "" ? [] : [child]));
   return node;
@@ -60,6 +60,17 @@ export function heading(words) {
 /** @param {string} text */
 export function code(text) {
   return h("code", {}, text);
+}
+
+/**
+ * A moment as a person near it says it: the time, and the day where that is another one.
+ *
+ * @param {string} moment
+ */
+export function when(moment) {
+  const then = new Date(moment), time = then.toLocaleTimeString("en-GB", {hour: "2-digit", minute: "2-digit"});
+  return then.toDateString() === new Date().toDateString() ? time
+    : `${then.toLocaleDateString("en-GB", {day: "numeric", month: "short"})}, ${time}`;
 }
 
 /** @param {number} count */

@@ -7,14 +7,18 @@ type Listeners = {
 export interface Attributes extends Listeners {
   class?: string;
   hidden?: boolean;
+  href?: string;
   max?: string;
   open?: boolean;
   placeholder?: string;
+  rel?: "noopener noreferrer";
   role?: string;
   scope?: "col" | "row";
   size?: string;
+  target?: "_blank";
+  maxlength?: string;
   tabindex?: "-1" | "0";
-  type?: "button" | "checkbox" | "search" | "text";
+  type?: "button" | "checkbox" | "date" | "search" | "text";
   value?: string;
   [name: `aria-${string}` | `data-${string}`]: string;
 }

@@ -23,6 +23,17 @@ export function toggleHistory(board) {
 }
 
 /**
+ * What taking the last run back would write, wherever one comes from.
+ *
+ * @param {Board} board
+ */
+export function offerUndo(board) {
+  const run = board.state.undo;
+  if (board.history.hidden) toggleHistory(board);
+  board.send("plan_undo", {run});
+}
+
+/**
  * @param {Board} board
  * @param {Past[]} runs
  */
@@ -31,18 +42,26 @@ export function fillHistory(board, runs) {
   if (history.hidden) return;
   board.runBox = h("div", {"aria-live": "polite"});
   const heads = HEADS.map(word => h("th", {scope: "col"}, word));
-  const table = h("table", {class: "md-runs"}, h("thead", {}, h("tr", {}, ...heads, h("td"))),
-    h("tbody", {}, ...runs.map(run => runRow(board, run))));
+  // The roles are said as well: where there is no room, the table is shown as cards.
+  const table = h("table", {class: "md-runs", role: "table"}, h("thead", {}, h("tr", {}, ...heads, h("td"))),
+    h("tbody", {role: "rowgroup"}, ...runs.map((run, at) => runRow(board, run, runs.length - at))));
   history.replaceChildren(heading("What was written to this database, the latest run first"),
     ...(runs.length ? [table, board.runBox] : ["Nothing was written yet."]));
+}
+
+/** @param {string} moment */
+function inUtc(moment) {
+  const spoken = new Date(moment).toLocaleString("en-GB", {dateStyle: "medium", timeStyle: "short", timeZone: "UTC"});
+  return `${spoken} UTC`;
 }
 
 /**
  * @param {Board} board
  * @param {Past} run
+ * @param {number} number
  */
-function runRow(board, run) {
-  const named = `${run.action} of ${run.time}`;
+function runRow(board, run, number) {
+  const named = `${run.action}, run ${number}, ${inUtc(run.time)}`;
   const note = run.undone_by ? "yes" : run.undoes ? "it took a run back" : run.finished ? "" : "interrupted";
   const show = button("Show", () => board.send("open_run", {run: run.run}),
     {class: "md-button", "aria-label": `Show ${named}`, "data-key": `show:${run.run}`});
@@ -50,16 +69,17 @@ function runRow(board, run) {
     {class: "md-button", "aria-label": `Undo… ${named}`, "data-key": `undo:${run.run}`}) : "";
   const cells = [run.time.slice(0, 19).replace("T", " "), run.action, run.by, `${run.applied} of ${run.units}`,
     String(run.rows), run.left, note];
-  return h("tr", {}, ...cells.map(text => h("td", {}, text)),
-    h("td", {}, h("div", {class: "md-verbs"}, show, undo)));
+  return h("tr", {role: "row"}, ...cells.map((text, at) => h("td", {role: "cell", "data-head": HEADS[at]}, text)),
+    h("td", {role: "cell"}, h("div", {class: "md-verbs"}, show, undo)));
 }
 
 /**
  * @param {PastUnit} unit
  * @param {boolean} open
  */
-function unitPart({id, state, why, rows}, open) {
-  return h("details", {open}, h("summary", {}, code(id), ` ${state}`, why ? `: ${why}` : ""), tables(rows));
+function unitPart({id, label, state, why, rows}, open) {
+  const words = h("summary", {}, label && `${label} `, code(id), ` ${state}`, why && `: ${why}`);
+  return h("details", {open}, words, tables(rows));
 }
 
 /**

@@ -16,6 +16,8 @@ export interface Line {
   human?: boolean;
   picked?: string;
   again?: string;
+  ignored?: string;
+  returned?: string;
   barred?: boolean;
   result?: string;
   why?: string;
@@ -67,6 +69,11 @@ export interface State extends Progress, Said {
   plan: string;
   offline: boolean;
   runs: number;
+  /** Whether the last run was taken back; and which it is, if it can be. */
+  taken: boolean;
+  undo: string;
+  /** When both sides were read last. */
+  looked: string;
 }
 
 export interface FieldDiff {
@@ -104,8 +111,17 @@ export interface Choices {
   lower_counter?: boolean;
 }
 
+/** One of the rooms that a conflict is between; all have the same labels. */
+export interface Side {
+  title: string;
+  room_id: string;
+  link: string;
+  facts: [label: string, text: string][];
+}
+
 export interface Offer {
   label: string;
+  why: string;
   choices: Choices;
 }
 
@@ -117,6 +133,8 @@ export interface Details {
   relies_on: string[];
   rooms: string[];
   space: string;
+  sides: Side[];
+  more_rooms: string;
   moved: Moved | null;
   offers: Offer[];
   free: boolean;
@@ -128,6 +146,8 @@ export interface Question {
   units: string;
   rows: string;
   what: string[];
+  rest: string;
+  others: string[];
   plan: string;
 }
 
@@ -148,6 +168,7 @@ export interface Past {
 
 export interface PastUnit {
   id: string;
+  label: string;
   state: string;
   why: string;
   rows: RowDiff[];
@@ -184,7 +205,7 @@ export type Told = {to: string} & (
   | {kind: "undo"} & Opened
 );
 
-export type Verb = "approve" | "reject" | "defer" | "withdraw";
+export type Verb = "approve" | "reject" | "defer" | "ignore" | "withdraw";
 
 /** From the table, by what is asked for; `view` is added to each. */
 export interface Asked {
@@ -204,11 +225,12 @@ export interface Asked {
     down: boolean;
   };
   details: {unit: string};
-  decide: {unit: string; vote: Verb; change: string};
+  decide: {unit: string; vote: Verb; change: string; reason?: string; until?: string};
   pick: {unit: string; choices: Choices | null};
   count: {status: string; text: string};
   approve_all: {plan: string; status: string; text: string};
   apply: {plan: string};
+  look_again: {};
   cancel: {};
   history: {};
   open_run: {run: string};
@@ -218,6 +240,7 @@ export interface Asked {
 
 /** The part of anywidget's model that is used. */
 export interface Model {
+  get(name: "until"): string;
   on(event: "msg:custom", heard: (told: Told) => void): void;
   off(event: "msg:custom", heard: (told: Told) => void): void;
   send(content: {do: keyof Asked; view: string}): void;

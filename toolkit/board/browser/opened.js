@@ -1,16 +1,19 @@
 // What opens in the review: details of a unit, the question before many are approved, help.
 
 import {button, code, h, heading} from "./dom.js";
+import {focusReason, ignorePart} from "./ignoring.js";
 import {COLUMNS} from "./rows.js";
 
 /** @import {Child} from "./elements.js" */
-/** @import {Details, Fact, FieldDiff, Line, Moved, Question, RowDiff} from "./messages.js" */
+/** @import {Details, Fact, FieldDiff, Line, Moved, Question, RowDiff, Side} from "./messages.js" */
 /** @import {Board} from "./table.js" */
 
 const HELP = [["↑ ↓ PageUp PageDown Home End", "move in the list"], ["Enter", "open or close a unit"],
-  ["a", "approve"], ["r", "reject: leave its rows as they are"], ["d", "defer"], ["u", "take the decision back"],
+  ["a", "approve"], ["r", "reject: leave its rows as they are"], ["d", "defer"],
+  ["i", "ignore: say why, and it counts as no drift"], ["u", "take the decision back"],
   ["/", "filter by text"], ["?", "this help"], ["Escape", "close what is open, go back to the list"],
   ["Tab", "to the buttons of the unit, then to Apply and Cancel"]];
+const NOTHING = "Nothing would be written yet";
 const TO_PICK = "Pick one to see what would be written; nothing is decided by that.";
 
 // -- rows before and after ------------------------------------------------------------------------
@@ -56,6 +59,27 @@ function factLine({what, cause, evidence, events}) {
   return h("li", {}, h("strong", {}, what), `: ${cause}`, proof);
 }
 
+/**
+ * The rooms of a conflict side by side.
+ *
+ * @param {Side[]} sides
+ * @param {string} more
+ */
+function sidesPart(sides, more) {
+  if (!sides.length) return "";
+  /** @param {Side} side */
+  const link = ({title, room_id: id, link: href}) => h("td", {}, h("a", {href, target: "_blank",
+    rel: "noopener noreferrer", "aria-label": `Open ${title} in Matrix: ${id}`, "data-key": `link:${id}`}, "open"));
+  const heads = [h("td"), ...sides.map(({title}) => h("th", {scope: "col"}, title))];
+  const lines = [["room", ...sides.map(({room_id: id}) => id)],
+    ...(sides[0]?.facts ?? []).map(([label], at) => [label, ...sides.map(({facts}) => facts[at]?.[1] ?? "")])];
+  return h("div", {class: "md-sides"}, h("table", {},
+    h("thead", {}, h("tr", {}, ...heads)),
+    h("tbody", {}, ...lines.map(([label, ...texts]) => h("tr", {}, h("th", {scope: "row"}, label),
+      ...texts.map(text => h("td", {}, text)))),
+    h("tr", {}, h("th", {scope: "row"}, "in Matrix"), ...sides.map(link)))), more);
+}
+
 /** @param {Moved} moved */
 function movedPart({why, rows, plan}) {
   return h("div", {class: "md-moved"},
@@ -65,6 +89,11 @@ function movedPart({why, rows, plan}) {
     tables(plan.map(row => ({...row, verb: "write"})), "as approved", "now"));
 }
 
+/** @param {Line} line */
+function isSettled(line) {
+  return line.barred || line.finished;
+}
+
 /**
  * @param {Board} board
  * @param {Details} details
@@ -72,16 +101,21 @@ function movedPart({why, rows, plan}) {
 export function fillPanel(board, details) {
   const {panel} = board;
   if (!panel) return;
-  const {line, facts, rows, relies_on: relies, rooms, space, moved} = details;
+  const {line, facts, rows, relies_on: relies, rooms, space, moved, sides, more_rooms: more} = details;
   const ids = [["room", rooms[0] ?? line.id], ["earlier versions", rooms.slice(1).join(" ")], ["Space", space],
     ["relies on", relies.join(" ")]].filter(([, text]) => text);
   panel.replaceChildren(
     h("div", {class: "md-columns"},
-      h("div", {}, heading(line.label), h("ul", {class: "md-facts"}, ...facts.map(factLine)),
+      h("div", {class: sides.length ? "md-wide" : ""}, heading(line.label), sidesPart(sides, more),
+        h("ul", {class: "md-facts"}, ...facts.map(factLine)),
         h("dl", {}, ...ids.flatMap(([word, text]) => [h("dt", {}, word), h("dd", {}, code(text))]))),
       choicePart(board, details)),
     moved ? movedPart(moved) : "",
-    rows.length ? tables(rows) : h("div", {}, `${line.barred ? "" : "Nothing would be written yet: "}${line.action}.`));
+    line.finished && rows.length ? heading("What the last run wrote") : "",
+    rows.length ? tables(rows)
+      : h("div", {}, isSettled(line) ? `${line.action}.` : `${NOTHING}: ${line.action}.`),
+    ignorePart(board, line));
+  focusReason(board);
   board.panelHeight = panel.offsetHeight;
   board.paint();
 }
@@ -93,10 +127,11 @@ export function fillPanel(board, details) {
 function choicePart(board, {line, offers, free, unit}) {
   if (!offers.length && !free && !line.picked) return "";
   const picked = (line.picked ?? "").split(", ");
-  const options = offers.map(({label, choices}) => button(label, () => board.send("pick", {unit, choices}), {
-    class: "md-button", "aria-pressed": String(picked.includes(label)), "aria-label": `${label} for ${line.label}`,
-    "data-key": `pick:${label}`,
-  }));
+  const options = offers.map(({label, choices, why}) => h("span", {class: "md-offer"},
+    button(label, () => board.send("pick", {unit, choices}), {
+      class: "md-button", "aria-pressed": String(picked.includes(label)),
+      "aria-label": `${label} for ${line.label}${why && `: ${why}`}`, "data-key": `pick:${label}`,
+    }), why && h("span", {class: "md-why"}, why)));
   const box = {class: "md-choices", role: "group", "aria-label": `Choices for ${line.label}`};
   return h("div", box, heading("Your choice"),
     h("div", {class: "md-bar"}, ...options, backPart(board, unit, line)), free ? freePart(board, unit, line) : "",
@@ -142,13 +177,18 @@ function freePart(board, unit, line) {
     {class: "md-button", "aria-label": `Use this chat id for ${line.label}`, "data-key": "pick:take"}));
 }
 
+/** @param {string[]} texts */
+function listed(texts) {
+  return h("ul", {}, ...texts.map(words => h("li", {}, words)));
+}
+
 // -- question and help ----------------------------------------------------------------------------
 
 /**
  * @param {Board} board
  * @param {Question} question
  */
-export function ask(board, {units, rows, what, plan, status, text}) {
+export function ask(board, {units, rows, what, rest, others, plan, status, text}) {
   board.helpButton.setAttribute("aria-expanded", "false");
   const yes = () => {
     board.send("approve_all", {plan, status, text});
@@ -158,7 +198,7 @@ export function ask(board, {units, rows, what, plan, status, text}) {
     "aria-label": "Approve all of this filter?"};
   const box = h("div", about,
     h("strong", {}, plan ? `Approve ${units}, ${rows}?` : "There is nothing here to approve together."),
-    h("ul", {}, ...what.map(words => h("li", {}, words))),
+    listed(what), rest ? h("details", {}, h("summary", {}, rest), listed(others)) : "",
     h("div", {class: "md-bar"}, plan ? button(`Approve ${units}`, yes, {class: "md-button md-primary"}) : "",
       button("Back", () => shutExtra(board), {class: "md-button"})));
   board.extra.replaceChildren(box);

@@ -82,7 +82,7 @@ export class Row {
       cells[key].title = words[key];
     }
     const isLeft = line.result && line.result !== "applied" && line.why;
-    cells.cause.classList.toggle("md-failed", Boolean(this.refusal || line.again || isLeft));
+    cells.cause.classList.toggle("md-failed", Boolean(this.refusal || line.again || line.returned || isLeft));
     const status = (line.finished && line.result) || line.status;
     chip.className = `md-chip md-${status.replace(" ", "-")}`;
     setText(chip, status);
@@ -92,7 +92,7 @@ export class Row {
   /** @param {Line} line */
   fillVerbs(line) {
     const {vote} = this.cells, isClosed = line.quiet || line.finished;
-    this.opener.replaceChildren(...(isClosed ? [] : [this.more]));
+    this.opener.replaceChildren(...(line.quiet ? [] : [this.more]));
     this.more.setAttribute("aria-label", `Details of ${line.label}`);
     if (isClosed) return vote.replaceChildren();
     this.verbs.forEach((node, at) => {
@@ -110,7 +110,9 @@ export class Row {
 
 /** @param {Line} line */
 function whatIsSaid(line) {
-  if (line.again) return `pending again: you ${line.again} another change`;
+  if (line.returned) return `pending again: ${line.returned}`;
+  if (line.ignored) return `ignored ${line.ignored}`;
   if (line.result === "stale") return `left alone: ${line.why ?? ""}`;
+  if (line.again) return `to decide again: what would be written has changed since you ${line.again} it`;
   return (line.result && line.why) || line.cause;
 }

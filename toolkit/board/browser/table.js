@@ -1,11 +1,12 @@
 // The review as a table. It shows what Python sends and asks Python for the rest: nothing about a room
-// is decided here. What stands around the list is in counts.js, a line of it in rows.js, what opens in opened.js
-// and history.js; esm.py joins the modules to the one that a widget may have.
+// is decided here. What stands around the list is in counts.js, a line of it in rows.js, what opens in opened.js,
+// ignoring.js and history.js; esm.py joins the modules to the one that a widget may have.
 
 import {fill, fillAll} from "./counts.js";
 import {button, h, setText} from "./dom.js";
-import {fillHistory, fillRun, toggleHistory} from "./history.js";
+import {fillHistory, fillRun, offerUndo, toggleHistory} from "./history.js";
 import {List} from "./list.js";
+import {focusReason} from "./ignoring.js";
 import {ask, fillPanel, makePanel, shutExtra, toggleHelp} from "./opened.js";
 import {COLUMNS, Row} from "./rows.js";
 
@@ -23,6 +24,9 @@ const AHEAD = 20; // lines beyond the edge that are asked for before they are ne
 const PAGE = 100;
 const HERE = -1; // wherever the current line comes to stand
 const PATIENCE = 5000;
+const UNTIL = 700; // milliseconds that a kernel may take to answer before it is said what was shown last
+const NOBODY = "No kernel answers here. This is what stood there when the cell was run; run it again to decide.";
+const NAME = "Review of units that are not in sync";
 const SILENT = "No answer from the kernel yet. If it was restarted, run the cell again; if it is busy, wait.";
 
 export class Board {
@@ -36,7 +40,8 @@ export class Board {
   chips = new Map();
   /** @type {State} */
   state = {statuses: {}, votes: {}, results: {}, quiet: {}, about: [], besides: "", apply: "", plan: "", offline: false,
-    runs: 0, running: false, done: 0, total: 0, word: "", message: "", failed: false};
+    runs: 0, taken: false, undo: "", looked: "", running: false, done: 0, total: 0, word: "", message: "",
+    failed: false};
   /** @type {Filter} */
   filter = {status: "", vote: "", result: "", text: ""};
   /** @type {Sort} */
@@ -52,6 +57,8 @@ export class Board {
   open = null;
   /** @type {HTMLElement | null} */
   panel = null;
+  /** Of the unit that is open: what was typed of why it may stay as it is, and whether the focus goes there. */
+  draft = {reason: "", until: "", isWanted: false};
   /** @type {HTMLElement | null} */
   runBox = null;
   rowHeight = 36;
@@ -71,6 +78,7 @@ export class Board {
   switchWords = h("span");
   switchLabel = h("label", {class: "md-switch"}, this.switch, this.switchWords);
   sorting = this.makeSorting();
+  again = button("Look again", () => this.send("look_again"), {class: "md-button md-again"});
   past = button("History", () => toggleHistory(this), {class: "md-button", "aria-pressed": "false"});
   helpButton = button("?", () => toggleHelp(this),
     {class: "md-button", "aria-label": "? Keyboard help", "aria-expanded": "false"});
@@ -94,19 +102,20 @@ export class Board {
 
   applyButton = button("Apply", () => this.send("apply", {plan: this.state.plan}), {class: "md-button md-apply"});
   cancel = button("Cancel", () => this.send("cancel"), {class: "md-button"});
+  back = button("Undo this run…", () => offerUndo(this), {class: "md-button", "data-key": "undo-last"});
   bar = h("progress", {class: "md-progress", "aria-label": "Progress of the run", max: "1", value: "0", hidden: true});
   far = h("span", {class: "md-quiet"});
   message = h("div", {role: "status", class: "md-message"});
 
   root = h("div", {class: "md-board tex2jax_ignore mathjax_ignore", role: "region", tabindex: "-1",
-    "aria-label": "Review of units that are not in sync", onkeydown: event => this.onKey(event)},
+    "aria-label": NAME, onkeydown: event => this.onKey(event)},
   this.about, this.counts,
   h("div", {class: "md-bar"}, this.search, this.all, this.switchLabel,
     h("label", {class: "md-switch md-sorting"}, "sort by", this.sorting),
-    h("span", {class: "md-gap"}), this.past, this.helpButton),
+    h("span", {class: "md-gap"}), h("div", {class: "md-ends"}, this.again, this.past, this.helpButton)),
   this.extra, this.empty, this.grid, this.history,
   h("div", {class: "md-foot"},
-    h("div", {class: "md-bar"}, this.applyButton, this.cancel, this.bar, this.far), this.message));
+    h("div", {class: "md-bar"}, this.applyButton, this.cancel, this.back, this.bar, this.far), this.message));
 
   sizes = new ResizeObserver(() => this.measure());
   receive = this.take.bind(this);
@@ -117,13 +126,33 @@ export class Board {
    */
   constructor(model, el) {
     this.model = model;
-    el.append(this.root);
+    this.until = h("div", {class: "md-until tex2jax_ignore mathjax_ignore", hidden: true},
+      h("p", {}, NOBODY), h("pre", {}, model.get("until")));
+    el.append(this.until);
+    this.waiting = setTimeout(() => { this.until.hidden = false; }, UNTIL);
     model.on("msg:custom", this.receive);
     this.sizes.observe(this.root);
     this.send("ready");
   }
 
+  /** Somebody answers: from now on there is something that can be pressed. */
+  begin() {
+    clearTimeout(this.waiting);
+    this.nameRegions();
+    this.until.replaceWith(this.root);
+  }
+
+  /** Two boards on a page are two landmarks, and want two names. */
+  nameRegions() {
+    const names = [...document.querySelectorAll(".md-board")].map(board => board.getAttribute("aria-label"));
+    let number = 1, name = NAME;
+    while (names.includes(name)) name = NAME.replace(" ", ` ${++number} `);
+    this.root.setAttribute("aria-label", name);
+    if (number > 1) this.history.setAttribute("aria-label", `History of runs, review ${number}`);
+  }
+
   close() {
+    clearTimeout(this.waiting);
     this.model.off("msg:custom", this.receive);
     this.sizes.disconnect();
     this.send("bye");
@@ -174,6 +203,7 @@ export class Board {
   take(told) {
     if (told.to && told.to !== this.view) return;
     clearTimeout(this.timer);
+    if (!this.root.parentNode) this.begin();
     this.keepFocus(() => this.show(told));
   }
 
@@ -201,7 +231,7 @@ export class Board {
     if (told.number === list.number && !list.isLate && list.take(told, this.held())) this.askLines();
     if (open !== null) {
       const line = list.line(open);
-      if (!line || line.finished || line.quiet) this.shut();
+      if (!line || line.quiet) this.shut();
       else if (anew || changed.includes(open)) this.send("details", {unit: open});
     }
     if (anew) shutExtra(this);
@@ -342,7 +372,7 @@ export class Board {
   }
 
   showQuiet() {
-    if (!this.switch.checked && ["in sync", "skipped"].includes(this.filter.status)) this.filter.status = "";
+    if (!this.switch.checked && this.filter.status in this.state.quiet) this.filter.status = "";
     this.seek();
     fill(this);
   }
@@ -446,6 +476,18 @@ export class Board {
     if (line && !line.finished && !line.quiet) this.send("decide", {unit, vote, change: line.change});
   }
 
+  /**
+   * Why it may stay as it is wants words: the field for them gets the focus.
+   *
+   * @param {string} unit
+   */
+  ignore(unit) {
+    if (this.open !== unit) this.toggle(unit);
+    if (this.open !== unit) return;
+    this.draft.isWanted = true;
+    focusReason(this);
+  }
+
   /** @param {string} unit */
   enter(unit) {
     const before = this.rows.get(this.current);
@@ -470,7 +512,7 @@ export class Board {
   /** @param {string} unit */
   toggle(unit) {
     const line = this.list.line(unit);
-    if (!line || line.finished || line.quiet) return;
+    if (!line || line.quiet) return;
     this.keepFocus(() => {
       const isOpening = this.open !== unit;
       this.shut();
@@ -491,6 +533,7 @@ export class Board {
     if (this.panel) this.sizes.unobserve(this.panel);
     this.panel?.remove();
     this.open = this.panel = null;
+    this.draft = {reason: "", until: "", isWanted: false};
     this.panelHeight = 0;
   }
 
@@ -555,9 +598,10 @@ export class Board {
     const steps = {ArrowDown: here + 1, ArrowUp: here - 1, PageDown: here + page, PageUp: here - page,
       Home: 0, End: this.list.total - 1};
     const isEnter = key === "Enter" && target.matches(".md-row, .md-board");
-    if (this.isWaiting() && (key in steps || key in KEYS || isEnter)) this.pressed.push(key);
+    if (this.isWaiting() && (key in steps || key in KEYS || key === "i" || isEnter)) this.pressed.push(key);
     else if (key in steps) this.move(steps[key]);
     else if (key in KEYS && this.current) this.decide(this.current, KEYS[key]);
+    else if (key === "i" && this.current) this.ignore(this.current);
     else if (isEnter && this.current) this.toggle(this.current);
     else return false;
     return true;
