@@ -203,7 +203,7 @@ class TestOnce:
     ) -> None:
         board = table("many", "review(session)")
         board.button("Approve all").click()
-        board.button(re.compile(r"^Approve 5,\d")).click()
+        board.button(re.compile(r"^Approve 5,\d+ units")).click()
         board.approved("Apply 5,000 rooms")
         board.button(re.compile(r"^Apply \d")).click()
         board.page.run_cell(1)
@@ -218,7 +218,7 @@ class TestOnce:
     def test_cancel_leaves_whole_units(self, table: Open) -> None:
         board = table("many")
         board.button("Approve all").click()
-        board.button(re.compile(r"^Approve 5,\d")).click()
+        board.button(re.compile(r"^Approve 5,\d+ units")).click()
         board.approved("Apply 5,000 rooms")
         board.button(re.compile(r"^Apply \d")).click()
         board.said(re.compile("[1-9][0-9]* of"), ".md-foot")
@@ -268,7 +268,7 @@ class TestOnce:
             page.open("busy.ipynb").run_all()
             second = page.page.locator(".md-board")
             board.button("Approve all").click()
-            board.button(re.compile(r"^Approve 5,\d")).click()
+            board.button(re.compile(r"^Approve 5,\d+ units")).click()
             board.approved("Apply 5,000 rooms")
             second.get_by_role("button", name="Approve user row of @u0:hs").click()
             second.locator(".md-apply", has_text=re.compile(r"^Apply \d")).wait_for()
@@ -397,7 +397,7 @@ class TestMany:
         board.button("approved 11").click()
         board.said("u77", ".md-row")
         assert board.board.locator(".md-row").count() == 11
-        board.board.get_by_role("checkbox").check()
+        board.board.get_by_label("show").check()
         board.button(re.compile("^all")).click()
         board.button("skipped 501").click()
         board.said("it is a Space", ".md-row")
@@ -433,7 +433,7 @@ class TestOneAndNone:
     def test_a_table_of_none(self, table: Open) -> None:
         board = table("none")
         board.said("everything is in sync", ".md-empty")
-        board.board.get_by_role("checkbox").check()
+        board.board.get_by_label("show").check()
         board.said("its rows are right", ".md-row")
 
 

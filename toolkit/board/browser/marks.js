@@ -16,7 +16,7 @@ function markNodes([sign, what, before, after]) {
 
 /** @param {Mark[]} marks */
 export function marksPart(marks) {
-  return h("span", {class: "md-marks"}, ...marks.map(mark => h("span", {class: "md-mark"}, ...markNodes(mark))));
+  return h("span", {class: "md-marks"}, ...marks.flatMap((mark, at) => [at ? " · " : "", ...markNodes(mark)]));
 }
 
 /** @param {Mark[]} marks */

@@ -18,6 +18,7 @@ const HELP = [["↑ ↓ PageUp PageDown Home End", "move in the list"], ["Enter"
   ["Shift+← Shift+→", "on a column's head: make it narrower, wider"], ["/", "filter by text"], ["?", "this help"],
   ["Escape", "close what is open, go back to the list"],
   ["Tab", "to the buttons of the unit, then to Apply and Cancel"]];
+const WIDTH = String(COLUMNS.length + 1);
 const NOTHING = "Nothing would be written yet";
 const TO_PICK = "Pick one to see what would be written; nothing is decided by that.";
 
@@ -54,7 +55,8 @@ export function tables(rows, before = "before", after = "after") {
 // -- one unit -------------------------------------------------------------------------------------
 
 export function makePanel() {
-  return h("div", {role: "gridcell", class: "md-panel", "aria-colspan": String(COLUMNS.length + 1)}, "Loading…");
+  const about = {role: "gridcell", class: "md-panel", "aria-label": "What opened", "aria-colspan": WIDTH};
+  return h("div", about, "Loading…");
 }
 
 /** @param {Fact} fact */
@@ -125,20 +127,21 @@ export function fillPanel(board, details) {
   if (!panel) return;
   const {line, facts, rows, moved, sides, more_rooms: more} = details;
   const settled = line.finished ? "What the last run wrote" : "What would be written";
+  panel.setAttribute("aria-label", `Details of ${line.label}`);
   panel.replaceChildren(
     heading(line.label),
     h("div", {class: "md-columns"},
-      h("div", {},
+      h("div", {class: "md-wide"},
         rows.length ? [heading(settled), tables(rows)]
           : h("div", {}, isSettled(line) ? `${line.action}.` : `${NOTHING}: ${line.action}.`),
-        choicePart(board, details)),
-      h("div", {class: sides.length ? "md-wide" : ""}, facts.length ? heading("Why") : "",
-        facts.length ? h("ul", {class: "md-facts"}, ...facts.map(factLine)) : "", sidesPart(sides, more))),
+        facts.length ? [heading("Why"), h("ul", {class: "md-facts"}, ...facts.map(factLine))] : "",
+        sidesPart(sides, more)),
+      choicePart(board, details)),
     moved ? movedPart(moved) : "",
     proofPart(board, details),
     ignorePart(board, line));
   focusReason(board);
-  board.panelHeight = panel.offsetHeight;
+  board.fit();
   board.paint();
   if (board.isRevealing) board.reveal();
   board.isRevealing = false;
@@ -182,8 +185,10 @@ function backPart(board, unit, line) {
 function yesPart(board, unit, line) {
   if (!line.picked) return TO_PICK;
   if (!line.change) return `Still open: ${line.action}.`;
-  return button(`Approve with ${line.picked}`, () => board.decide(unit, "approve"), {
-    class: "md-button md-primary", "aria-label": `Approve with ${line.picked}: ${line.label}`, "data-key": "pick:yes",
+  const isGiven = line.vote === "approved", words = `${isGiven ? "Approved" : "Approve"} with ${line.picked}`;
+  return button(words, () => board.decide(unit, "approve"), {
+    class: `md-button ${isGiven ? "" : "md-primary"}`, "aria-label": `${words}: ${line.label}`, "data-key": "pick:yes",
+    "aria-disabled": String(isGiven),
   });
 }
 

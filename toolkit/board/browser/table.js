@@ -194,11 +194,19 @@ export class Board {
   measure() {
     const {clientWidth: width} = this.root, narrow = width > 0 && width < NARROW, before = this.active();
     this.root.classList.toggle("md-narrow", narrow);
-    this.rowHeight = narrow ? 92 : 36;
-    if (this.panel) this.panelHeight = this.panel.offsetHeight;
+    this.rowHeight = narrow ? 116 : 36;
+    this.fit();
     this.paint();
     // What sorts has changed.
     if (width && before && this.root.contains(before) && !before.getClientRects().length) this.goTo();
+  }
+
+  /** The list is as high as what opens in it: nothing of that is cut off. */
+  fit() {
+    const {panel, grid, sticky} = this;
+    this.panelHeight = panel?.offsetHeight ?? 0;
+    const height = panel ? sticky.offsetHeight + this.rowHeight + this.panelHeight + 2 : 0;
+    grid.style.setProperty("--md-opened", `${height}px`);
   }
 
   // -- talking ------------------------------------------------------------------------------------
@@ -304,7 +312,7 @@ export class Board {
    * @param {boolean} isWanted
    */
   advance(unit, at, isWanted) {
-    const active = this.active(), [first, last] = this.inSight();
+    const active = this.active();
     if (at < 0) {
       if (isWanted) this.say("Nothing is left to decide here.", false);
       return;
@@ -316,7 +324,7 @@ export class Board {
       return this.move(at);
     }
     if (this.open !== null || unit !== this.current || !active || !this.grid.contains(active)) return;
-    if (this.isByMouse && (at < first + MORE || at > last - MORE)) return;
+    if (this.isByMouse && this.wayTo(at)) return; // nothing scrolls away below the pointer
     const place = this.rows.get(unit)?.verbs.findIndex(verb => verb === active) ?? -1;
     this.move(at);
     if (this.goal === null) this.rows.get(this.current)?.verbs[place]?.focus({preventScroll: true});
@@ -623,14 +631,13 @@ export class Board {
     this.askLines();
   }
 
-  /** As much as there is room for of the line that is open and what opens below it. */
+  /** The line that is open, and what opens below it. */
   reveal() {
     const at = this.openAt(), top = this.topOf(at), {grid, sticky} = this;
     if (at < 0) return;
     const room = grid.clientHeight - sticky.offsetHeight, bottom = top + this.rowHeight + this.panelHeight;
     if (top < grid.scrollTop) grid.scrollTop = top;
     else if (bottom > grid.scrollTop + room) grid.scrollTop = Math.min(top, bottom - room);
-    this.root.querySelector(".md-is-open")?.scrollIntoView({block: "nearest"});
   }
 
   shut() {
@@ -638,17 +645,24 @@ export class Board {
     this.panel?.remove();
     this.open = this.panel = null;
     this.draft = {reason: "", until: "", isWanted: false};
-    this.panelHeight = 0;
+    this.fit();
+  }
+
+  /**
+   * How far a line is out of sight, to be scrolled by.
+   *
+   * @param {number} index
+   */
+  wayTo(index) {
+    const {grid, sticky, rowHeight} = this, way = this.topOf(index) - grid.scrollTop;
+    return way < 0 ? way : Math.max(0, way - (grid.clientHeight - sticky.offsetHeight - rowHeight));
   }
 
   /** @param {number} to */
   move(to) {
     const {list} = this, index = Math.max(0, Math.min(to, list.total - 1)), line = list.at(index);
     if (!list.total) return;
-    const top = this.topOf(index);
-    const room = this.grid.clientHeight - this.sticky.offsetHeight - this.rowHeight;
-    if (top < this.grid.scrollTop) this.grid.scrollTop = top;
-    else if (top > this.grid.scrollTop + room) this.grid.scrollTop = top - room;
+    this.grid.scrollTop += this.wayTo(index);
     if (!line) {
       this.goal = index;
       return this.paint();
