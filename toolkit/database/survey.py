@@ -63,7 +63,7 @@ class _Look(KeyValueRows):
 
     survey = Survey(())
 
-    async def admit(self, database: Database, *, read_only: bool) -> None:
+    async def admit(self, database: Database, *, read_only: bool) -> bool:
         samples, unread = list[Sample](), list[str]()
         for name in await list_tables(database):
             sample = await _sample(database, name)
@@ -72,6 +72,7 @@ class _Look(KeyValueRows):
             else:
                 samples.append(sample)
         self.survey = Survey(tuple(samples), tuple(unread))
+        return False
 
 
 class _Surveyed(SQLiteStore):
