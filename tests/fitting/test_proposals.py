@@ -141,6 +141,24 @@ def test_a_flag_that_says_nothing_of_rooms_is_taken_by_its_name() -> None:
     assert all("active" not in one.candidate.where for one in propose([key], None)[:1])
 
 
+def test_a_table_of_messages_is_not_taken_for_the_table_that_lost_a_row() -> None:
+    world = rooms(3)
+    for number in range(3):
+        world.event(f"!r{number}", "x.case", {"id": f"id{number}"})
+    links = sample(*rows(2))
+    messages = Sample(
+        "messages",
+        tuple(map(column, ("event", "chat", "room"))),
+        (frozenset({"event"}),),
+        tuple((f"$e{n}", f"id{n}", f"!r{n}") for n in range(3)),
+    )
+    found = propose([messages, links], remote(world))
+    assert [(one.candidate.sample.name, one.candidate.ids) for one in found[:2]] == [
+        ("t", ("id",)),
+        ("messages", ("chat",)),
+    ]
+
+
 # What tells ids
 
 
