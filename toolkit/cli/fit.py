@@ -146,7 +146,7 @@ async def _with_insert(
     path: Path, proposal: Proposal, facts: TableFacts
 ) -> tuple[Proposal, TableFacts]:
     """The proposal with what lets a row be made, if anything does and something tells whose."""
-    if not proposal.tells:
+    if not proposal.tells or proposal.untold:
         return proposal, facts
     if not facts.why_no_insert:
         return msgspec.structs.replace(proposal, insert=True), facts

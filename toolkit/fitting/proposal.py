@@ -72,18 +72,27 @@ class Proposal(msgspec.Struct, frozen=True):
         return Layout.of(self.shape, {"link": self.rows}, self.evidence)
 
     @property
+    def untold(self) -> tuple[str, ...]:
+        """Columns of the id that no evidence tells: a new row would lack them."""
+        left = [set(tell.untold) for tell in self.tells]
+        return tuple(sorted(set.intersection(*left))) if left else ()
+
+    @property
     def worth(self) -> tuple[float, ...]:
         """By what proposals are compared: rooms, which count twice by a key, and less among repeated rows.
 
         A table of messages names rooms and ids as well, and may hold what the table of links has lost.
         """
         one = self.candidate
-        certain = max((tell.right for tell in self.tells if tell.certain), default=0)
+        parts = len(one.ids)
+        certain = max(
+            (t.right * (parts - len(t.untold)) / parts for t in self.tells if t.certain), default=0
+        )
         guessed = max((tell.right for tell in self.tells), default=0)
         links = len(one.links)
         weight = (1 + one.is_key) * links / ((links + one.repeated) or 1)
         counts = (certain, self.witnesses, guessed, links)
-        return *(count * weight for count in counts), -len(one.ids)
+        return *(count * weight for count in counts), -parts
 
 
 def propose(
