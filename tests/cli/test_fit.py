@@ -158,9 +158,11 @@ def test_a_key_value_table_of_our_own_shape_by_its_rows(
         "key_column": "k",
         "value_column": "v",
     }
-    assert done.said(
-        "the key-value table storage, which is of the toolkit's own shape (8 rows were read)"
-    )
+    assert done.said("the key-value table storage, which is of the toolkit's own shape", "Rows: 8.")
+    assert done.said("Rooms: 5 joined, 3 in sync.", "2 space")
+    monkeypatch.delenv("MATRIX_ACCESS_TOKEN")
+    assert fitter.fit().said("Rows: 8.", "Can't tell: which rooms are joined")
+    monkeypatch.setenv("MATRIX_ACCESS_TOKEN", TOKEN)
     assert fitter.md("check").code == 0
 
 

@@ -94,3 +94,13 @@ def test_a_look_without_rooms_says_so_and_an_id_that_nothing_keeps_apart() -> No
     text = page(best(table), looked=False)
     assert "not looked at: who made the rooms" in text
     assert "nothing in the table keeps it unique" in text
+
+
+def test_a_part_that_nothing_tells_is_said_and_keeps_rows_from_being_made() -> None:
+    world = rooms(2)
+    for number in range(2):
+        world.event(f"!r{number}", "x.half", {"id": f"id{number}"})
+    table = sample(*rows(2, "a"), ("id2", None, "b"), unique="id,part", columns="id room part")
+    text = page(best(table, world))
+    assert "where part stands wasn't found, and rows must say it" in text
+    assert "nothing tells what a new row would hold in part" in text

@@ -141,6 +141,24 @@ def test_a_flag_that_says_nothing_of_rooms_is_taken_by_its_name() -> None:
     assert all("active" not in one.candidate.where for one in propose([key], None)[:1])
 
 
+def test_a_table_of_messages_is_not_taken_for_the_table_that_lost_a_row() -> None:
+    world = rooms(3)
+    for number in range(3):
+        world.event(f"!r{number}", "x.case", {"id": f"id{number}"})
+    links = sample(*rows(2))
+    messages = Sample(
+        "messages",
+        tuple(map(column, ("event", "chat", "room"))),
+        (frozenset({"event"}),),
+        tuple((f"$e{n}", f"id{n}", f"!r{n}") for n in range(3)),
+    )
+    found = propose([messages, links], remote(world))
+    assert [(one.candidate.sample.name, one.candidate.ids) for one in found[:2]] == [
+        ("t", ("id",)),
+        ("messages", ("chat",)),
+    ]
+
+
 # What tells ids
 
 
@@ -167,16 +185,18 @@ def test_of_several_events_the_one_that_tells_most_is_taken_and_nobody_elses() -
     assert tell.clue == {"event": "x.true", "state_key": "*", "id": "id"}
 
 
-def test_a_composite_id_needs_a_path_for_each_part() -> None:
+def test_of_a_composite_id_an_event_may_leave_a_part_to_the_rows() -> None:
     table = sample(("a", "x", "!r0"), ("b", "y", "!r1"), unique="id,part", columns="id part room")
     world = rooms(2)
     for number in range(2):
         world.event(f"!r{number}", "x.half", {"id": "ab"[number]})
-    assert best(table, world).candidate.ids == ("id",)
+    found = best(table, world)
+    assert (found.candidate.ids, found.untold) == (("id", "part"), ("part",))
+    assert found.tells[0].clue == {"event": "x.half", "id": ["id", "part"]}
     for number in range(2):
         world.event(f"!r{number}", "x.whole", {"id": "ab"[number], "part": "xy"[number]})
-    found = [one for one in propose([table], remote(world)) if len(one.candidate.ids) == 2]
-    assert found[0].tells[0].clue == {"event": "x.whole", "id": ["id", "part"]}
+    found = best(table, world)
+    assert (found.tells[0].clue["event"], found.untold) == ("x.whole", ())
 
 
 def test_an_alias_that_the_bot_sent_tells_the_id() -> None:

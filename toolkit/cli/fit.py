@@ -18,12 +18,13 @@ from toolkit.fitting.chats import KeyValue, find_key_value
 from toolkit.fitting.page import chats_page, links_page, settings_page
 from toolkit.fitting.proposal import Proposal, constants, propose
 from toolkit.fitting.reach import Everything
-from toolkit.fitting.trial import Trial, try_links
+from toolkit.fitting.trial import Trial, count_rooms, try_links
 from toolkit.homeserver.reading import load_remote
 from toolkit.layout import Layout, TableFacts
 from toolkit.model import RemoteState
+from toolkit.planning.plan import plan_repairs
 from toolkit.quotes import quote_odd
-from toolkit.records import Raw
+from toolkit.records import Raw, load_records
 from toolkit.sources.settings import read_token
 
 FITS = 0
@@ -54,8 +55,9 @@ async def _fit(where: Where, unseen: str) -> None:
     remote = None if unseen else await _read_rooms(where)
     head = settings_page({**where.settings, "homeserver": where.homeserver, "database": str(path)})
     if chats := find_key_value(found.samples):
+        told = await _try_chats(path, chats, remote, where.sides().convention)
         show_lines([*head, *chats_page(chats)])
-        _tell_chats(chats, found)
+        _tell_chats(chats, found, told, unseen)
         return
     settings = where.settings
     proposals = propose(
@@ -71,6 +73,21 @@ async def _fit(where: Where, unseen: str) -> None:
     page = links_page(fitting.proposal, why_no_insert=fitting.facts.why_no_insert, looked=looked)
     show_lines([*head, *page])
     _tell(fitting, proposals, found, unseen)
+
+
+async def _try_chats(
+    path: Path, chats: KeyValue, remote: RemoteState | None, convention: Convention
+) -> list[str]:
+    """What the real planner says of such a table. Raises `StoreError` where it can't be used."""
+    table, key, value = chats.table, chats.key_column, chats.value_column
+    async with SQLiteStore(
+        path, read_only=True, table=table, key_column=key, value_column=value
+    ) as store:
+        rows = dict(await store.load_rows())
+    told = [f"Rows: {len(rows):,}."]
+    if remote is None:
+        return told
+    return [*told, *count_rooms(plan_repairs(remote, load_records(rows), convention))]
 
 
 async def _read_rooms(where: Where) -> RemoteState:
@@ -129,7 +146,7 @@ async def _with_insert(
     path: Path, proposal: Proposal, facts: TableFacts
 ) -> tuple[Proposal, TableFacts]:
     """The proposal with what lets a row be made, if anything does and something tells whose."""
-    if not proposal.tells:
+    if not proposal.tells or proposal.untold:
         return proposal, facts
     if not facts.why_no_insert:
         return msgspec.structs.replace(proposal, insert=True), facts
@@ -156,11 +173,14 @@ def _tell(fitting: Fitting, proposals: Sequence[Proposal], found: Survey, unseen
     say(_NEXT)
 
 
-def _tell_chats(chats: KeyValue, found: Survey) -> None:
+def _tell_chats(chats: KeyValue, found: Survey, told: Sequence[str], unseen: str) -> None:
     say(
-        f"Proposed: the key-value table {quote_odd(chats.table)}, which is of the toolkit's own shape "
-        f"({chats.readable:,} rows were read)."
+        f"Proposed: the key-value table {quote_odd(chats.table)}, which is of the toolkit's own shape."
     )
+    for sentence in told:
+        say(sentence)
+    if unseen:
+        say(f"Can't tell: which rooms are joined: {unseen}.")
     for what in _unread(found):
         say(f"Can't tell: {what}.")
     say(_NEXT)
@@ -188,9 +208,9 @@ def _columns(proposal: Proposal) -> tuple[str, str]:
 
 def _why_after(proposal: Proposal, *, looked: bool) -> str:
     if not looked:
-        return f"{len(proposal.candidate.links):,} rows link an id to a room"
+        return f"rows with an id and a room: {len(proposal.candidate.links):,}"
     told = max((tell.right for tell in proposal.tells), default=0)
-    return f"{proposal.witnesses:,} joined rooms, and {told:,} of their ids told by something else"
+    return f"joined rooms: {proposal.witnesses:,}, ids that something else tells: {told:,}"
 
 
 def _untold(proposal: Proposal, found: Survey, unseen: str) -> Iterator[str]:
@@ -206,8 +226,6 @@ def _untold(proposal: Proposal, found: Survey, unseen: str) -> Iterator[str]:
         yield "what else tells the id of a room; without it only rows do"
     if not proposal.candidate.sample.whole:
         yield f"what stands in all rows: {SAMPLED:,} of the table were looked at for the proposal"
-    if proposal.candidate.sample.is_view:
-        yield "which table the bot writes: this is a view, which can only be looked at"
     yield from _unread(found)
 
 

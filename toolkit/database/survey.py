@@ -1,4 +1,7 @@
-"""What stands in a database that no mapping describes yet: its tables, and some rows of each. Only reads."""
+"""What stands in a database that no mapping describes yet: its tables, and some rows of each. Only reads.
+
+Views are left out: no bot writes there, and to read a few rows of one may take as long as all.
+"""
 
 import re
 import sqlite3
@@ -17,9 +20,10 @@ from toolkit.errors import StoreError
 
 
 class Sample(msgspec.Struct, frozen=True):
-    """A table or view, and some of its rows: the first and the last ones, or all if there are few.
+    """A table, and some of its rows: the first and the last ones, or all if there are few.
 
-    `unique` are the sets of columns that are never the same in two rows. Longer texts are cut after `LONGEST`.
+    `unique` are the sets of columns that are never the same in two rows. Texts are cut after `LONGEST` characters,
+    and longer BLOBs are None.
     """
 
     name: str
@@ -27,7 +31,6 @@ class Sample(msgspec.Struct, frozen=True):
     unique: tuple[frozenset[str], ...] = ()
     rows: tuple[tuple[Any, ...], ...] = ()
     whole: bool = True
-    is_view: bool = False
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -64,14 +67,11 @@ class _Look(KeyValueRows):
     survey = Survey(())
 
     async def admit(self, database: Database, *, read_only: bool) -> bool:
-        samples, unread = list[Sample](), list[str]()
-        for name in await list_tables(database):
-            sample = await _sample(database, name)
-            if sample is None:
-                unread.append(name)
-            else:
-                samples.append(sample)
-        self.survey = Survey(tuple(samples), tuple(unread))
+        views = {name for (name,) in await database.fetch(_VIEWS, doing="open")}
+        names = [name for name in await list_tables(database) if name not in views]
+        found = {name: await _sample(database, name) for name in names}
+        samples = tuple(sample for sample in found.values() if sample)
+        self.survey = Survey(samples, tuple(name for name in found if found[name] is None))
         return False
 
 
@@ -84,7 +84,7 @@ class _Surveyed(SQLiteStore):
 async def _sample(database: Database, name: str) -> Sample | None:
     """None for a table that can't be read, such as a virtual one whose module isn't there."""
     try:
-        made = await database.fetch(MADE_BY, (name,), doing="read")
+        [(_, made)] = await database.fetch(MADE_BY, (name,), doing="read")
         columns = [TableColumn(*row) for row in await database.fetch(COLUMNS, (name,))]
         indexes = await unique_indexes(database, name)
         rows = await _rows(database, name, columns, made)
@@ -102,18 +102,16 @@ async def _sample(database: Database, name: str) -> Sample | None:
         unique=tuple(dict.fromkeys(frozenset(spelt[name] for name in names) for names in unique)),
         rows=tuple(rows[:SAMPLED]),
         whole=len(rows) <= SAMPLED,
-        is_view=("view",) in [row[:1] for row in made],
     )
 
 
 async def _rows(
-    database: Database, name: str, columns: list[TableColumn], made: list[tuple[Any, ...]]
+    database: Database, name: str, columns: list[TableColumn], made: str
 ) -> list[tuple[Any, ...]]:
     """The first rows, and of a table that numbers them the last ones; one more than `SAMPLED` if there are more."""
     cells = ", ".join(map(_cell, columns))
     table = quote(name)
-    [(kind, sql), *_] = made
-    if kind == "view" or _UNNUMBERED.search(sql or ""):
+    if _UNNUMBERED.search(made):
         return await database.fetch(f"SELECT {cells} FROM {table} LIMIT {SAMPLED + 1}")  # noqa: S608  # quoted
     half, taken = SAMPLED // 2, {column.name.lower() for column in columns}
     number = min({"rowid", "_rowid_", "oid"} - taken, default="rowid")
@@ -126,7 +124,11 @@ async def _rows(
 
 def _cell(column: TableColumn) -> str:
     name = quote(column.name)
-    return f"CASE WHEN typeof({name}) IN ('text', 'blob') THEN substr({name}, 1, {LONGEST}) ELSE {name} END"
+    return (
+        f"CASE typeof({name}) WHEN 'text' THEN substr({name}, 1, {LONGEST}) "
+        f"WHEN 'blob' THEN CASE WHEN length({name}) <= {LONGEST} THEN {name} END ELSE {name} END"
+    )
 
 
+_VIEWS = "SELECT name FROM sqlite_master WHERE type = 'view'"
 _UNNUMBERED = re.compile(r"\bWITHOUT\s+ROWID\b|^\s*CREATE\s+VIRTUAL\b", re.IGNORECASE)

@@ -1,7 +1,7 @@
 """What tells the ids of rooms that rows already link: a bot's own state events, names, aliases, the member. Pure."""
 
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from typing import Any
 
 import msgspec
@@ -23,11 +23,15 @@ class Witness(msgspec.Struct, frozen=True):
 
 
 class Tell(msgspec.Struct, frozen=True):
-    """One piece of evidence as the file has it, and how many linked rooms it tells right, and wrong."""
+    """One piece of evidence as the file has it, and how many linked rooms it tells right, and wrong.
+
+    `untold` are columns of a composite id that it leaves out: there the rows have to say the rest.
+    """
 
     clue: dict[str, Any]
     right: int
     wrong: int
+    untold: tuple[str, ...] = ()
 
     @property
     def certain(self) -> bool:
@@ -64,7 +68,7 @@ def find_events(witnesses: Sequence[Witness], ids: tuple[str, ...], trusted: Tru
         by_type.setdefault(one.type, []).append(one)
     tells = [tell for _, group in sorted(by_type.items()) if (tell := _by_event(group, ids))]
     good = [tell for tell in tells if _holds(tell.right, tell.wrong)]
-    return sorted(good, key=lambda tell: (-tell.right, tell.wrong))[:1]
+    return sorted(good, key=lambda tell: (len(tell.untold), -tell.right, tell.wrong))[:1]
 
 
 class _Seen(msgspec.Struct, frozen=True):
@@ -78,24 +82,28 @@ class _Seen(msgspec.Struct, frozen=True):
 
 
 def _by_event(group: Sequence[_Seen], ids: tuple[str, ...]) -> Tell | None:
-    paths: list[tuple[str, ...]] = []
+    paths: dict[int, tuple[str, ...]] = {}
     for place, name in enumerate(ids):
-        path = _path(group, place, name, paths)
-        if path is None:
-            return None
-        paths.append(path)
+        if path := _path(group, place, name, paths.values()):
+            paths[place] = path
+    if not paths:
+        return None
+    beside = paths[min(paths)][:-1]
     right = {one.room for one in group if _fits(one, paths)}
-    wrong = {one.room for one in group if any(path in one.leaves for path in paths)} - right
+    wrong = {one.room for one in group if any(p in one.leaves for p in paths.values())} - right
     keys = {one.state_key for one in group if one.room in right}
     clue: dict[str, Any] = {"event": group[0].type}
     if keys != {""}:
         clue["state_key"] = "*"
-    told = [".".join(map(_step, path)) for path in paths]
-    return Tell(clue | {"id": told if len(told) > 1 else told[0]}, len(right), len(wrong))
+    whole = [paths.get(place, (*beside, name)) for place, name in enumerate(ids)]
+    told = [".".join(map(_step, path)) for path in whole]
+    untold = tuple(name for place, name in enumerate(ids) if place not in paths)
+    clue["id"] = told if len(told) > 1 else told[0]
+    return Tell(clue, len(right), len(wrong), untold)
 
 
 def _path(
-    group: Sequence[_Seen], place: int, name: str, taken: Sequence[tuple[str, ...]]
+    group: Sequence[_Seen], place: int, name: str, taken: Collection[tuple[str, ...]]
 ) -> tuple[str, ...] | None:
     """Where a part of the id stands: the path that is right most often, then the one that is called like it."""
     counts: dict[tuple[str, ...], list[int]] = {}
@@ -111,11 +119,11 @@ def _path(
     return max(good)[-1] if good else None
 
 
-def _fits(one: _Seen, paths: Sequence[tuple[str, ...]]) -> bool:
+def _fits(one: _Seen, paths: Mapping[int, tuple[str, ...]]) -> bool:
     """Whether an event says this id; a part that it leaves out is empty."""
-    said = [one.leaves.get(path) for path in paths]
-    pairs = zip(said, one.id, strict=True)
-    return any(said) and all(text == part or (text is None and not part) for text, part in pairs)
+    pairs = [(one.leaves.get(path), one.id[place]) for place, path in paths.items()]
+    right = all(text == part or (text is None and not part) for text, part in pairs)
+    return right and any(text for text, _ in pairs)
 
 
 def _likeness(path: tuple[str, ...], name: str) -> int:

@@ -3,6 +3,7 @@
 import re
 from collections import Counter
 from collections.abc import Collection, Iterator, Sequence
+from functools import cached_property
 from typing import Any, TypeAlias
 
 import msgspec
@@ -20,7 +21,7 @@ class Link(msgspec.Struct, frozen=True):
     room: str
 
 
-class Candidate(msgspec.Struct, frozen=True):
+class Candidate(msgspec.Struct, frozen=True, dict=True):
     """Columns of one table that may be a link; `where` says which of its rows count."""
 
     sample: Sample
@@ -37,7 +38,7 @@ class Candidate(msgspec.Struct, frozen=True):
             if column.name in self.ids and column.integer
         )
 
-    @property
+    @cached_property
     def links(self) -> list[Link]:
         """Rows with an id and a room, each of which stands in no other row."""
         names = self.sample.names
@@ -79,7 +80,8 @@ def find_candidates(sample: Sample, joined: Collection[str]) -> list[Candidate]:
         for room in _room_columns(sample, joined)
         for ids, where in _ids(sample, room)
     ]
-    return [one for place, one in enumerate(found) if one not in found[:place]]
+    once = {(one.room, one.ids, tuple(one.where)): one for one in reversed(found)}
+    return [one for one in found if once[one.room, one.ids, tuple(one.where)] is one]
 
 
 def looks_like_room(value: Any) -> bool:

@@ -85,6 +85,8 @@ def _rows_reasons(proposal: Proposal, why_no_insert: str, looked: bool) -> dict[
         insert = "needed for a new row, and the same in all rows that were looked at"
     elif proposal.insert:
         insert = "a new row needs nothing else"
+    elif proposal.untold:
+        insert = f"nothing tells what a new row would hold in {', '.join(proposal.untold)}"
     elif not why_no_insert:
         insert = "nothing tells the id of a room that has no row"
     return {
@@ -101,6 +103,8 @@ def _strength(tell: Tell, proposal: Proposal) -> str:
     told = f"tells the id of {tell.right:,} of {proposal.witnesses:,} linked rooms"
     if tell.wrong:
         told += f", and another one of {tell.wrong:,}"
+    if tell.untold:
+        told += f"; where {', '.join(tell.untold)} stands wasn't found, and rows must say it"
     if not tell.certain:
         told += "; a proposal only, which waits for a yes"
     if tell.right == 1:

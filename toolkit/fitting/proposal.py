@@ -1,7 +1,7 @@
 """The mapping that a database and the rooms speak for, and those that came after it. Pure.
 
-A choice of columns is worth what it links: rooms whose ids something else tells as well, then joined rooms with one row
-each, then an id that the database keeps apart.
+A choice of columns is worth what it links: rooms whose ids something else tells as well, then joined rooms with one
+row each.
 """
 
 from collections.abc import Collection, Sequence
@@ -72,13 +72,27 @@ class Proposal(msgspec.Struct, frozen=True):
         return Layout.of(self.shape, {"link": self.rows}, self.evidence)
 
     @property
-    def worth(self) -> tuple[int, int, int, bool, int, int]:
-        """By what proposals are compared."""
+    def untold(self) -> tuple[str, ...]:
+        """Columns of the id that no evidence tells: a new row would lack them."""
+        left = [set(tell.untold) for tell in self.tells]
+        return tuple(sorted(set.intersection(*left))) if left else ()
+
+    @property
+    def worth(self) -> tuple[float, ...]:
+        """By what proposals are compared: rooms, which count twice by a key, and less among repeated rows.
+
+        A table of messages names rooms and ids as well, and may hold what the table of links has lost.
+        """
         one = self.candidate
-        certain = max((tell.right for tell in self.tells if tell.certain), default=0)
+        parts = len(one.ids)
+        certain = max(
+            (t.right * (parts - len(t.untold)) / parts for t in self.tells if t.certain), default=0
+        )
         guessed = max((tell.right for tell in self.tells), default=0)
         links = len(one.links)
-        return certain, self.witnesses, guessed, one.is_key, links - one.repeated, -len(one.ids)
+        weight = (1 + one.is_key) * links / ((links + one.repeated) or 1)
+        counts = (certain, self.witnesses, guessed, links)
+        return *(count * weight for count in counts), -parts
 
 
 def propose(
@@ -92,7 +106,7 @@ def propose(
     candidates = [one for sample in samples for one in find_candidates(sample, joined)]
     found = [_propose(one, remote, frozenset(former), frozenset(helpers)) for one in candidates]
     order = {id(one): place for place, one in enumerate(found)}
-    return sorted(found, key=lambda one: (*(-int(n) for n in one.worth), order[id(one)]))
+    return sorted(found, key=lambda one: (*(-n for n in one.worth), order[id(one)]))
 
 
 def _propose(
@@ -140,10 +154,10 @@ def _holds_users(candidate: Candidate, name: str) -> bool:
 def _are_members(candidate: Candidate, name: str, remote: RemoteState) -> bool:
     """Whether most users of a column are, or were, in the rooms of their rows."""
     pairs = zip(candidate.sample.cells(name), candidate.sample.cells(candidate.room), strict=True)
+    known = [(user, room) for user, room in pairs if user and room in remote.rooms]
     there = [
         any(member.user_id == user for member in remote.rooms[room].members)
-        for user, room in pairs
-        if user and room in remote.rooms
+        for user, room in known[:_ENOUGH]  # a room may have very many members
     ]
     return sum(there) * 2 > len(there)
 
@@ -198,4 +212,5 @@ def constants(proposal: Proposal) -> dict[str, Cell]:
     return found
 
 
+_ENOUGH = 100
 _SECRET = ("token", "password", "secret", "key")

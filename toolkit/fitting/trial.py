@@ -25,19 +25,20 @@ class Trial(msgspec.Struct, frozen=True):
         named = sum(row.room is not None for row in links.all_links)
         rows = len(links.all_links) + len(links.unreadable) + len(links.nameless)
         told = [f"Rows: {rows:,}; {named:,} name a room{_list(_odd(links))}."]
-        if plan is None:
-            return told
-        stands = Counter(
-            f"{unit.status.value} ({unit.findings[0].code.value})" for unit in plan.units
-        )
-        stands["in sync"] = len(plan.in_sync_rooms)
-        skipped = Counter(skip.reason.value for skip in plan.skipped)
-        told.append(f"Rooms: {len(plan.joined):,} joined{_list(_counted(stands))}.")
-        if skipped:
-            told.append(f"Skipped rooms: {', '.join(_counted(skipped))}.")
-        if plan.orphans:
-            told.append(f"Rows whose room isn't joined: {len(plan.orphans):,}.")
-        return told
+        return told if plan is None else [*told, *count_rooms(plan)]
+
+
+def count_rooms(plan: Plan) -> list[str]:
+    """How a plan's rooms stand, and how many rows have none."""
+    stands = Counter(f"{unit.status.value} ({unit.findings[0].code.value})" for unit in plan.units)
+    stands["in sync"] = len(plan.in_sync_rooms)
+    skipped = Counter(skip.reason.value for skip in plan.skipped)
+    told = [f"Rooms: {len(plan.joined):,} joined{_list(_counted(stands))}."]
+    if skipped:
+        told.append(f"Skipped rooms: {', '.join(_counted(skipped))}.")
+    if plan.orphans:
+        told.append(f"Rows whose room isn't joined: {len(plan.orphans):,}.")
+    return told
 
 
 def try_links(
