@@ -532,7 +532,9 @@ def _seen(options: dict[str, Any], as_json: bool) -> "View":
         raise click.UsageError("--json has each unit: leave out --summary.")
     from toolkit.text.view import View
 
-    return View(**{name: options.pop(name) for name in _VIEW})
+    asked = {name: options.pop(name) for name in _VIEW}
+    codes = [code.replace(" ", "_") for code in asked.pop("codes")]  # as a listing says them
+    return View(**asked, codes=codes)
 
 
 _NARROWING = ("statuses", "users", "codes", "rooms")

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from toolkit.cli.json_forms import plan_json
 from toolkit.cli.options import Where
-from toolkit.cli.output import progress, say, show, show_json, shown_units
+from toolkit.cli.output import progress, say, show_json, show_long, shown_units
 from toolkit.cli.render import render_check, render_plan
 from toolkit.decisions.agreement import save_decisions
 from toolkit.decisions.case import Casebook
@@ -33,7 +33,7 @@ def check(where: Where, view: View, *, as_json: bool, strict: bool) -> int:
     if as_json:
         show_json(plan_json(found.plan, view, found.record, found.cases))
     else:
-        show(render_check(found.plan, _fit(view, found.plan), found.record, found.cases))
+        show_long(render_check(found.plan, _fit(view, found.plan), found.record, found.cases))
     return exit_code(found.plan, strict, found.record)
 
 
@@ -44,7 +44,7 @@ def plan(where: Where, view: View, *, as_json: bool, out: Path | None) -> int:
     if as_json:
         show_json(plan_json(found, view, record, looked.cases))
     else:
-        show(render_plan(found, _fit(view, found), record, looked.cases))
+        show_long(render_plan(found, _fit(view, found), record, looked.cases))
     if out is not None:
         left = record.left(found.units)
         units = save_decisions(out, found, left, lower=where.lower_counters)
