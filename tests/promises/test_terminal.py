@@ -150,3 +150,4 @@ async def test_no_command_lets_a_stranger_write_to_the_terminal(
     assert "38;5;201" not in styles(shown) and "5" not in styles(shown)
     if words in (["check"], ["plan"]):
         assert "[link=https://evil.example]y[/link]" in shown and ":skull:" in shown
+        assert LINK.search(shown)
