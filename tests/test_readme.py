@@ -1,6 +1,7 @@
 """README and docs say what is so: commands exist, code runs, public names are all there."""
 
 import ast
+import inspect
 import logging
 import re
 from pathlib import Path
@@ -31,6 +32,19 @@ def test_every_command_is_described_and_every_described_command_exists() -> None
     assert isinstance(matrix_drift, click.Group)
     assert set(matrix_drift.commands) <= described()
     assert described() <= set(matrix_drift.commands)
+
+
+def test_what_readme_passes_for_another_table_and_other_names_is_taken() -> None:
+    calls = [
+        call
+        for text in re.findall(r"`((?:SQLiteStore|BotRooms)\([^`]+\))`", README)
+        for call in ast.walk(ast.parse(text.replace("…", "client, store")))
+        if isinstance(call, ast.Call)
+    ]
+    assert {ast.unparse(call.func) for call in calls} == {"SQLiteStore", "BotRooms", "Convention"}
+    for call in calls:
+        taken = inspect.signature(getattr(toolkit, ast.unparse(call.func)))
+        taken.bind(*call.args, **{word.arg or "": word.value for word in call.keywords})
 
 
 @pytest.mark.parametrize("code", blocks("python", ALL))

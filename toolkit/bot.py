@@ -16,6 +16,7 @@ from toolkit.database.chat_manager import ChatManagerLike
 from toolkit.database.store import Store
 from toolkit.errors import HomeserverError, RemoteIncomplete, ToolkitError
 from toolkit.homeserver.reading import ClientLike
+from toolkit.model import Code
 from toolkit.quotes import quote_odd
 from toolkit.reconcile import reconcile_matrix_state, reconcile_single_room
 from toolkit.records import chat_key, parse_key, room_key, user_key
@@ -193,6 +194,8 @@ def _tell_report(report: Report, user_id: str = "") -> None:
             key = whose and user_key(whose)
         _tell(logging.WARNING, conflict["code"], room_id, whose, key, conflict["detail"])
     for note in report["notes"]:
+        if note["code"] == Code.NEW_DATABASE.value:
+            continue  # a warning of its own, wherever it is found
         name = parse_key(note["key"])
         _tell(
             logging.INFO,

@@ -208,7 +208,8 @@ class TestOneFile:
             "not_decided": {},
             "file": str(file_of(bench)),
         }
-        md("ignore", "!a1", *WHY)
+        assert md("ignore", "!a1", *WHY).said(f"The decision stands in {file_of(bench)}")
+        assert md("withdraw", ALICE).said(f"The decision is no longer in {file_of(bench)}")
         asyncio.run(session.reload())
         frame = session.plan.to_frame()["decision"]
         assert dict(frame) == {

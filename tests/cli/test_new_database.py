@@ -56,6 +56,7 @@ def test_looking_makes_no_file_and_says_the_whole_path_and_what_comes_back(
     assert f"New database: {lost.path} is looked at as empty." in said
     assert "would bring back 2 user rows, 3 room rows and 3 chat rows." in said
     assert "1 unit would then wait for a person's decision." in said
+    assert "`matrix-drift apply --new-database 'UNIT'` with what its arrow says." in said
     assert "Of joined rooms that are no chats, nothing comes back: 1 no_space." in said
     assert "No room tells, and only a backup has: what its users called their chats" in said
     assert "the numbers of chats whose rooms the bot has left" in said

@@ -92,3 +92,14 @@ def test_an_older_run_is_refused_in_a_sentence(md: Md, bench: Bench, run: str) -
     bench.path.unlink()
     assert md("restore", run, "--yes").code == 0
     assert md("history").out.count(run) == 1
+
+
+def test_a_restore_is_called_what_it_was_and_undo_names_the_way_back(md: Md, run: str) -> None:
+    assert md("restore", run, "--yes").code == 0
+    back = name_of(md)
+    assert f"{back}  " in md("history").out and "restore: the whole database" in md("history").out
+    done = md("undo", back, "--yes")
+    assert (done.code, done.out) == (1, "")
+    assert done.said(
+        f"Run {back} went back to a backup", f"`matrix-drift restore {back}` goes forward"
+    )

@@ -12,6 +12,7 @@ from click.testing import CliRunner
 import toolkit.cli
 from tests.bench import A1, ALICE, B1, BOB, C2, Bench, small_rows, text
 from tests.cli.command import TOKEN, Done, Md
+from toolkit.cli.settle import _COMMON
 from toolkit.records import chat_key, room_key, user_key
 
 TWIN = "!a3"
@@ -69,7 +70,7 @@ def test_each_conflict_is_asked_about_and_written_once_that_is_agreed_to(
     done = settle(ALL + "y")
     assert "3 units left to decide" in done.out and "1 unit left to decide" in done.out
     assert "1  overwrite the unreadable row" in done.out
-    assert "@alice:hs is joined to this room, !a3" in done.out  # the facts of the case
+    assert "@alice:hs is joined to this room and !a3" in done.out  # the facts of the case
     assert "chat ids offered" not in done.out  # they are the choices
     assert "2  chat id C3: the next free number" in done.out
     assert f"Write 4 units to {bench.path}? y: yes" in done.err
@@ -98,11 +99,13 @@ def test_nothing_is_written_without_a_yes_and_the_decisions_are_kept(
     before = bench.bytes()
     done = settle(ALL + end)
     assert done.code == 1 and done.said(
-        "Cancelled; nothing was written; what you decided stands in"
+        "Cancelled; nothing was written. What you decided stands in",
+        "`matrix-drift settle` goes on",
     )
     assert bench.bytes() == before and not bench.journal.exists()
     assert {"!a1", "!a2", TWIN} <= decided(bench)
-    assert settle("y").said("Write 4 units to")
+    again = settle("y")
+    assert again.said("Nothing is left to decide; 4 units approved before:", "Write 4 units to")
     assert chat_ids(bench) == {"!a1": "C1", "!a2": "C2", TWIN: "C3"}
 
 
@@ -212,3 +215,14 @@ def test_nobody_at_the_terminal_is_an_error_with_what_to_do(md: Md) -> None:
     done = md("settle")
     assert done.code == 1
     assert done.said("Nobody is there to be asked", "matrix-drift apply 'UNIT'")
+
+
+def test_what_each_key_did_is_said_and_enter_is_no_key(settle: Settle) -> None:
+    done = settle("\r1\r" + "s\r\n" + "inobody reads it\r" + "n")
+    assert "does nothing here" not in done.err
+    assert done.said("!a1: overwrite the unreadable row.", "!a2: left open.", f"{TWIN}: ignored.")
+    assert "Why may it stay as it is? " in done.err
+
+
+def test_the_keys_fit_a_screen() -> None:
+    assert max(map(len, _COMMON.split("\n"))) < 80

@@ -21,6 +21,7 @@ def many(bench: Bench) -> Bench:
     """Forty chats of a user whose rows are gone, beside the bench's own drift."""
     for number in range(2, MANY + 2):
         bench.world.chat(f"!m{number}", "!bob", f"Чат {number}", owner=BOB)
+    bench.world.room("!lobby", name="Lobby", creator=BOB)
     bench.put({chat_key("@zoe:hs", "C1"): "{", room_key("!gone"): "{"})
     return bench
 
@@ -87,7 +88,7 @@ def test_a_summary_has_a_line_per_cause_with_three_examples(
     assert done.code == 2
     lines = done.out.splitlines()
     [rows] = [line for line in lines if "missing_row: chat row is missing" in line]
-    assert rows.split()[:2] == [str(MANY), "missing"] and rows.endswith("!m2, !m3, !m4, …")
+    assert rows.split()[:3] == [str(MANY), "+", "missing"] and rows.endswith("!m2, !m3, !m4, …")
     [loose] = [line for line in lines if chat_key("@zoe:hs", "C1") in line]
     assert "unreadable_row: a row can't be read" in loose and "Conflict:" not in done.out
     assert "!m5" not in done.out and len(lines) < 40
@@ -109,7 +110,8 @@ def test_a_terminal_gets_causes_where_units_would_run_off_the_screen(
 @pytest.mark.parametrize(
     ("words", "why"),
     [
-        ("check --code owner_gone", "There is no code owner_gone"),
+        ("check --code owner_change", "There is no code owner_change; near it are owner_changed"),
+        ("check --code qqq", "There is no code qqq; `matrix-drift explain` lists them."),
         ("check --status lost", "'lost' is not one of 'missing', 'mismatched', 'conflict'"),
         ("check --json --summary", "leave out --summary"),
         ("plan --out d.json --room !a1", "--out writes all that can be agreed to"),
@@ -119,6 +121,34 @@ def test_a_terminal_gets_causes_where_units_would_run_off_the_screen(
 def test_what_would_mislead_is_an_error(md: Md, words: str, why: str) -> None:
     done = md(*words.split())
     assert (done.code, done.out) == (1, "") and done.said(why)
+
+
+@pytest.mark.parametrize(
+    ("words", "why"),
+    [
+        ("--user alice", "There is no unit 'alice'. Did you mean '@alice:hs'?"),
+        ("--room !m7:hs", "There is no unit '!m7:hs'. Did you mean '!m7'"),
+        ("--room !lobby", "'!lobby': it is skipped (not_created_by_bot)"),
+    ],
+)
+@pytest.mark.parametrize("command", ["check", "plan"])
+def test_of_whom_nothing_is_shown_it_is_said_why(
+    md: Md, many: Bench, command: str, words: str, why: str
+) -> None:
+    out = md(command, *words.split()).out
+    assert out[out.index("Shown:      0 of") :].splitlines()[1].startswith(why)
+    known = md(command, "--user", ALICE, "--room", "!b1")
+    assert "Shown:      0 of" in known.out and "There is no unit" not in known.out
+
+
+def test_a_code_may_be_given_as_a_listing_says_it(md: Md) -> None:
+    part = md("check", "--code", "unreadable row")
+    assert units_shown(part.out) == units_shown(md("check", "--code", "unreadable_row").out) != []
+
+
+def test_there_is_one_empty_line_at_a_time(md: Md, many: Bench) -> None:
+    for words in ([], ["--user", ALICE], ["--user", "@nobody:hs"], ["--summary"]):
+        assert "\n\n\n" not in md("check", *words).out
 
 
 def test_a_summary_goes_with_a_file_of_decisions(md: Md) -> None:

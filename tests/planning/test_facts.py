@@ -218,7 +218,7 @@ def test_each_twin_says_where_the_user_is_from_its_own_side(twins: Twins) -> Non
 @pytest.mark.parametrize(
     ("membership", "said"),
     [
-        ("join", ", !b: only you know which one they still write in"),
+        ("join", " and !b: only you know which one they still write in"),
         ("invite", " and is invited to !b: they can write in this room alone"),
         ("knock", " and asks to be let into !b: they can write in this room alone"),
         ("ban", " and is banned from !b: they can write in this room alone"),
@@ -241,7 +241,7 @@ def test_it_says_how_the_user_stands_in_each(
 def test_who_is_in_none_of_them_can_write_in_none() -> None:
     rooms = {room: (RoomState(room_id=room),) for room in ("!a", "!b ")}
     assert Presence(ALICE, rooms).seen_from("!a") == (
-        f'{ALICE} never was in this room, "!b ": they can write in none of them, and only you know which '
+        f'{ALICE} never was in this room and "!b ": they can write in none of them, and only you know which '
         "is theirs"
     )
 

@@ -34,6 +34,8 @@ HOSTILE = [
 STYLE = re.compile(r"\x1b\[([0-9;]*)m")
 BAR = re.compile(r"\x1b\[(\?25[lh]|2K|1A)|\r")
 """What rich's progress bar does with its own line: hide and show the cursor, clear, go up."""
+LINK = re.compile(r"\x1b\]8;(?:id=\d+;https://matrix\.to/#/[\w.!%$?=&-]+|;)\x1b\\")
+"""What opens a room of a conflict."""
 
 SAY = """
 import json, sys
@@ -56,7 +58,7 @@ RUN = "import sys, toolkit.cli; sys.exit(toolkit.cli.run(sys.argv[1:]))"
 def on_a_terminal(code: str, arguments: Sequence[str]) -> str:
     """Everything that a program writes to a terminal, whose person answers no to every question."""
     ours, theirs = pty.openpty()
-    environment = {**os.environ, "TERM": "xterm-256color", "COLUMNS": "300", "LINES": "50"}
+    environment = {**os.environ, "TERM": "xterm-256color", "COLUMNS": "300", "PAGER": "cat"}
     command = [sys.executable, "-X", "utf8", "-c", code, *arguments]
     process = subprocess.Popen(command, stdin=theirs, stdout=theirs, stderr=theirs, env=environment)
     os.close(theirs)
@@ -75,7 +77,7 @@ def on_a_terminal(code: str, arguments: Sequence[str]) -> str:
 
 
 def without_our_own(text: str) -> str:
-    return BAR.sub("", STYLE.sub("", text))
+    return LINK.sub("", BAR.sub("", STYLE.sub("", text)))
 
 
 def styles(text: str) -> set[str]:
@@ -148,3 +150,4 @@ async def test_no_command_lets_a_stranger_write_to_the_terminal(
     assert "38;5;201" not in styles(shown) and "5" not in styles(shown)
     if words in (["check"], ["plan"]):
         assert "[link=https://evil.example]y[/link]" in shown and ":skull:" in shown
+        assert LINK.search(shown)

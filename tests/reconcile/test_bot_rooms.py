@@ -88,6 +88,14 @@ class TestStart:
         [note] = lines(caplog, logging.INFO)
         assert note.startswith(f"wrong_surface_ref: user {ALICE}, key {C1}: ")
 
+    async def test_a_new_database_is_told_once(
+        self, bench: Bench, client: nio.AsyncClient, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        async with SQLiteStore(bench.path) as store:
+            await BotRooms(client, store, ChatManager(store)).start()
+        said = [r.levelname for r in caplog.records if r.getMessage().startswith("new_database: ")]
+        assert said == ["WARNING"]
+
     async def test_a_space_of_nobody_is_named_without_a_row_that_it_cannot_have(
         self, bench: Bench, client: nio.AsyncClient, caplog: pytest.LogCaptureFixture
     ) -> None:

@@ -63,7 +63,8 @@ def _sentence(error: Exception, debug: bool) -> str:
     if isinstance(error, click.ClickException):
         context = getattr(error, "ctx", None)
         hint = f" `{context.command_path} --help` says more." if context else ""
-        return f"Error: {error.format_message()}{hint}"
+        said = error.format_message()
+        return f"Error: {said}{'' if said.endswith(('.', '?')) else '.'}{hint}"
     if isinstance(error, ToolkitError):
         return f"Error: {error}"
     hint = "" if debug else " With --debug you see where."

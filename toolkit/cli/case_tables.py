@@ -4,6 +4,7 @@ from collections.abc import Iterator
 
 from rich.console import RenderableType
 from rich.padding import Padding
+from rich.style import Style
 from rich.table import Table
 from rich.text import Text
 
@@ -45,9 +46,15 @@ def _sides(case: Case) -> Iterator[RenderableType]:
     for start in range(0, len(sides), _ABREAST):
         yield Padding(_table(sides[start : start + _ABREAST]), (0, 0, 0, 2))
     for side in sides:
-        yield Padding(Text(f"{side.title}: {side.link}", overflow="fold"), (0, 0, 0, 2))
+        yield Padding(_link(side), (0, 0, 0, 2))
     if case.more:
         yield Padding(Text(case.more), (0, 0, 0, 2))
+
+
+def _link(side: Side) -> Text:
+    """One that a terminal opens whole, also where it is broken over two lines."""
+    text = Text(f"{side.title}: ", overflow="fold")
+    return text.append(side.link, Style(link=side.link))
 
 
 def _table(sides: tuple[Side, ...]) -> Table:

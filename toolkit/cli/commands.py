@@ -142,12 +142,6 @@ _view = _options(
         help="Show one line per cause.  [default: on a terminal, beyond a screenful]",
     ),
 )
-_paged = click.option(
-    "--pager/--no-pager",
-    "paged",
-    default=True,
-    help="On a terminal, page what is longer than its screen.  [default: pager]",
-)
 _lower = click.option(
     "--lower-counters",
     is_flag=True,
@@ -193,13 +187,12 @@ def matrix_drift(context: click.Context) -> None:
 @_lower
 @_convention
 @_view
-@_paged
 @_json
 @click.option(
     "--strict", is_flag=True, help="Count orphaned rows and rooms that are no chats as drift."
 )
 @_debug
-def check(as_json: bool, strict: bool, paged: bool, **options: Any) -> int:
+def check(as_json: bool, strict: bool, **options: Any) -> int:
     """Say what is wrong, why, and what to do. Writes nothing.
 
     Orphaned rows and skipped rooms alone are no drift.
@@ -207,7 +200,7 @@ def check(as_json: bool, strict: bool, paged: bool, **options: Any) -> int:
     from toolkit.cli import look
 
     view = _seen(options, as_json)
-    return look.check(_where(options), view, as_json=as_json, strict=strict, paged=paged)
+    return look.check(_where(options), view, as_json=as_json, strict=strict)
 
 
 @matrix_drift.command()
@@ -218,7 +211,6 @@ def check(as_json: bool, strict: bool, paged: bool, **options: Any) -> int:
 @_lower
 @_convention
 @_view
-@_paged
 @_json
 @click.option(
     "--out", type=PATH, help="Write what can be agreed to into a file for apply --decisions."
@@ -229,7 +221,7 @@ def check(as_json: bool, strict: bool, paged: bool, **options: Any) -> int:
     help="Instead, run the bot's own function where it can write nothing, and show what it would.",
 )
 @_debug
-def plan(as_json: bool, out: Path | None, shadow: str | None, paged: bool, **options: Any) -> int:
+def plan(as_json: bool, out: Path | None, shadow: str | None, **options: Any) -> int:
     """Show what would be written, field by field. Writes nothing to the database."""
     if shadow is not None:
         if out or _given("snapshot", "allow_new"):
@@ -253,7 +245,7 @@ def plan(as_json: bool, out: Path | None, shadow: str | None, paged: bool, **opt
             "and delete lines of the file."
         )
     view = _seen(options, as_json)
-    return look.plan(_where(options), view, as_json=as_json, out=out, paged=paged)
+    return look.plan(_where(options), view, as_json=as_json, out=out)
 
 
 @matrix_drift.command()
@@ -377,10 +369,9 @@ def explain(words: tuple[str, ...]) -> int:
     "--all", "with_older", is_flag=True, help="Also runs of an older database of this name."
 )
 @_local
-@_paged
 @_json
 @_debug
-def history(run: str | None, with_older: bool, as_json: bool, paged: bool, **options: Any) -> int:
+def history(run: str | None, with_older: bool, as_json: bool, **options: Any) -> int:
     """List the runs that wrote to the database, oldest first; or the rows of one RUN.
 
     The journal outlives a database that is deleted and made anew; what was written to the older one is left
@@ -390,7 +381,7 @@ def history(run: str | None, with_older: bool, as_json: bool, paged: bool, **opt
 
     where = _where(options)
     if run is not None:
-        return past.show_run(where, run, as_json=as_json, paged=paged)
+        return past.show_run(where, run, as_json=as_json)
     return past.history(where, with_older=with_older, as_json=as_json)
 
 
@@ -565,7 +556,9 @@ def _seen(options: dict[str, Any], as_json: bool) -> "View":
         raise click.UsageError("--json has each unit: leave out --summary.")
     from toolkit.text.view import View
 
-    return View(**{name: options.pop(name) for name in _VIEW})
+    asked = {name: options.pop(name) for name in _VIEW}
+    codes = [code.replace(" ", "_") for code in asked.pop("codes")]  # as a listing says them
+    return View(**asked, codes=codes)
 
 
 _NARROWING = ("statuses", "users", "codes", "rooms")

@@ -49,7 +49,8 @@ def decide(where: Where, asked: Asked, *, as_json: bool) -> int:
         for unit_id, why in idle.items():
             say(f"{quote_odd(unit_id)}: {why}.")
         if decided.units:
-            say(f"The decision stands in {deciding.file}; nothing is written to the database.")
+            kept = "is no longer" if asked.vote is Vote.PENDING else "stands"
+            say(f"The decision {kept} in {deciding.file}; nothing is written to the database.")
     return DRIFT if idle or decided.refused else IN_SYNC
 
 

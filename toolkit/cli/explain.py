@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import toolkit
-from toolkit.cli.output import show
+from toolkit.cli.output import show_long
 from toolkit.errors import ToolkitError
 from toolkit.quotes import quote_odd
 
@@ -26,7 +26,7 @@ _NEW_LINE = re.compile(r"- |\d+\. |\|")
 
 def explain(words: tuple[str, ...]) -> int:
     """Print the passage about these words, which make one; without any, the words that there are."""
-    show(_passage(_find(words)) if words else _contents())
+    show_long(_passage(_find(words)) if words else _contents())
     return 0
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from toolkit.cli.json_forms import plan_json
 from toolkit.cli.options import Where
-from toolkit.cli.output import progress, say, show, show_json, shown_units
+from toolkit.cli.output import progress, say, show_json, show_long, shown_units
 from toolkit.cli.render import render_check, render_plan
 from toolkit.decisions.agreement import save_decisions
 from toolkit.decisions.case import Casebook
@@ -27,25 +27,24 @@ from toolkit.writing.given import is_disputed, tell_given
 IN_SYNC, DRIFT = 0, 2
 
 
-def check(where: Where, view: View, *, as_json: bool, strict: bool, paged: bool = False) -> int:
+def check(where: Where, view: View, *, as_json: bool, strict: bool) -> int:
     """Say what is wrong."""
     found = look_decided(where)
     if as_json:
         show_json(plan_json(found.plan, view, found.record, found.cases))
     else:
-        seen = _fit(view, found.plan)
-        show(render_check(found.plan, seen, found.record, found.cases), paged=paged)
+        show_long(render_check(found.plan, _fit(view, found.plan), found.record, found.cases))
     return exit_code(found.plan, strict, found.record)
 
 
-def plan(where: Where, view: View, *, as_json: bool, out: Path | None, paged: bool = False) -> int:
+def plan(where: Where, view: View, *, as_json: bool, out: Path | None) -> int:
     """Say what would be written, and write it down for `apply --decisions` if asked to."""
     looked = look_decided(where)
     found, record = looked.plan, looked.record
     if as_json:
         show_json(plan_json(found, view, record, looked.cases))
     else:
-        show(render_plan(found, _fit(view, found), record, looked.cases), paged=paged)
+        show_long(render_plan(found, _fit(view, found), record, looked.cases))
     if out is not None:
         left = record.left(found.units)
         units = save_decisions(out, found, left, lower=where.lower_counters)

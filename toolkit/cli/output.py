@@ -6,6 +6,10 @@ No token is ever said. rich is loaded only where a table or a moving bar is show
 import contextlib
 import json
 import os
+import shlex
+import shutil
+import signal
+import subprocess
 import sys
 from collections.abc import Callable, Iterable, Iterator
 from typing import TYPE_CHECKING, Any, TextIO
@@ -15,7 +19,7 @@ import click
 from toolkit.text.visible import visible
 
 if TYPE_CHECKING:
-    from rich.console import Console, RenderableType
+    from rich.console import RenderableType
 
 Progress = Callable[[int, int, str], None]
 
@@ -76,14 +80,16 @@ def agree(question: str) -> bool:
 def press(prompt: str) -> str:
     """One key, without Enter; whoever closes the terminal has had enough."""
     click.echo(prompt, nl=False, err=True)
-    try:
-        key = click.getchar()
-    except EOFError:
-        key = ""
-    if not key:
-        raise click.Abort
-    say(key)
-    return key
+    while True:
+        try:
+            typed = click.getchar()
+        except EOFError:
+            typed = ""
+        if not typed:
+            raise click.Abort
+        if key := typed.rstrip("\r\n"):  # whoever presses Enter as well means the key
+            say(key)
+            return key
 
 
 def open_in_browser(link: str) -> None:
@@ -94,7 +100,9 @@ def open_in_browser(link: str) -> None:
 
 def ask(question: str) -> str:
     """A line of text, which may be empty."""
-    answer: str = click.prompt(_plain(question), default="", show_default=False, err=True)
+    answer: str = click.prompt(
+        _plain(question), default="", show_default=False, prompt_suffix=" ", err=True
+    )
     return answer
 
 
@@ -144,16 +152,45 @@ SCREENFUL = 30
 """Units that a terminal shows one by one; a pipe gets all."""
 
 
-def show(
-    parts: "Iterable[RenderableType]", file: TextIO | None = None, *, paged: bool = False
-) -> None:
-    """Print without trailing blanks; without colours, links and cuts where nobody looks on.
+def show(parts: "Iterable[RenderableType]", file: TextIO | None = None) -> None:
+    """Print without trailing blanks; without colours, links and cuts where nobody looks on."""
+    stream = file or sys.stdout
+    with unread(stream):
+        for text in _texts(parts, stream):
+            stream.write(text)
+        stream.flush()
 
-    `paged`: what is longer than the screen of somebody who looks on goes through their pager.
-    """
+
+def show_long(parts: "Iterable[RenderableType]") -> None:
+    """Print a listing: on a terminal that it is too long for by the pager, where there is one."""
+    if not (sys.stdout.isatty() and someone_there()):
+        show(parts)
+        return
+    text = "".join(_texts(parts, sys.stdout))
+    if text.count("\n") < shutil.get_terminal_size().lines or not _page(text):
+        with unread(sys.stdout):
+            click.echo(text, nl=False)
+
+
+def _page(text: str) -> bool:
+    """Let PAGER show it, `less` unless told otherwise, as git does; False if there is none."""
+    command = shlex.split(os.environ.get("PAGER", "less"))
+    if not command or shutil.which(command[0]) is None:
+        return False
+    environment = {"LESS": "FRX", **os.environ}  # colours; nothing is cleared at the end
+    keep = signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl+C is the pager's own
+    try:
+        subprocess.run(  # noqa: S603 - PAGER is the person's own
+            command, input=text, errors="backslashreplace", env=environment, check=False
+        )
+    finally:
+        signal.signal(signal.SIGINT, keep)
+    return True
+
+
+def _texts(parts: "Iterable[RenderableType]", stream: TextIO) -> Iterator[str]:
     from rich.console import Console  # takes its time to load
 
-    stream = file or sys.stdout
     terminal = stream.isatty()
     console = Console(
         file=stream,
@@ -164,23 +201,10 @@ def show(
         emoji=False,
         highlight=False,
     )
-    lines: Iterable[str] = (line for part in parts for line in _lines_of(console, part))
-    if paged and terminal and someone_there():
-        whole = [*lines]
-        if len(whole) >= console.height:
-            os.environ.setdefault("LESS", "FRX")  # as git has it
-            click.echo_via_pager("".join(whole), color=True)
-            return
-        lines = whole
-    with unread(stream):
-        stream.writelines(lines)
-        stream.flush()
-
-
-def _lines_of(console: "Console", part: "RenderableType") -> Iterator[str]:
-    with console.capture() as capture:
-        console.print(part)
-    yield from (f"{line.rstrip()}\n" for line in capture.get().splitlines())
+    for part in parts:
+        with console.capture() as capture:
+            console.print(part)
+        yield "".join(f"{line.rstrip()}\n" for line in capture.get().splitlines())
 
 
 def show_json(value: Any) -> None:

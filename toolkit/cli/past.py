@@ -13,12 +13,12 @@ from toolkit.cli.case_tables import LONG
 from toolkit.cli.json_forms import history_json, run_json
 from toolkit.cli.look import IN_SYNC
 from toolkit.cli.options import Where
-from toolkit.cli.output import say, show, show_json
+from toolkit.cli.output import say, show, show_json, show_long
 from toolkit.cli.render import render_writes
 from toolkit.repairs import load_history
 from toolkit.text.summary import count_of
 from toolkit.text.visible import visible
-from toolkit.writing.journal import Entry, Run, State
+from toolkit.writing.journal import RESTORE, Entry, Run, State
 from toolkit.writing.lineage import Past
 from toolkit.writing.undo import find_run
 
@@ -42,14 +42,14 @@ def history(where: Where, *, with_older: bool, as_json: bool) -> int:
     return IN_SYNC
 
 
-def show_run(where: Where, name: str, *, as_json: bool, paged: bool = False) -> int:
+def show_run(where: Where, name: str, *, as_json: bool) -> int:
     """Say what one run wrote, unit by unit and field by field; also one of an older database."""
     past = asyncio.run(load_history(where.sides()))
     run = find_run(Past([*past.older, *past.runs], []), name)
     if as_json:
         show_json(run_json(run, older=run in past.older))
     else:
-        show(render_run(run, past.runs, older=run in past.older), paged=paged)
+        show_long(render_run(run, past.runs, older=run in past.older))
     return IN_SYNC
 
 
@@ -71,7 +71,8 @@ def _run(run: Run, back: Sequence[Run]) -> Text:
     """What a run was; `back` are the runs that took something of it back."""
     outcomes = Counter(entry.outcome for entry in run.entries)
     units = ", ".join(f"{count} {visible(name)}" for name, count in sorted(outcomes.items()))
-    text = Text(f"{visible(run.action)}: {units or 'nothing'}")
+    what = "the whole database" if run.action == RESTORE else units or "nothing"
+    text = Text(f"{visible(run.action)}: {what}")
     if people := sorted({entry.by for entry in run.entries if entry.by}):
         text.append(f", by {', '.join(map(visible, people))}")
     if run.undoes:

@@ -23,15 +23,14 @@ from toolkit.text.advice import (
     action,
     changed_fields,
     loose_action,
-    marker,
     row_name,
     settled,
-    unit_marker,
     unit_name,
     unsettled,
     verb,
     what,
 )
+from toolkit.text.near import say_none
 from toolkit.text.new_database import new_database, tell_new_database
 from toolkit.text.summary import OTHERS, UNCOMPARED, count_of
 from toolkit.text.view import EVERYTHING, Cluster, View, group_causes
@@ -45,6 +44,7 @@ _STYLES = {
     Status.MISMATCHED: "cyan",
     Status.CONFLICT: "bold red",
 }
+_MARKS = {Status.MISSING: "+ ", Status.MISMATCHED: "~ ", Status.CONFLICT: "? "}
 _SHOWN_KEYS = 20
 _EXAMPLES = 3
 
@@ -72,9 +72,10 @@ def render_check(
     elif units:
         yield ""
         yield _units_table(units, record, CaseTables(cases))
-    yield from render_ignored(view.units(plan), record)
-    yield from _asides(plan, view)
-    yield ""
+    asides = [*render_ignored(view.units(plan), record), *_asides(plan, view)]
+    yield from asides
+    if asides or view.summary or not units:  # each unit ends with an empty line
+        yield ""
     yield from _hint(view)
     yield render_verdict(plan, record)
 
@@ -86,8 +87,11 @@ def render_new_database(plan: Plan) -> Iterator[RenderableType]:
 
 def _shown(plan: Plan, view: View, units: Sequence[Unit]) -> Iterator[RenderableType]:
     """How much of the whole is left out."""
-    if view.narrowed:
-        yield _line(f"{'Shown:':<12}{len(units):,} of {count_of(len(plan.units), 'unit')}")
+    if not view.narrowed:
+        return
+    yield _line(f"{'Shown:':<12}{len(units):,} of {count_of(len(plan.units), 'unit')}")
+    if not units and not view.loose(plan):
+        yield from (_line(visible(why, LONG), "yellow") for why in say_none(plan, view))
 
 
 def _causes(clusters: Sequence[Cluster]) -> Iterator[RenderableType]:
@@ -103,7 +107,7 @@ def _causes(clusters: Sequence[Cluster]) -> Iterator[RenderableType]:
         some = ", ".join(visible(name) for name in found.ids[:_EXAMPLES])
         table.add_row(
             f"{len(found.ids):,}",
-            Text(_word(found.status), _STYLES.get(found.status, "")),
+            Text(_marked(found.status), _STYLES.get(found.status, "")),
             Text(visible(f"{found.code.value}: {found.words}")),
             Text(some + (", …" if len(found.ids) > _EXAMPLES else "")),
         )
@@ -212,9 +216,7 @@ def _asides(plan: Plan, view: View = EVERYTHING) -> Iterator[RenderableType]:
 def _standing(unit: Unit, record: Record) -> str:
     """The status, and what was decided about it."""
     vote = record.vote(unit)
-    return f"{unit_marker(unit)} {_word(unit.status)}" + (
-        "" if vote is Vote.PENDING else f", {vote.value}"
-    )
+    return _marked(unit.status) + ("" if vote is Vote.PENDING else f", {vote.value}")
 
 
 def render_verdict(plan: Plan, record: Record, *, shown: bool = False) -> Text:
@@ -261,10 +263,11 @@ def _open_codes(plan: Plan) -> list[str]:
 def render_open(plan: Plan, left: Collection[str] = ()) -> Iterator[Text]:
     """How many units and rows wait for a person, and how to settle one."""
     if count := sum(unit.id not in left for unit in unsettled(plan)):
-        one = "needs" if count == 1 else "need"
+        one, new = "needs" if count == 1 else "need", _new(plan)
+        ignore = "" if new else ", or `matrix-drift ignore 'UNIT'`"  # that one wants a database
         yield _line(
-            f"{count_of(count, 'unit')} {one} a decision: `matrix-drift settle{_new(plan)}` asks about each; one at a "
-            f"time: `matrix-drift apply{_new(plan)} 'UNIT'` with what its arrow says, or `matrix-drift ignore 'UNIT'`."
+            f"{count_of(count, 'unit')} {one} a decision: `matrix-drift settle{new}` asks about each; one at a "
+            f"time: `matrix-drift apply{new} 'UNIT'` with what its arrow says{ignore}."
         )
     if count := len(plan.loose):
         rows, mend = ("belongs", "it") if count == 1 else ("belong", "them")
@@ -342,7 +345,8 @@ def render_writes(writes: Iterable[RowWrite]) -> RenderableType:
 
 
 def _write(write: RowWrite) -> Iterator[RenderableType]:
-    yield _line(f"{marker(write)} {verb(write)} {row_name(write.key)} {visible(write.key, LONG)}")
+    mark = "+" if write.before is None else "-" if write.after is None else "~"
+    yield _line(f"{mark} {verb(write)} {row_name(write.key)} {visible(write.key, LONG)}")
     fields = Table(box=None, show_header=False, pad_edge=False, padding=(0, 2, 0, 0))
     fields.add_column()
     fields.add_column(overflow="fold")
@@ -449,6 +453,11 @@ def _note(finding: Finding) -> str:
     """Made visible in parts: where a key ends could not be seen in the middle of a line."""
     about = f"{visible(finding.key, LONG)}: " if finding.key else ""
     return about + visible(finding.cause, LONG)
+
+
+def _marked(status: Status) -> str:
+    """A status with the mark of what is to be done: to insert, to change, to decide."""
+    return _MARKS.get(status, "") + _word(status)
 
 
 def _word(status: Status) -> str:

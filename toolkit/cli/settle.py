@@ -42,8 +42,8 @@ from toolkit.text.visible import visible
 
 _KEYS = "123456789" + ascii_uppercase
 _COMMON = (
-    "  t  type another id   o  open the rooms in the browser   i  ignore, with a reason\n"
-    "  s  skip              u  take the last step back         q  stop asking"
+    "  t  type another id   o  open in the browser      i  ignore, with a reason\n"
+    "  s  skip              u  take the last step back  q  stop asking"
 )
 _YES, _TYPE, _OPEN, _IGNORE, _SKIP, _UNDO, _QUIT, _NO = "ytoisuqn"
 
@@ -59,13 +59,21 @@ def settle(where: Where) -> int:
     deciding = asyncio.run(look_to_decide(road))
     settling = Settling(deciding, road.sides.convention)
     if settling.ask() is None:
-        say("There is nothing to settle.")
+        approved = _approved(deciding)
+        say(
+            f"Nothing is left to decide; {count_of(len(approved), 'unit')} approved before:"
+            if approved
+            else "There is nothing to settle."
+        )
     try:
         units = _decide(where, deciding, settling)
     except (click.Abort, KeyboardInterrupt):
         units = None
     if units is None:
-        raise Cancelled(f"nothing was written; what you decided stands in {deciding.file}.")
+        raise Cancelled(
+            f"nothing was written. What you decided stands in {deciding.file}: `matrix-drift settle` goes "
+            "on from there."
+        )
     if units:
         _write_all(road, deciding, units)
     else:
@@ -125,15 +133,17 @@ def _take(
         return _said(unit, settling.agree(), "agreed")
     if answer == _SKIP:
         settling.skip()
+        say(f"{quote_odd(unit.id)}: left open.")
         return True
     if answer == _UNDO:
         return _undo(settling)
     try:
         if answer == _TYPE:
-            typed = ask("Chat id, owner or Space")
+            typed = ask("Chat id, owner or Space:")
             return _said(unit, settling.pick(read_choice(typed)), typed)
         if answer == _IGNORE:
             settling.ignore(ask("Why may it stay as it is?"))
+            say(f"{quote_odd(unit.id)}: ignored.")
             return True
     except ToolkitError as error:
         say(str(error))

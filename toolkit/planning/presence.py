@@ -64,7 +64,7 @@ class Presence:
 
     >>> there = Presence("@eva:hs", {"!a": (RoomState(room_id="!a"),), "!b": (RoomState(room_id="!b"),)})
     >>> there.seen_from("!a")
-    '@eva:hs never was in this room, !b: they can write in none of them, and only you know which is theirs'
+    '@eva:hs never was in this room and !b: they can write in none of them, and only you know which is theirs'
     """
 
     def __init__(self, user: str, rooms: Mapping[str, Sequence[RoomState]]) -> None:
@@ -95,4 +95,7 @@ class Presence:
         others = (quote_odd(room) for room in rooms[: SHOWN + 1] if room != own)
         shown = [*here, *others][:SHOWN]
         more = len(rooms) - len(shown)
-        return ", ".join(shown) + (f" and {more} more" if more else "")
+        if more:
+            return f"{', '.join(shown)} and {more} more"
+        *some, last = shown  # a comma alone would read as if the second room explained the first
+        return f"{', '.join(some)} and {last}" if some else last

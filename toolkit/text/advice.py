@@ -182,18 +182,6 @@ def verb(write: RowWrite) -> str:
     return "change" if _fields(write.before) is not None else "overwrite"
 
 
-def marker(write: RowWrite) -> str:
-    """What happens to a row, as Terraform marks it."""
-    return {"insert": "+", "delete": "-"}.get(verb(write), "~")
-
-
-def unit_marker(unit: Unit) -> str:
-    """The same of a unit that may be written as it is; `?` is for a person."""
-    if not unit.certain:
-        return "?"
-    return "+" if any(write.before is None for write in unit.writes) else "~"
-
-
 def unsettled(plan: Plan) -> list[Unit]:
     """Units that a person has to decide about."""
     return [unit for unit in plan.units if unit.needs_human or not unit.change]

@@ -4,9 +4,10 @@ from collections.abc import Iterator
 from difflib import get_close_matches
 
 from toolkit.convention import chat_number
-from toolkit.model import Plan, Unit, UnitKind
+from toolkit.model import Plan, Unit, UnitKind, why_no_unit
 from toolkit.quotes import quote_odd
 from toolkit.text.advice import unit_name
+from toolkit.text.view import View
 
 _NAMED = "`session.drift` and `matrix-drift check` name those that there are"
 _FEW = 3
@@ -29,6 +30,21 @@ def say_no_unit(plan: Plan, name: str) -> str:
         either = " or ".join(filter(None, (", ".join(told[:-1]), told[-1])))
         return f"There is no unit {_told(name)}. Did you mean {either}?"
     return f"There is no unit {_told(name)}; {_NAMED}."
+
+
+def say_none(plan: Plan, view: View) -> Iterator[str]:
+    """Why nothing is shown of users and rooms that were asked for: in sync, no chat, or nobody of that name."""
+    for name in view.users:
+        if not View(users=(name,)).part(plan):
+            yield _say_none(plan, name)
+    for name in view.rooms:
+        if not View(rooms=(name,)).part(plan):
+            yield _say_none(plan, name)
+
+
+def _say_none(plan: Plan, name: str) -> str:
+    why = why_no_unit(plan, name)
+    return f"{_told(name)}: {why}." if why else say_no_unit(plan, name)
 
 
 def find_near(plan: Plan, name: str) -> list[str]:

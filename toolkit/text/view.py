@@ -5,6 +5,7 @@ Nothing of a plan is changed by it: its counts, and what the exit code says, are
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from difflib import get_close_matches
 
 from toolkit.convention import chat_number
 from toolkit.errors import ToolkitError
@@ -32,9 +33,9 @@ class View:
     def __post_init__(self) -> None:
         """Raises `ToolkitError` for a code that there isn't: nothing would be found, and look well."""
         for code in set(self.codes) - {*Code}:
-            raise ToolkitError(
-                f"There is no code {quote_odd(code)}; `matrix-drift explain` lists them."
-            )
+            near = ", ".join(get_close_matches(code, [*Code], n=3))
+            hint = f"near it are {near}" if near else "`matrix-drift explain` lists them"
+            raise ToolkitError(f"There is no code {quote_odd(code)}; {hint}.")
 
     @property
     def narrowed(self) -> bool:

@@ -37,6 +37,9 @@ class State(StrEnum):
 BY_BOT = frozenset({"start-up", "single room"})
 """What the bot does by itself, in the words of a run's `action`; the rest, a person has begun."""
 
+RESTORE = "restore"
+"""The `action` of a run that put a backup in the database's place, so that no row of it is in the journal."""
+
 _LEFT_ALONE = frozenset({State.STALE, State.FAILED, State.NOT_REACHED, State.NOT_APPLIED})
 
 

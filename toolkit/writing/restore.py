@@ -16,11 +16,9 @@ from toolkit.errors import StoreError
 from toolkit.quotes import quote_odd
 from toolkit.records import Raw
 from toolkit.writing.job import new_name
-from toolkit.writing.journal import Journal, Run
+from toolkit.writing.journal import RESTORE, Journal, Run
 from toolkit.writing.lineage import load_past
 from toolkit.writing.undo import find_run
-
-ACTION = "restore"
 
 
 class Restore(msgspec.Struct, frozen=True):
@@ -82,7 +80,7 @@ def restore(planned: Restore) -> str:
     try:
         goes_on = tuple(filter(None, (before, planned.wrote_to)))
         file = name_file(planned.database)
-        run = Run(planned.name, now, ACTION, (), kept, None, True, file, goes_on)
+        run = Run(planned.name, now, RESTORE, (), kept, None, True, file, goes_on)
         Journal(planned.database).finish(run)
     except StoreError as error:
         return f"The database is replaced, but: {error}"

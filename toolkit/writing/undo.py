@@ -17,7 +17,7 @@ from toolkit.quotes import quote_odd
 from toolkit.records import Raw
 from toolkit.writing.apply import apply_changes
 from toolkit.writing.job import Result, new_job
-from toolkit.writing.journal import Entry, Run
+from toolkit.writing.journal import RESTORE, Entry, Run
 from toolkit.writing.lineage import Past, load_past
 from toolkit.writing.turns import one_at_a_time
 
@@ -66,7 +66,15 @@ async def undo(
 
 
 def plan_reversal(run: Run, rows: Mapping[str, Raw]) -> Plan:
-    """The plan that takes back a run: every applied unit's rows, the other way round."""
+    """The plan that takes back a run: every applied unit's rows, the other way round.
+
+    Raises `StoreError` for one that replaced the whole database.
+    """
+    if run.action == RESTORE:
+        raise StoreError(
+            f"Run {quote_odd(run.id)} went back to a backup, and has no rows of its own to take back: "
+            f"`matrix-drift restore {quote_odd(run.id)}` goes forward again."
+        )
     units = tuple(sorted((_reverse(entry, rows) for entry in run.applied), key=lambda u: u.id))
     return Plan(account="", joined=(), units=units)
 
