@@ -133,6 +133,7 @@ def test_no_option_takes_a_token() -> None:
         "explain",
         "notebook",
         "completion",
+        "fit",
     }
 
 
