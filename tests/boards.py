@@ -95,6 +95,32 @@ def many(path: Path, rooms: int = 5000) -> Bench:
     return bench
 
 
+def various(path: Path) -> Bench:
+    """Seventy units of a few kinds beside seventy that are right: renamed rooms, lost rows, ids that nothing
+    tells, and chats that two rooms claim."""
+    world, rows = World(BOT), dict[str, Any]()
+    for user in range(20):
+        owner, space = f"@user{user}:hs", f"!s{user}"
+        world.space(space, owner=owner)
+        chats = {f"C{n}": f"!r{user}x{n}" for n in range(1, 7)}
+        right = right_rows(owner, space, chats)
+        for n, (chat, room) in enumerate(chats.items(), 1):
+            name = f"Отпуск {n}" if user < 11 and n > 4 else f"Чат {n}"
+            world.chat(room, space, name, owner=owner)
+            if 11 <= user < 17 and n > 3:
+                del right[room_key(room)], right[chat_key(owner, chat)]
+            elif user >= 17 and n > 2:
+                del right[room_key(room)]
+        if user < 8:
+            world.chat(f"!odd{user}", space, "Разговор", owner=owner)
+        if 8 <= user < 18:
+            world.chat(f"!twin{user}", space, "Чат 1", owner=owner)
+        rows |= right
+    bench = Bench(path, world)
+    bench.fill(rows)
+    return bench
+
+
 WORLDS: dict[str, Callable[[Path], Bench]] = {
     "small": small,
     "none": none,
@@ -102,6 +128,7 @@ WORLDS: dict[str, Callable[[Path], Bench]] = {
     "hostile": hostile,
     "disputed": disputed,
     "many": many,
+    "various": various,
     "seventy": partial(many, rooms=70),
 }
 

@@ -82,6 +82,11 @@ class Table:
         except TimeoutError:
             raise AssertionError(f"no {words!r} in {where}: {self.board.inner_text()}") from None
 
+    def flatten(self) -> None:
+        """Show each unit, where so many are shown in groups first."""
+        self.board.get_by_label("group by").uncheck()
+        self.board.locator(".md-row:not(.md-group)").first.wait_for()
+
     def begins_with(self, words: str) -> None:
         """Wait until the first row says so."""
         self.board.locator(".md-row").first.filter(has_text=words).wait_for()

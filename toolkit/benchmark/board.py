@@ -1,7 +1,7 @@
 """What the review costs: `python -m toolkit.benchmark.board`, at 5,000 and at 50,000 units adrift.
 
-Bytes that a view's first lines take, and CPU milliseconds of this process: from a view that is there to its
-lines being sent, and from a click to what every view is told of it, medians of several clicks. `click after
+Bytes that a view's groups and first lines take, and CPU milliseconds of this process: from a view that is there
+to its lines being sent, and from a click to what every view is told of it, medians of several clicks. `click after
 all` is one when every unit is approved: then the file of decisions, which is written whole, has a line for
 each. Whatever grows with the number of units shows in the ratio of both sizes.
 """
@@ -88,6 +88,9 @@ def measure_board(chats: int) -> Iterator[Figure]:
         view = View(ReviewTable(find_model(session)))
         *clicked, other = [unit.id for unit in session.state.plan.units[: CLICKS + 1]]
         taken = view.ask("ready")
+        yield Figure(chats, "groups, bytes", view.bytes)
+        yield Figure(chats, "groups, ms", taken)
+        taken = view.ask("window")
         yield Figure(chats, "first lines, bytes", view.bytes)
         yield Figure(chats, "first lines, ms", taken)
         yield Figure(chats, "click, ms", view.clicks("approve", clicked))

@@ -14,6 +14,10 @@ from toolkit.errors import ToolkitError
 from toolkit.model import Choices
 from toolkit.text.visible import visible
 
+SELECTED = 500
+"""Units that may be selected at once."""
+GROUPS = 100
+"""Groups that a view may unfold."""
 Natural: TypeAlias = Annotated[int, Meta(ge=0)]
 
 
@@ -34,7 +38,8 @@ class Bye(Ask, tag="bye"):
 class Window(Ask, tag="window"):
     """Lines of the list from `start` on: those that match, sorted by a column or as planned.
 
-    `number` comes back with the answer. `keep` are units whose lines and places it wants besides.
+    `number` comes back with the answer. `keep` are units whose lines and places it wants besides, and
+    `unfolded` are the groups whose lines are seen.
     """
 
     number: Natural = 0
@@ -48,14 +53,24 @@ class Window(Ask, tag="window"):
     quiet: bool = False
     sort: Column = ""
     down: bool = False
+    grouped: bool = False
+    unfolded: Annotated[tuple[str, ...], Meta(max_length=GROUPS)] = ()
 
     @property
     def wanted(self) -> Wanted:
         """The same for the model."""
         query = Query(
-            self.status, self.vote, self.result, self.text, self.quiet, self.sort, self.down
+            status=self.status,
+            vote=self.vote,
+            result=self.result,
+            text=self.text,
+            quiet=self.quiet,
+            sort=self.sort,
+            down=self.down,
+            grouped=self.grouped,
         )
-        return Wanted(query, self.start, self.count, self.keep, self.number)
+        shown = frozenset(self.unfolded)
+        return Wanted(query, self.start, self.count, self.keep, self.number, shown)
 
 
 class Details(Ask, tag="details"):
@@ -74,6 +89,28 @@ class Decide(Ask, tag="decide"):
     until: str = ""
 
 
+class Next(Ask, tag="next"):
+    """Where the next line stands, after a unit's, that nobody has decided about."""
+
+    unit: str
+
+
+class Select(Ask, tag="select"):
+    """Which units lie between two lines of the list as it was asked for last."""
+
+    first: str
+    last: str
+
+
+class DecideMany(Ask, tag="decide_many"):
+    """Units that somebody has selected, each with the change that was on display."""
+
+    units: Annotated[dict[str, str], Meta(max_length=SELECTED)]
+    vote: str
+    reason: str = ""
+    until: str = ""
+
+
 class Pick(Ask, tag="pick"):
     """A conflict's choice; None takes the picks back."""
 
@@ -82,10 +119,11 @@ class Pick(Ask, tag="pick"):
 
 
 class Count(Ask, tag="count"):
-    """What would approving all of a filter mean?"""
+    """What would approving all of a filter or a group mean?"""
 
     status: str = ""
     text: str = ""
+    group: str = ""
 
 
 class ApproveAll(Ask, tag="approve_all"):
@@ -94,6 +132,7 @@ class ApproveAll(Ask, tag="approve_all"):
     plan: str
     status: str = ""
     text: str = ""
+    group: str = ""
 
 
 class Apply(Ask, tag="apply"):
@@ -139,6 +178,9 @@ Message: TypeAlias = (
     | Window
     | Details
     | Decide
+    | Next
+    | Select
+    | DecideMany
     | Pick
     | Count
     | ApproveAll

@@ -1,6 +1,6 @@
 """What nobody has to decide about: what is in sync, rooms that are skipped, and orphaned rows. Pure."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import chain
@@ -43,6 +43,7 @@ class Quiet:
     name: str
     chat_id: str
     cause: str
+    who: str = ""
 
     def has(self, text: str) -> bool:
         """Whether what is shown of it holds this text, in whatever case."""
@@ -60,8 +61,10 @@ class QuietLines:
     Each line is made when somebody wants to see it.
     """
 
-    def __init__(self, plan: Plan, local: LocalState, remote: RemoteState) -> None:
-        self._local, self._remote = local, remote
+    def __init__(
+        self, plan: Plan, local: LocalState, remote: RemoteState, short: Mapping[str, str]
+    ) -> None:
+        self._local, self._remote, self._short = local, remote, short
         self._users, self._rooms, self._skipped = (
             plan.in_sync_users,
             plan.in_sync_rooms,
@@ -97,7 +100,7 @@ class QuietLines:
         """The line at a place."""
         users = len(self._users)
         if place < users:
-            return _user(self._users[place])
+            return self._user(self._users[place])
         if place < self._right:
             return self._room(self._rooms[place - users])
         if place >= self._joined:
@@ -118,7 +121,8 @@ class QuietLines:
         name, row = parse_key(key), self._local.rooms.get(parse_key(key).room_id)
         owner, chat_id = (row.matrix_user_id, row.chat_id) if row else (name.user, name.chat_id)
         told = visible(key, _LONG)
-        return Quiet(key, ORPHANED, told, visible(owner), told, visible(chat_id), _KEPT)
+        who = self._who(owner)
+        return Quiet(key, ORPHANED, told, visible(owner), told, visible(chat_id), _KEPT, who)
 
     def _room(self, room_id: str) -> Quiet:
         row = self._local.rooms.get(room_id)
@@ -131,12 +135,16 @@ class QuietLines:
             _name(self._remote, room_id),
             visible(chat_id),
             "its rows are right",
+            self._who(owner),
         )
 
+    def _user(self, user: str) -> Quiet:
+        told = visible(user)
+        return Quiet(user, IN_SYNC, told, told, "", "", "its user row is right", self._who(user))
 
-def _user(user: str) -> Quiet:
-    told = visible(user)
-    return Quiet(user, IN_SYNC, told, told, "", "", "its user row is right")
+    def _who(self, user: str) -> str:
+        """Who has neither a row that is right nor a unit may be called like somebody else."""
+        return visible(self._short.get(user, user))
 
 
 def _name(remote: RemoteState, room_id: str) -> str:

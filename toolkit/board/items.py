@@ -10,6 +10,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
+from toolkit.board.marks import Mark, mark_writes, say_marks
 from toolkit.board.offers import say_action
 from toolkit.decisions.case import Case, Side
 from toolkit.decisions.ledger import Vote
@@ -36,6 +37,7 @@ from toolkit.model import (
 from toolkit.quotes import quote_odd
 from toolkit.records import Raw, decode_object
 from toolkit.text.advice import changed_fields, unit_name, verb, what
+from toolkit.text.localparts import short_names
 from toolkit.text.visible import visible
 
 LONG = 500
@@ -71,7 +73,8 @@ class Result:
 class Item:
     """One line to decide about. `change` names what would be written; "" is nothing yet.
 
-    `label` says which unit it is, differently for each. `options` are the choices that would settle
+    `label` says which unit it is, differently for each, and `who` is its owner as short as nobody else is
+    called. `writes` are shown as a diff on one line, its `marks`. `options` are the choices that would settle
     it, and `picked` says in words what was chosen so far. `again` is a decision that no longer holds,
     since it was about another change; `returned` says why a unit is no longer ignored, and `ignored` by
     whom, until when and why it is. `barred` says why it is only shown.
@@ -84,10 +87,12 @@ class Item:
     label: str
     id: str
     owner: str = ""
+    who: str = ""
     name: str = ""
     chat_id: str = ""
     cause: str = ""
     action: str = ""
+    writes: tuple[RowWrite, ...] = ()
     change: str = ""
     rows: int = 0
     needs_human: bool = False
@@ -100,6 +105,11 @@ class Item:
     returned: str = ""
     barred: str = ""
     result: Result | None = None
+
+    @property
+    def marks(self) -> tuple[Mark, ...]:
+        """What would be written, as a diff on one line."""
+        return mark_writes(self.writes)
 
     @property
     def approvable(self) -> bool:
@@ -120,7 +130,8 @@ class Item:
         """Whether what is shown of it holds this text, in whatever case."""
         words = (self.cause, self.action, self.ignored)
         shown = (self.label, self.id, self.owner, self.name, self.chat, *words)
-        return text.casefold() in "\n".join(shown).casefold()
+        wanted = text.casefold()
+        return wanted in "\n".join(shown).casefold() or wanted in say_marks(self.marks).casefold()
 
     def column(self, name: str) -> str:
         """What stands in a column of the list."""
@@ -203,16 +214,17 @@ class Lines:
         labels = [(visible(name), unit.id) for name, unit in zip(names, plan.units, strict=True)]
         told = _tell_apart(_tell_apart(labels, _SHORT_ID), LONG)
         self._labels = {unit: label for label, unit in told}
+        self.short = short_names(_users(plan))
 
     def line(self, unit: Unit) -> Item:
         """The line of a unit of the plan."""
         known, item = self._made.get(unit.id, (None, None))
         offers = self._offering.offers(unit) if self._offering else NO_OFFERS
-        label = self._labels[unit.id]
+        label, who = self._labels[unit.id], visible(self.short.get(unit.owner or "", ""))
         if item is None or known != unit or item.offers != offers:
             item = make_item(unit, offers, self.remote, label)
-        elif item.label != label:
-            item = replace(item, label=label)
+        if (item.label, item.who) != (label, who):
+            item = replace(item, label=label, who=who)
         self._made[unit.id] = unit, item
         return item
 
@@ -227,10 +239,12 @@ def make_item(unit: Unit, offers: Offers, remote: RemoteState, label: str) -> It
         label=label,
         id=visible(unit.id),
         owner=visible(unit.owner or ""),
+        who=visible(unit.owner or ""),
         name=visible(_room_name(unit, remote)),
         chat_id=visible(unit.chat_id or ""),
         cause=visible(say_causes(unit), LONG),
         action=visible(say_action(unit, offers), LONG),
+        writes=unit.writes,
         change=unit.change.fingerprint if unit.change else "",
         rows=len(unit.change.writes) if unit.change else 0,
         needs_human=unit.needs_human,
@@ -246,15 +260,18 @@ def bar_item(item: Item, why: str) -> Item:
     if not why:
         return item
     words = visible(why, LONG)
-    return replace(item, change="", rows=0, barred=words, action=f"shown only: {words}")
+    return replace(item, change="", rows=0, writes=(), barred=words, action=f"shown only: {words}")
 
 
-def make_details(item: Item, unit: Unit, case: Case | None = None) -> Details:
-    """What opens below a line; of a conflict, with what is known of it."""
+def make_details(
+    item: Item, unit: Unit, case: Case | None = None, why: Unit | None = None
+) -> Details:
+    """What opens below a line; of a conflict, with what is known of it. `why` it stands in the list is told by the
+    unit as it is before anything is picked."""
     change = unit.change
     return Details(
         item,
-        tuple(map(_fact, unit.findings)),
+        tuple(map(_fact, (why or unit).findings)),
         diff_rows(change.writes if change else ()),
         tuple(visible(key, LONG) for key in (change.relies_on if change else ())),
         tuple(map(visible, unit.room_ids)),
@@ -276,6 +293,11 @@ def diff_rows(writes: Iterable[RowWrite]) -> tuple[RowDiff, ...]:
         RowDiff(visible(write.key, LONG), verb(write), tuple(_diff_fields(write)))
         for write in writes
     )
+
+
+def _users(plan: Plan) -> Iterator[str]:
+    yield from (unit.owner for unit in plan.units if unit.owner)
+    yield from plan.in_sync_users
 
 
 def say_causes(unit: Unit) -> str:

@@ -5,22 +5,30 @@ from dataclasses import replace
 from itertools import chain
 
 from toolkit.board.applying import Applying
+from toolkit.board.folding import Heading, Section, find_lines, place_of
 from toolkit.board.from_browser import Refused
-from toolkit.board.in_sync import QuietLines
-from toolkit.board.items import LONG, Item, Lines, bar_item
+from toolkit.board.in_sync import IN_SYNC, ORPHANED, SKIPPED, Quiet, QuietLines
+from toolkit.board.items import LONG, Item, Lines, bar_item, say_causes
 from toolkit.board.picks import Drafts, same
 from toolkit.board.stale import finished_item
 from toolkit.board.tally import Approved, Counts, Tally
+from toolkit.board.views import Wanted
 from toolkit.board.windows import Column, Kept, Line, Order, Query, Unranked, Window
 from toolkit.decisions.decision import Ignored
 from toolkit.decisions.ignoring import say_ignored, say_over
 from toolkit.decisions.ledger import Vote
 from toolkit.decisions.offers import Offering
-from toolkit.model import Choices, Unit, why_no_unit
+from toolkit.model import Choices, Status, Unit, find_unit, why_no_unit
 from toolkit.session.session import Session
+from toolkit.text.groups import Group, find_groups
 from toolkit.text.near import say_no_unit
 from toolkit.text.visible import visible
 
+_QUIET = (
+    Group(IN_SYNC, "the rows are right"),
+    Group(SKIPPED, "no chats"),
+    Group(ORPHANED, "no joined room belongs to the row"),
+)
 ORDERS = 8
 """Orders that are kept up to date: of each view its own, and of one that goes to and fro the last few."""
 
@@ -65,11 +73,13 @@ class Listing:
             offering = Offering(state.plan, state.local) if session.road.settles else None
             self._lines = Lines(state.plan, state.remote, offering, self._lines)
             self._drafts.drop_all_but(state.plan.places)
+            self._origins = self._find_origins()
+            self._grouped: tuple[list[Group], list[int]] | None = None
         self._about = (*about, self._applying.results)
         self._state, self._picked = state, self._drafts.picked
         self._items: dict[str, Item] = {}
         self._orders: dict[Query, Order] = {}
-        self._tally = Tally(state.plan, state.votes)
+        self._tally = Tally(map(self._status, state.plan.units), state.votes)
         for unit, vote in zip(state.plan.units, state.votes.values(), strict=True):
             if vote is Vote.APPROVED:
                 self._tally.approve(unit.id, self._approved(unit))
@@ -82,7 +92,26 @@ class Listing:
         units = [*state.plan.places]
         if (units, self._finished) != self._there:
             self._edition, self._there = object(), (units, self._finished)
-        self._quiet = QuietLines(state.plan, state.local, state.remote)
+        assert self._lines is not None  # made above
+        self._quiet = QuietLines(state.plan, state.local, state.remote, self._lines.short)
+
+    def _find_origins(self) -> dict[str, Unit]:
+        """Units for which something was picked, as they are without: that is how their rows still stand."""
+        picked, found = self._session.state.ledger.choices, {}
+        if picked:
+            bare = self._session.bare_plan()
+            for name in picked:
+                now, was = (find_unit(plan, name) for plan in (self._session.state.plan, bare))
+                if now and was:
+                    found[now.id] = was
+        return found
+
+    def origin(self, unit: Unit) -> Unit:
+        """The unit as it is if nothing is picked for it."""
+        return self._origins.get(unit.id, unit)
+
+    def _status(self, unit: Unit) -> Status:
+        return self._origins[unit.id].status if unit.id in self._origins else unit.status
 
     def _touch(self, unit_id: str, before: Vote) -> None:
         place, now = self._state.plan.places[unit_id], self._state.votes[unit_id]
@@ -108,13 +137,18 @@ class Listing:
     # -- lines ------------------------------------------------------------------------------------
 
     def items(
-        self, status: str | None = None, text: str = "", vote: str | None = None
+        self, status: str | None = None, text: str = "", vote: str | None = None, group: str = ""
     ) -> list[Item]:
-        """The lines of the plan's units, in its order; or those with this status, vote and text."""
+        """The lines of the plan's units, in its order; or those with this status, vote, text and group."""
         self._look()
         query = Query(status or "", vote or "", text=text)
         units = self._state.plan.units
-        return [self._made(units[at]) for at in self.places(query) if self.matches(at, query)]
+        rank = self._rank(group) if group else None
+        return [
+            self._made(units[at])
+            for at in self.places(query)
+            if (rank is None or self.group(at) == rank) and self.matches(at, query)
+        ]
 
     def find(self, unit_id: str) -> Item | None:
         """One line, if there is one."""
@@ -175,32 +209,96 @@ class Listing:
             item = replace(
                 item, vote=vote, again=again, result=result, ignored=ignored, returned=returned
             )
+        if origin := self._origins.get(unit.id):
+            item = replace(item, status=origin.status, cause=visible(say_causes(origin), LONG))
         picked = self._picked.get(unit.id)
         return item if picked is None else self._drafts.try_out(item, picked)[1]
 
     # -- windows ----------------------------------------------------------------------------------
 
-    def window(self, query: Query, start: int, count: int, keep: Iterable[str] = ()) -> Window:
+    def window(self, wanted: Wanted) -> Window:
         """Some lines of a query; and lines to keep, as far as there are such, wherever they are in it."""
         self._look()
+        query, start, count = wanted.query, wanted.start, wanted.count
+        order = self._order(query)
+        if not query.folds:
+            lines = tuple(map(self._line, order.window(start, count)))
+            kept = tuple(self._keep(order, wanted.keep, query))
+            return Window(self._edition, start, len(order), order.ready, lines, kept)
+        sections = order.sections(self._unfolded(wanted))
+        shown: list[Line] = []
+        for part in find_lines(sections, start, count):
+            if isinstance(part, range):
+                shown += map(self._line, order.window(part.start, len(part)))
+            else:
+                shown.append(self._heading(part))
+        kept = tuple(self._keep_folded(order, sections, wanted.keep, query))
+        total = sum(section.height for section in sections)
+        return Window(self._edition, start, total, order.ready, tuple(shown), kept)
+
+    def _order(self, query: Query) -> Order:
         order = self._orders.pop(query, None) or Order(self, query)
         self._orders[query] = order
         while len(self._orders) > ORDERS:
             del self._orders[next(iter(self._orders))]
-        return Window(
-            self._edition,
-            start,
-            len(order),
-            order.ready,
-            tuple(map(self._line, order.window(start, count))),
-            tuple(self._keep(order, keep, query)),
-        )
+        return order
 
     def _keep(self, order: Order, keep: Iterable[str], query: Query) -> Iterator[Kept]:
         for unit in keep:
             place = self._find_place(unit, query)
             if place is not None:
                 yield Kept(order.find(place), self._line(place))
+
+    def _keep_folded(
+        self, order: Order, sections: list[Section], keep: Iterable[str], query: Query
+    ) -> Iterator[Kept]:
+        headings = {self._group(section.group).name: section for section in sections}
+        for unit in keep:
+            if section := headings.get(unit):
+                yield Kept(section.at, self._heading(section))
+        for kept in self._keep(order, keep, query):
+            yield Kept(place_of(sections, kept.at), kept.line)
+
+    def _heading(self, section: Section) -> Heading:
+        group = self._group(section.group)
+        counts = (section.size, section.ready, section.undecided)
+        return Heading(group.name, group.status, group.words, *counts, section.shown)
+
+    # What is next.
+
+    def key(self, wanted: Wanted, unit: str) -> int:
+        """What `next_open` goes on from, once this unit is decided."""
+        self._look()
+        place = self._find_place(unit, wanted.query)
+        return -1 if place is None else self._order(wanted.query).key(place)
+
+    def next_open(self, wanted: Wanted, key: int) -> int:
+        """Where the next line stands that nobody has decided about, or the heading that it is folded below; -1
+        for none."""
+        self._look()
+        order = self._order(wanted.query)
+        place = order.next_open(key)
+        if place < 0 or not wanted.query.folds:
+            return order.find(place)
+        sections = order.sections(self._unfolded(wanted))
+        at = place_of(sections, order.find(place))
+        group = self.group(place)
+        return at if at >= 0 else next(s.at for s in sections if s.group == group)
+
+    def between(self, wanted: Wanted, one: str, other: str, most: int) -> tuple[list[Item], int]:
+        """The units from one line of a query to another, at most so many; and how many those leave out."""
+        self._look()
+        order = self._order(wanted.query)
+        places = [self._find_place(unit, wanted.query) for unit in (one, other)]
+        ends = sorted(order.find(place) for place in places if place is not None)
+        if not ends or ends[0] < 0:
+            return [], 0
+        units = self._state.plan.units
+        found = order.window(ends[0], ends[-1] - ends[0] + 1)
+        shown = self._unfolded(wanted) if wanted.query.folds else None
+        seen = (at for at in found if shown is None or self.group(at) in shown)
+        mine = [place for place in seen if place < len(units)]
+        return [self._made(units[place]) for place in mine[:most]], max(0, len(mine) - most)
 
     def _find_place(self, unit: str, query: Query) -> int | None:
         """A unit that a run has finished may be in sync by now: which of them is meant says the query."""
@@ -214,7 +312,7 @@ class Listing:
         at = self._quiet.find(unit) if query.quiet else None
         return None if at is None else units + len(self._finished) + at
 
-    def _line(self, place: int) -> Line:
+    def _line(self, place: int) -> Item | Quiet:
         units = self._state.plan.units
         if place < len(units):
             return self._made(units[place])
@@ -249,7 +347,7 @@ class Listing:
         if place < len(units):
             unit = units[place]
             result = self._applying.results.get(unit.id)
-            return unit.status, self._state.votes[unit.id], result.state if result else ""
+            return self._status(unit), self._state.votes[unit.id], result.state if result else ""
         place -= len(units)
         if place < len(self._finished):
             item = self._finished[place]
@@ -272,6 +370,40 @@ class Listing:
     def value(self, place: int, column: Column) -> str:
         """What stands in a column."""
         return self._line(place).column(column) if column else ""
+
+    def is_open(self, place: int) -> bool:
+        """Whether nobody has decided about it yet."""
+        units = self._state.plan.units
+        return place < len(units) and self._state.votes[units[place].id] is Vote.PENDING
+
+    # Groups: those of the plan's units, then that of what the last run has finished, then the quiet ones.
+
+    def _groups(self) -> tuple[list[Group], list[int]]:
+        """As the plan's units are grouped; nobody may ever ask."""
+        if self._grouped is None:
+            self._grouped = find_groups(map(self.origin, self._state.plan.units))
+        return self._grouped
+
+    def group(self, place: int) -> int:
+        """The group that a line stands in."""
+        groups, of_units = self._groups()
+        if place < len(of_units):
+            return of_units[place]
+        place -= len(of_units) + len(self._finished)
+        status = self._quiet.status(place)
+        return len(groups) + next(at for at, group in enumerate(_QUIET) if group.status == status)
+
+    def _group(self, rank: int) -> Group:
+        groups, _ = self._groups()
+        return groups[rank] if rank < len(groups) else _QUIET[rank - len(groups)]
+
+    def _rank(self, name: str) -> int:
+        """-1 for a group that there isn't."""
+        groups = [*self._groups()[0], *_QUIET]
+        return next((at for at, group in enumerate(groups) if group.name == name), -1)
+
+    def _unfolded(self, wanted: Wanted) -> frozenset[int]:
+        return frozenset(map(self._rank, wanted.unfolded))
 
 
 def _differing(these: dict[str, Choices], those: dict[str, Choices]) -> set[str]:

@@ -61,13 +61,16 @@ class Drafts:
 def _as_known(made: Item, picked: Choices, known: Item) -> Item:
     """The line as it would be with these picks; what it is called and counted as stays."""
     there = {option.choices for option in known.options}
+    who = known.who if made.owner == known.owner else made.who
     options = (*known.options, *(o for o in made.options if o.choices not in there))
     return replace(
         made,
         unit=known.unit,
         id=known.id,
         label=known.label,
+        who=who,
         status=known.status,
+        cause=known.cause,
         vote=known.vote,
         again=known.again,
         ignored=known.ignored,

@@ -31,9 +31,11 @@ from toolkit.board.items import (
 )
 from toolkit.board.listing import Listing
 from toolkit.board.looking import Looking
+from toolkit.board.marks import Mark
 from toolkit.board.picks import Drafts
 from toolkit.board.stale import find_moved, see
 from toolkit.board.tally import Counts
+from toolkit.board.views import Wanted
 from toolkit.board.windows import Query, Window
 from toolkit.decisions.ledger import Vote
 from toolkit.decisions.offers import join_choices, say_choices, why_unfit
@@ -45,6 +47,9 @@ from toolkit.session.session import Session
 from toolkit.text.summary import count_of
 from toolkit.text.visible import visible
 
+SHOWN = 100
+"""Units that a question tells one by one."""
+_OF_ITS_OWN = "that want a decision of their own"
 _DONE = {
     Vote.REJECTED: "Skipped {}: its rows stay as they are.",
     Vote.DEFERRED: "Put off {}.",
@@ -54,12 +59,14 @@ _DONE = {
 
 
 class Batch(NamedTuple):
-    """What approving a whole filter would mean; `changes` names what was counted, `what` says it in words."""
+    """What approving a whole filter or group would mean; `changes` names what was counted, `what` says it in words,
+    and `shown` are the first units of it, each with its change on a line."""
 
     units: int
     rows: int
     changes: Mapping[str, str]
     what: Mapping[str, int]
+    shown: tuple[tuple[str, tuple[Mark, ...]], ...] = ()
 
 
 class ReviewModel:
@@ -107,7 +114,12 @@ class ReviewModel:
 
         `keep` names units whose lines and places are wanted wherever they are.
         """
-        return self._listing.window(query, start, count, keep)
+        return self._listing.window(Wanted(query, start, count, tuple(keep)))
+
+    @property
+    def lines(self) -> Listing:
+        """The lines as views ask for them."""
+        return self._listing
 
     def details(self, unit: str, choices: Choices | Mapping[str, Any] | None = None) -> Details:
         """A unit opened: facts, rows before and after, and what may still be picked.
@@ -124,11 +136,10 @@ class ReviewModel:
         except Refused as error:
             raise ToolkitError(str(error)) from None
         found, made = self._drafts.try_out(known, picked)
-        planned = self.session.state.plan.unit(
-            unit
-        )  # its conflict is there until the pick is agreed to
-        case = self.session.cases.open(planned) if planned else None
-        details = make_details(made, found, case) if found else Details(known)
+        planned = self.session.state.plan.unit(unit)
+        why = planned and self._listing.origin(planned)  # what is picked takes no reason away
+        case = self.session.cases.open(why) if why else None
+        details = make_details(made, found, case, why) if found else Details(known)
         return replace(details, moved=self._moved(known))
 
     def _finished(self, unit: str) -> Details | None:
@@ -237,29 +248,33 @@ class ReviewModel:
         self._drafts.drop(unit)
         return Answer(_say(decided, known.label))
 
-    def _take(self, unit: str, vote: Vote, reason: str, until: str) -> Decided:
+    def _take(self, unit: str | list[str], vote: Vote, reason: str, until: str) -> Decided:
         if vote is Vote.IGNORED:
             return self.session.ignore(unit, reason=reason, until=until)
         if vote is Vote.REJECTED:
             return self.session.reject(unit)
         return self.session.defer(unit) if vote is Vote.DEFERRED else self.session.withdraw(unit)
 
-    def would_approve(self, status: Status | str | None = None, text: str = "") -> Batch:
+    def would_approve(
+        self, status: Status | str | None = None, text: str = "", group: str = ""
+    ) -> Batch:
         """What `approve_all` with the same filter is about: pending units that need nobody's eye."""
-        ready = self._ready(status, text)
+        ready = self._ready(status, text, group)
         changes = {item.unit: item.change for item in ready}
         what = Counter(item.action for item in ready)
-        return Batch(len(ready), sum(item.rows for item in ready), changes, what)
+        shown = tuple((item.label, item.marks) for item in ready[:SHOWN])
+        return Batch(len(ready), sum(item.rows for item in ready), changes, what, shown)
 
     def approve_all(
         self,
         status: Status | str | None = None,
         text: str = "",
+        group: str = "",
         *,
         changes: Mapping[str, str] | None = None,
     ) -> Answer:
         """Approve what `would_approve` has counted; with its `changes`, exactly that or nothing."""
-        return self._answer(lambda: self._approve_all(self._ready(status, text), changes))
+        return self._answer(lambda: self._approve_all(self._ready(status, text, group), changes))
 
     def _approve_all(self, ready: list[Item], changes: Mapping[str, str] | None) -> Answer:
         if changes is not None and dict(changes) != {item.unit: item.change for item in ready}:
@@ -272,12 +287,49 @@ class ReviewModel:
             words += f" Not approved: {count_of(len(decided.refused), 'unit')}."
         return Answer(words)
 
-    def _ready(self, status: Status | str | None, text: str) -> list[Item]:
-        return [
-            item
-            for item in self.items(status, text, vote=Vote.PENDING)
-            if item.approvable and not item.needs_human and item.unit not in self._drafts.picked
+    def _ready(self, status: Status | str | None, text: str, group: str = "") -> list[Item]:
+        found = self._listing.items(status, text, Vote.PENDING, group)
+        return [item for item in found if self._is_ready(item)]
+
+    def _is_ready(self, item: Item) -> bool:
+        """Whether it may be approved together with others."""
+        return item.approvable and not item.needs_human and item.unit not in self._drafts.picked
+
+    def decide_many(
+        self, changes: Mapping[str, str], vote: Vote | str, *, reason: str = "", until: str = ""
+    ) -> Answer:
+        """Decide alike about units that somebody has selected, each with the `Item.change` that was on display.
+
+        Of those that are to be approved, what needs a person's eye is left, and waits for a decision of its own.
+        """
+        return self._answer(lambda: self._decide_many(changes, read_vote(vote), reason, until))
+
+    def _decide_many(
+        self, changes: Mapping[str, str], vote: Vote, reason: str, until: str
+    ) -> Answer:
+        found = [(self._listing.find(unit), change) for unit, change in changes.items()]
+        items = [item for item, change in found if item and item.change == change]
+        moved, left = len(found) - len(items), 0
+        if vote is Vote.APPROVED:
+            ready = [item for item in items if self._is_ready(item)]
+            items, left = ready, len(items) - len(ready)
+        words = [
+            f"Left: {count_of(count, 'unit')} {why}."
+            for count, why in ((left, _OF_ITS_OWN), (moved, "changed since they were shown"))
+            if count
         ]
+        if not items:
+            raise Refused(" ".join(["Nothing is decided.", *words]))
+        units = [item.unit for item in items]
+        decided = (
+            self.session.approve(units)
+            if vote is Vote.APPROVED
+            else self._take(units, vote, reason, until)
+        )
+        for unit in units:
+            self._drafts.drop(unit)
+        words += [f"Not decided: {count_of(n, 'unit')}." for n in [len(decided.refused)] if n]
+        return Answer(" ".join([_say(decided, count_of(len(decided.units), "unit")), *words]))
 
     # -- writing ----------------------------------------------------------------------------------
 

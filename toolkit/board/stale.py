@@ -51,6 +51,7 @@ def finished_item(seen: Seen, result: Result) -> Item:
         if written
         else "nothing is left to write",
         change="",
+        writes=(),
         rows=0,
         needs_human=False,
         offers=NO_OFFERS,

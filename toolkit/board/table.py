@@ -21,9 +21,11 @@ from toolkit.board.events import Event
 from toolkit.board.items import Answer, fingerprint_of, refused
 from toolkit.board.review_model import ReviewModel
 from toolkit.board.views import Views, Wanted
-from toolkit.board.windows import Window
+from toolkit.board.windows import Query, Window
 from toolkit.errors import ToolkitError
 
+FEW = 30
+"""Units that are read one by one; of more, groups are shown first."""
 _BROWSER = Path(__file__).parent / "browser"
 
 
@@ -94,17 +96,21 @@ class ReviewTable:
         for view, wanted in views.wanted():
             news = views.update(view, self._look(wanted))
             if news is not None:
-                self._send(to_browser.news(news, wanted.number), view)
+                self._send(to_browser.news(news, wanted), view)
         if (others := views.take_forgotten()) is not None:
             self._send({"kind": "again", "but": others})
 
     def _send_window(self, wanted: Wanted, view: str) -> None:
         window = self._look(wanted)
         self._views.tell(view, wanted, window)
-        self._send(to_browser.window(window, wanted.number), view)
+        self._send(to_browser.window(window, wanted), view)
 
     def _look(self, wanted: Wanted) -> Window:
-        return self.model.window(wanted.query, wanted.start, wanted.count, wanted.keep)
+        return self.model.lines.window(wanted)
+
+    def _first(self) -> Wanted:
+        """What is shown before a person asks for anything else: of many units, what is the matter with them."""
+        return Wanted(Query(grouped=self.model.counts().units > FEW))
 
     # -- from the browser -------------------------------------------------------------------------
 
@@ -117,18 +123,25 @@ class ReviewTable:
         known = content if isinstance(content, dict) else {}
         to, unit, about = (_text(known.get(name)) for name in ("view", "unit", "do"))
         self._views.hold(to, unit)
+        wanted = self._views.wanted_by(to) if _goes_on(known) else None
+        here = self.model.lines.key(wanted, unit) if wanted else -1
         try:
             answer = self._answer(from_browser.read_message(content))
         except ToolkitError as error:
             answer = refused(str(error))
-        told = {"words": str(answer), "accepted": answer.accepted} if answer is not None else {}
+        told: dict[str, Any] = {}
+        if answer is not None:
+            told = {"words": str(answer), "accepted": answer.accepted}
+        if wanted and (answer is None or answer.accepted):
+            at = self.model.lines.next_open(wanted, here)
+            told["next"] = {"at": at, "number": wanted.number}
         self._send({"kind": "answer", "unit": unit, "about": about, **told}, to)
 
     def _answer(self, ask: from_browser.Message) -> Answer | None:
         model = self.model
         match ask:
             case from_browser.Ready():
-                self._send_window(Wanted(), ask.view)
+                self._send_window(self._first(), ask.view)
                 self._send(to_browser.state(model), ask.view)
             case from_browser.Window():
                 self._send_window(ask.wanted, ask.view)
@@ -138,11 +151,18 @@ class ReviewTable:
                 return model.decide(
                     ask.unit, ask.vote, change=ask.change, reason=ask.reason, until=ask.until
                 )
+            case from_browser.DecideMany():
+                return model.decide_many(ask.units, ask.vote, reason=ask.reason, until=ask.until)
+            case from_browser.Next():
+                pass  # it goes with the answer
+            case from_browser.Select():
+                self._select(ask)
             case from_browser.Pick():
                 return model.pick(ask.unit, ask.choices)
             case from_browser.Count():
-                batch = model.would_approve(ask.status, ask.text)
-                self._send(to_browser.question(batch, ask.status, ask.text), ask.view)
+                batch = model.would_approve(ask.status, ask.text, ask.group)
+                told = to_browser.question(batch, ask.status, ask.text, ask.group)
+                self._send(told, ask.view)
             case from_browser.ApproveAll():
                 return self._approve_all(ask)
             case from_browser.Apply():
@@ -171,10 +191,18 @@ class ReviewTable:
         return None
 
     def _approve_all(self, ask: from_browser.ApproveAll) -> Answer:
-        batch = self.model.would_approve(ask.status, ask.text)
+        batch = self.model.would_approve(ask.status, ask.text, ask.group)
         if fingerprint_of(batch.changes) != ask.plan:
             return refused("The list has changed since it was counted; count it again.")
-        return self.model.approve_all(ask.status, ask.text, changes=batch.changes)
+        return self.model.approve_all(ask.status, ask.text, ask.group, changes=batch.changes)
+
+    def _select(self, ask: from_browser.Select) -> None:
+        """Of a list that nobody remembers nothing is selected: the view asks for it again anyway."""
+        wanted = self._views.wanted_by(ask.view)
+        if wanted is not None:
+            most = from_browser.SELECTED
+            units, more = self.model.lines.between(wanted, ask.first, ask.last, most)
+            self._send(to_browser.selected(units, more), ask.view)
 
     def _apply(self, ask: from_browser.Apply) -> Answer | None:
         """The click is about what the button said; a second one finds the run that is going on."""
@@ -203,6 +231,13 @@ def _outside_of_cells() -> Iterator[None]:
         yield
     finally:
         del kernel.get_parent
+
+
+def _goes_on(content: Mapping[str, Any]) -> bool:
+    """Whether the next line is looked for: after a decision it is, and not after one was taken back."""
+    return content.get("do") == "next" or (
+        content.get("do") == "decide" and content.get("vote") != "withdraw"
+    )
 
 
 def _text(value: Any) -> str:

@@ -2,12 +2,12 @@
 
 import hashlib
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from toolkit.decisions.ledger import Vote
-from toolkit.model import Plan, Status, UnitKind
+from toolkit.model import Status, UnitKind
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,8 +37,8 @@ class Approved(NamedTuple):
 class Tally:
     """Counts the units of one plan, and names what is approved."""
 
-    def __init__(self, plan: Plan, votes: Mapping[str, Vote]) -> None:
-        self._statuses = Counter(unit.status for unit in plan.units)
+    def __init__(self, statuses: Iterable[Status], votes: Mapping[str, Vote]) -> None:
+        self._statuses = Counter(statuses)
         self._votes = Counter(votes.values())
         self._approved: dict[str, Approved] = {}
         self._nouns: Counter[str] = Counter()

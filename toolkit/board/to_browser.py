@@ -7,12 +7,14 @@ from typing import Any
 
 import msgspec
 
+from toolkit.board.folding import Heading
 from toolkit.board.history import Opened, Past
 from toolkit.board.in_sync import IN_SYNC, ORPHANED, SKIPPED, Quiet
 from toolkit.board.items import Details, Item, Result, fingerprint_of
+from toolkit.board.marks import Mark
 from toolkit.board.review_model import Batch, ReviewModel
 from toolkit.board.tally import NOUNS, Counts
-from toolkit.board.views import News
+from toolkit.board.views import News, Wanted
 from toolkit.board.windows import Line, Window
 from toolkit.decisions.ledger import Vote
 from toolkit.model import Plan, Status
@@ -38,10 +40,12 @@ def line(item: Item, *, finished: bool = False) -> Json:
         "name": item.name,
         "chat": item.chat,
         "cause": item.cause,
-        "action": item.action,
+        "action": "" if item.marks else item.action,
         "change": item.change,
     }
     rest: Json = {
+        "who": item.who if item.who != item.owner else "",
+        "marks": list(map(_mark, item.marks)),
         "human": item.needs_human,
         "picked": item.picked,
         "again": item.again,
@@ -53,6 +57,10 @@ def line(item: Item, *, finished: bool = False) -> Json:
         "finished": finished,
     }
     return told | {name: value for name, value in rest.items() if value}
+
+
+def _mark(mark: Mark) -> list[str]:
+    return [mark.sign, mark.what, mark.before, mark.after]
 
 
 def state(model: ReviewModel) -> Json:
@@ -69,6 +77,7 @@ def state(model: ReviewModel) -> Json:
             SKIPPED: len(plan.skipped),
             ORPHANED: len(plan.orphans),
         },
+        "headline": _headline(counts, plan, compared=not model.session.road.about()),
         "about": model.session.road.about(),
         "besides": _besides(plan),
         "apply": _say_approved(counts),
@@ -113,14 +122,32 @@ def quiet_line(line: Quiet) -> Json:
         "action": "",
         "change": "",
         "quiet": True,
+        **({"who": line.who} if line.who != line.owner else {}),
     }
 
 
-def window(found: Window, number: int) -> Json:
+def heading_line(heading: Heading) -> Json:
+    """A group, as a line above those that it holds."""
+    counts = (heading.size, heading.ready, heading.undecided)
+    return {
+        **dict.fromkeys(("vote", "id", "owner", "name", "chat", "cause", "action", "change"), ""),
+        "unit": heading.unit,
+        "status": heading.status,
+        "label": heading.words,
+        "quiet": True,
+        "group": {
+            **dict(zip(("size", "ready", "undecided"), counts, strict=True)),
+            "shown": heading.shown,
+        },
+    }
+
+
+def window(found: Window, wanted: Wanted) -> Json:
     """Lines as a view has asked for them, with the place of the first and how many there are."""
     return {
         "kind": "window",
-        "number": number,
+        "number": wanted.number,
+        "grouped": wanted.query.grouped,
         "start": found.start,
         **_numbers(found),
         "lines": [_any_line(line) for line in found.lines],
@@ -130,13 +157,13 @@ def window(found: Window, number: int) -> Json:
     }
 
 
-def news(found: News, number: int) -> Json:
+def news(found: News, wanted: Wanted) -> Json:
     """What has moved in a window: its lines by themselves, or all of it with those that are others."""
     if not found.moved:
         lines = [_any_line(line) for line in found.changed]
-        return {"kind": "lines", "lines": lines, "number": number, **_numbers(found.window)}
+        return {"kind": "lines", "lines": lines, "number": wanted.number, **_numbers(found.window)}
     changed = [line.unit for line in found.changed]
-    return {**window(found.window, number), "changed": changed, "anew": found.anew}
+    return {**window(found.window, wanted), "changed": changed, "anew": found.anew}
 
 
 def _numbers(found: Window) -> Json:
@@ -146,6 +173,8 @@ def _numbers(found: Window) -> Json:
 def _any_line(found: Line) -> Json:
     if isinstance(found, Quiet):
         return quiet_line(found)
+    if isinstance(found, Heading):
+        return heading_line(found)
     return line(found, finished=found.status is Status.IN_SYNC)
 
 
@@ -186,8 +215,13 @@ def details(found: Details) -> Json:
     }
 
 
-def question(batch: Batch, status: str, text: str) -> Json:
-    """How many and what, before all of a filter are approved."""
+def selected(units: list[Item], more: int) -> Json:
+    """What lies between two lines that somebody has pointed at, each unit with the change on display."""
+    return {"kind": "selected", "units": [[i.unit, i.change] for i in units], "more": more}
+
+
+def question(batch: Batch, status: str, text: str, group: str = "") -> Json:
+    """How many and what, before all of a filter or group are approved."""
     often = sorted(batch.what.items(), key=lambda found: (-found[1], found[0]))
     rest = often[_MOST:]
     left = count_of(sum(count for _, count in rest), "other unit")
@@ -195,17 +229,37 @@ def question(batch: Batch, status: str, text: str) -> Json:
         "kind": "question",
         "status": status,
         "text": text,
+        "group": group,
         "units": count_of(batch.units, "unit"),
         "rows": count_of(batch.rows, "row"),
         "what": [f"{count:,} × {action}" for action, count in often[:_MOST]],
         "rest": f"{left}, of {count_of(len(rest), 'other kind')}" if rest else "",
         "others": [f"{count:,} × {action}" for action, count in rest[:_ALL]],
+        "shown": [
+            {"label": label, "marks": list(map(_mark, marks))} for label, marks in batch.shown
+        ],
         "plan": fingerprint_of(batch.changes) if batch.units else "",
     }
 
 
 _STATUSES = (Status.CONFLICT, Status.MISSING, Status.MISMATCHED)
 _RESULTS = "applied stale failed"
+
+
+def _headline(counts: Counts, plan: Plan, *, compared: bool) -> Json:
+    """All that there is in three numbers; of a shadow run nothing was compared that could be right."""
+    pending = counts.by_vote.get(Vote.PENDING, 0)
+    right = len(plan.in_sync_rooms) + len(plan.in_sync_users) if compared else 0
+    decided = counts.units - pending
+    told = [(right, "right")] if compared else []
+    told += [(decided, "decided"), (pending, "to decide")]
+    numbers = ", ".join(f"{count:,} {word}" for count, word in told)
+    whole = (
+        f"{right + counts.units:,} rooms and user rows"
+        if compared
+        else count_of(counts.units, "unit")
+    )
+    return {"words": f"{whole}: {numbers}", "right": right, "decided": decided, "pending": pending}
 
 
 def _count_results(results: Mapping[str, Result]) -> dict[str, int]:

@@ -15,13 +15,17 @@ KEPT = 3
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """What a view asks for. `number` counts its asking: an answer to an earlier one is none."""
+    """What a view asks for. `number` counts its asking: an answer to an earlier one is none.
+
+    `unfolded` names the groups whose lines it shows.
+    """
 
     query: Query = field(default_factory=Query)
     start: int = 0
     count: int = PAGE
     keep: tuple[str, ...] = ()
     number: int = 0
+    unfolded: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +70,10 @@ class Views:
     def wanted(self) -> Iterator[tuple[str, Wanted]]:
         """Who wants what."""
         yield from [(view, wanted) for view, (wanted, _) in self._told.items()]
+
+    def wanted_by(self, view: str) -> Wanted | None:
+        """What one of them wants; None for one that nobody knows."""
+        return self._told[view][0] if view in self._told else None
 
     def update(self, view: str, window: Window) -> News | None:
         """What a view has to be told, if anything; afterwards it has got that."""

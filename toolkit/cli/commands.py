@@ -46,17 +46,12 @@ _local = _options(
     click.option("--key-column", help="The table's key column; key."),
     click.option("--value-column", help="The table's value column; value."),
 )
-_remote = _options(
-    click.option(
-        "--homeserver",
-        envvar="MATRIX_HOMESERVER",
-        help="Its address, such as https://matrix.example.org [MATRIX_HOMESERVER].",
-    ),
-    click.option(
-        "--allow-empty",
-        is_flag=True,
-        help="Believe a homeserver that lists no room, or hardly one that the rows name.",
-    ),
+_address = click.option(
+    "--homeserver",
+    envvar="MATRIX_HOMESERVER",
+    help="Its address, such as https://matrix.example.org [MATRIX_HOMESERVER].",
+)
+_reading = _options(
     click.option(
         "--sliding-sync/--no-sliding-sync",
         default=None,
@@ -68,15 +63,16 @@ _remote = _options(
         help="Give up after so many seconds.",
     ),
 )
-_convention = _options(
+_remote = _options(
+    _address,
     click.option(
-        "--room-name-pattern",
-        "room_name_patterns",
-        multiple=True,
-        help="How chats are called, such as 'Chat {n}'; may be repeated.",
+        "--allow-empty",
+        is_flag=True,
+        help="Believe a homeserver that lists no room, or hardly one that the rows name.",
     ),
-    click.option("--default-room-name", help="Display name of a chat whose room has none."),
-    click.option("--state-event-type", help="The bot's own state event with the field chat_id."),
+    _reading,
+)
+_accounts = _options(
     click.option(
         "--helper-account",
         "helper_accounts",
@@ -89,6 +85,17 @@ _convention = _options(
         multiple=True,
         help="An account that the bot had before this one; may be repeated.",
     ),
+)
+_convention = _options(
+    click.option(
+        "--room-name-pattern",
+        "room_name_patterns",
+        multiple=True,
+        help="How chats are called, such as 'Chat {n}'; may be repeated.",
+    ),
+    click.option("--default-room-name", help="Display name of a chat whose room has none."),
+    click.option("--state-event-type", help="The bot's own state event with the field chat_id."),
+    _accounts,
     click.option("--platform", help="What chat rows say in `platform`; matrix."),
 )
 _new = click.option(
@@ -465,6 +472,23 @@ def snapshot(file: Path, anonymise: bool, **options: Any) -> int:
     from toolkit.cli import look
 
     return look.snapshot(_where(options), file, anonymous=anonymise)
+
+
+@matrix_drift.command()
+@click.argument("database", envvar="BOT_DATABASE")
+@_address
+@_reading
+@_accounts
+@_debug
+def fit(**options: Any) -> int:
+    """Propose matrix-drift.toml for DATABASE, which no mapping describes yet. Writes nothing.
+
+    With a homeserver and a token it also reads the joined rooms, and proposes what tells their ids. The file goes to
+    stdout; how many rows and rooms it accounts for, and what can't be told, to stderr.
+    """
+    from toolkit.cli import fit as fitting
+
+    return fitting.fit(Where.of(options))
 
 
 @matrix_drift.command()

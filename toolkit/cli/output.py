@@ -52,6 +52,13 @@ def say_lines(words: str) -> None:
             click.echo(_plain(line, spaces=False), err=True)
 
 
+def show_lines(lines: Iterable[str]) -> None:
+    """A result of lines that are safe to be shown as they are."""
+    with unread(sys.stdout):
+        for line in lines:
+            click.echo(hide_token(line))
+
+
 @contextlib.contextmanager
 def unread(stream: TextIO) -> Iterator[None]:
     """Whoever read this stream may have left, as `head` does: the command goes on, and its rest is nobody's."""

@@ -4,7 +4,7 @@ A mapping that doesn't fit is refused in one sentence: what was found, and what 
 """
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NoReturn
 
 import msgspec
@@ -72,10 +72,10 @@ class _Look:
 
     async def admit(self, *, read_only: bool) -> tuple[Table, TableFacts]:
         name = self.table.name
-        rows = await self.fetch(_COLUMNS, name)
+        rows = await self.fetch(COLUMNS, name)
         self.columns = {row[0].lower(): TableColumn(*row) for row in rows}
         self._check_columns()
-        made = await self.fetch(_MADE_BY, name)
+        made = await self.fetch(MADE_BY, name)
         is_view = any(kind == "view" for kind, _ in made)
         deferred = any(_DEFERRED.search(sql or "") for _, sql in made)
         indexes = await unique_indexes(self.database, name)
@@ -123,14 +123,7 @@ class _Look:
             self.refuse(self._why_repeated(indexes, mapped), _TELL_APART)
 
     def _unique(self, indexes: Sequence[UniqueIndex]) -> list[set[str]]:
-        """The sets of columns that are never the same in two rows."""
-        primary = {name for name, column in self.columns.items() if column.primary}
-        found = [primary] if primary else []
-        for index in indexes:
-            names = {(name or "").lower() for name in index.columns}
-            if not index.partial and "" not in names:
-                found.append(names)
-        return found
+        return unique_sets(self.columns, indexes)
 
     def _why_repeated(self, indexes: Sequence[UniqueIndex], mapped: set[str]) -> str:
         for index in indexes:
@@ -217,6 +210,19 @@ class _Look:
         )
 
 
+def unique_sets(
+    columns: Mapping[str, TableColumn], indexes: Sequence[UniqueIndex]
+) -> list[set[str]]:
+    """The sets of columns, in small letters, that are never the same in two rows."""
+    primary = {name for name, column in columns.items() if column.primary}
+    found = [primary] if primary else []
+    for index in indexes:
+        names = {(name or "").lower() for name in index.columns}
+        if not index.partial and "" not in names:
+            found.append(names)
+    return found
+
+
 async def _has_keys(database: Database, names: Iterable[str], table: Table) -> bool:
     """Whether the table has foreign keys, or another has one on it."""
     if table.children:
@@ -229,9 +235,9 @@ _LOOK_ONLY = (
     "open it with read_only=True to look only, or name the table that the bot itself writes in {}"
 )
 _CONSTANTS = "give it in insert = {{ column = value }} of {}"
-_COLUMNS = """SELECT name, type, "notnull", dflt_value, pk, hidden FROM pragma_table_xinfo(?)
+COLUMNS = """SELECT name, type, "notnull", dflt_value, pk, hidden FROM pragma_table_xinfo(?)
     WHERE hidden <> 1"""
-_MADE_BY = """SELECT type, sql FROM sqlite_master
+MADE_BY = """SELECT type, sql FROM sqlite_master
     WHERE type IN ('table', 'view') AND name = ? COLLATE NOCASE"""
 _KEYS = "SELECT 1 FROM pragma_foreign_key_list(?) LIMIT 1"
 _POINTING = """SELECT id, seq, "from", "to" FROM pragma_foreign_key_list(?)

@@ -5,7 +5,10 @@ The bot marks each room by a state event, and remembers it in a row of a table o
 
 from __future__ import annotations
 
+import asyncio
+import os
 import sqlite3
+import sys
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
@@ -15,7 +18,6 @@ from toolkit.demo.recorded import serve_rooms
 from toolkit.testing.world import World
 
 BOT = "@desk:example.org"
-MAPPING = Path(__file__).parent.parent / "docs" / "mappings" / "help-desk.toml"
 TABLE = """
     CREATE TABLE conversation_to_room (
         matrix_room_id TEXT UNIQUE, conversation_id INTEGER UNIQUE, last_event TEXT
@@ -38,10 +40,23 @@ class HelpDesk:
     access_token: str = field(repr=False)
     database: Path
     account: str = BOT
-    mapping: Path = MAPPING
 
     def __repr__(self) -> str:
         return f"A help desk: {len(make_rooms().rooms)} rooms, {len(ROWS)} rows."
+
+    async def fit(self) -> str:
+        """The mapping that `matrix-drift fit` prints for its database."""
+        bot = {"MATRIX_HOMESERVER": self.homeserver, "MATRIX_ACCESS_TOKEN": self.access_token}
+        process = await asyncio.create_subprocess_exec(
+            *(sys.executable, "-c", "import toolkit.cli; toolkit.cli.main()"),
+            *("fit", str(self.database)),
+            cwd=self.database.parent,  # where no settings of the reader's lie
+            env={**os.environ, **bot},
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.DEVNULL,
+        )
+        page, _ = await process.communicate()
+        return page.decode()
 
 
 def make_rooms() -> World:

@@ -58,6 +58,7 @@ class Deciding:
         self.file = file
         self._road, self._like, self._clock = road, like, clock or today
         self._planned: list[tuple[Picked, Plan]] = []
+        self._bare: Plan | None = None
         self._known: tuple[int, int, int] | None = None
         self._text: LedgerText | None = None
         self._watchers: list[Callable[[], object]] = []
@@ -74,7 +75,7 @@ class Deciding:
 
     def look(self, remote: RemoteState, local: LocalState, past: Past) -> None:
         """Plan anew from these sides, with the decisions that are on disk by now."""
-        self._planned = []
+        self._planned, self._bare = [], None
         self._read(replace(self.state, remote=remote, local=local, past=past))
         self.tell()
 
@@ -241,6 +242,12 @@ class Deciding:
         """The plan if this were picked for these units; nothing is kept."""
         return self._plan(self.state.ledger.choices_with(picked), self.state)
 
+    def bare_plan(self) -> Plan:
+        """The plan if nothing were picked; made once for the same sides."""
+        if self._bare is None:
+            self._bare = self._plan({}, self.state)
+        return self._bare
+
     def _plan(self, picked: Picked, state: SessionState) -> Plan:
         """The plan with what was picked; the same picks on the same sides give the same plan.
 
@@ -252,6 +259,8 @@ class Deciding:
         plan = self._road.plan(state.remote, state.local, picked)
         plan = tell_given(plan, state.runs, state.local)
         self._planned = [(picked, plan), *self._planned[: _PLANS - 1]]
+        if not picked:
+            self._bare = plan
         return plan
 
 

@@ -309,6 +309,10 @@ class Session:
         """The plan if these choices were made for a unit; nothing is kept."""
         return self._deciding.plan_with({unit: choices})
 
+    def bare_plan(self) -> Plan:
+        """The plan if nothing were picked for any unit: how things stand as long as nothing is written."""
+        return self._deciding.bare_plan()
+
     # -- writing ----------------------------------------------------------------------------------
 
     async def apply(

@@ -98,7 +98,7 @@ def group_causes(units: Iterable[Unit], loose: Iterable[Finding] = ()) -> list[C
     pairs = [(u.status, u.id, f) for u in units for f in (u.conflicts or u.findings)]
     pairs += [(Status.CONFLICT, finding.key, finding) for finding in loose]
     for status, name, finding in pairs:
-        found.setdefault((status, finding.code, _kind(finding)), {})[name] = None
+        found.setdefault((status, finding.code, say_kind(finding)), {})[name] = None
     clusters = [Cluster(*cause, tuple(names)) for cause, names in found.items()]
     return sorted(clusters, key=lambda c: (c.status is not Status.CONFLICT, -len(c.ids)))
 
@@ -122,10 +122,12 @@ def _place(unit: Unit) -> tuple[bool | int | str, ...]:
     )
 
 
-def _kind(finding: Finding) -> str:
+def say_kind(finding: Finding) -> str:
     """What is wrong without the values of this one."""
     if finding.code is Code.MISSING_ROW:
         return f"{row_name(finding.key)} is missing"
+    if finding.field == "display_name" and isinstance(finding.local, str):
+        return "the room was renamed"
     if finding.field and finding.code is Code.WRONG_FIELD:
         return f"{row_name(finding.key)}: {finding.field} is wrong"
     return WORDS[finding.code]

@@ -17,6 +17,7 @@ const BEFORE = "After a backup. A running bot must reload the rows or restart.";
 /** @param {Board} board */
 export function fill(board) {
   const {state} = board, canApply = Boolean(state.apply) && !state.running;
+  fillHeadline(board);
   fillAbout(board);
   fillChips(board);
   const quiet = Object.entries(state.quiet).filter(([, count]) => count);
@@ -31,6 +32,7 @@ export function fill(board) {
   board.again.title = state.looked && `Last look at both sides: ${new Date(state.looked).toLocaleString()}`;
   enable(board.again, !state.running);
   offerBack(board, Boolean(state.undo) && !state.running);
+  board.groupLabel.hidden = Object.values(state.statuses).reduce((sum, count) => sum + count, 0) < 2;
   board.bar.hidden = !state.running || !state.total;
   board.bar.max = state.total || 1;
   board.bar.value = state.done || 0;
@@ -40,6 +42,19 @@ export function fill(board) {
   setText(board.far, state.running ? far : state.apply ? note : state.besides);
   board.say(state.message, state.failed);
   fillAll(board);
+}
+
+/**
+ * All that there is in one line, and as a bar.
+ *
+ * @param {Board} board
+ */
+function fillHeadline({state: {headline}, headWords, meter}) {
+  const {words, right, decided, pending} = headline;
+  setText(headWords, words);
+  [right, decided, pending].forEach((count, at) => {
+    /** @type {HTMLElement} */ (meter.children[at]).style.flexGrow = String(count);
+  });
 }
 
 /**

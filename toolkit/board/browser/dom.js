@@ -6,7 +6,7 @@
  * @template {keyof HTMLElementTagNameMap} Tag
  * @param {Tag} tag
  * @param {Attributes} attributes
- * @param {...Child} children
+ * @param {...(Child | Child[])} children
  */
 export function h(tag, attributes = {}, ...children) {
   const node = document.createElement(tag);
@@ -17,7 +17,7 @@ export function h(tag, attributes = {}, ...children) {
   // With the focus on something without this, JupyterLab's own keys act on the cell: d d deletes it.
   if (/^(a|button|input|select|summary)$/.test(tag) || "tabindex" in attributes)
     node.setAttribute("data-lm-suppress-shortcuts", "true");
-  node.append(...children.flatMap(child => child == null || child === "" ? [] : [child]));
+  node.append(...children.flat().flatMap(child => child == null || child === "" ? [] : [child]));
   return node;
 }
 

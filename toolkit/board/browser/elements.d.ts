@@ -16,6 +16,7 @@ export interface Attributes extends Listeners {
   scope?: "col" | "row";
   size?: string;
   target?: "_blank";
+  title?: string;
   maxlength?: string;
   tabindex?: "-1" | "0";
   type?: "button" | "checkbox" | "date" | "search" | "text";

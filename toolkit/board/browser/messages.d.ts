@@ -1,6 +1,17 @@
 // What goes between Python and the table: to_browser.py says it, from_browser.py reads it. A test compares
 // these types with what both really say and read.
 
+/** What would be written, as a diff on a line: a row with its sign, or without one a field's values. */
+export type Mark = [sign: string, what: string, before: string, after: string];
+
+/** Of a group's heading: how many it holds, could be approved together, and nobody has decided about. */
+export interface Group {
+  size: number;
+  ready: number;
+  undecided: number;
+  shown: boolean;
+}
+
 export interface Line {
   unit: string;
   status: string;
@@ -23,6 +34,9 @@ export interface Line {
   why?: string;
   finished?: boolean;
   quiet?: boolean;
+  who?: string;
+  marks?: Mark[];
+  group?: Group;
 }
 
 /** Lines that have changed where they stand; the numbers are of the list that was asked for by this `number`. */
@@ -42,6 +56,7 @@ export interface Window extends Lines {
   kept: {at: number; line: Line}[];
   changed: string[];
   anew: boolean;
+  grouped: boolean;
 }
 
 export interface Progress {
@@ -63,6 +78,7 @@ export interface State extends Progress, Said {
   votes: Counts;
   results: Counts;
   quiet: Counts;
+  headline: {words: string; right: number; decided: number; pending: number};
   about: string[];
   besides: string;
   apply: string;
@@ -148,7 +164,15 @@ export interface Question {
   what: string[];
   rest: string;
   others: string[];
+  group: string;
+  shown: {label: string; marks: Mark[]}[];
   plan: string;
+}
+
+/** Units between two lines, each with its change, and how many more there would be. */
+export interface Selected {
+  units: [unit: string, change: string][];
+  more: number;
 }
 
 export interface Past {
@@ -183,10 +207,14 @@ export interface Opened {
   told: string;
 }
 
-/** `words` and `accepted` are missing where what was asked for came by itself. */
+/**
+ * `words` and `accepted` are missing where what was asked for came by itself; `next` is where the next line stands
+ * that nobody has decided about, -1 for none, in the list that was asked for by this number.
+ */
 export interface Answer {
   unit: string;
   about: string;
+  next?: {at: number; number: number};
   words?: string;
   accepted?: boolean;
 }
@@ -200,6 +228,7 @@ export type Told = {to: string} & (
   | {kind: "answer"} & Answer
   | {kind: "details"} & Details
   | {kind: "question"} & Question
+  | {kind: "selected"} & Selected
   | {kind: "history"; runs: Past[]}
   | {kind: "run"} & Opened
   | {kind: "undo"} & Opened
@@ -223,12 +252,17 @@ export interface Asked {
     quiet: boolean;
     sort: "" | "status" | "owner" | "chat" | "name" | "cause" | "action" | "vote";
     down: boolean;
+    grouped: boolean;
+    unfolded: string[];
   };
+  next: {unit: string};
+  select: {first: string; last: string};
+  decide_many: {units: Record<string, string>; vote: Verb; reason?: string; until?: string};
   details: {unit: string};
   decide: {unit: string; vote: Verb; change: string; reason?: string; until?: string};
   pick: {unit: string; choices: Choices | null};
-  count: {status: string; text: string};
-  approve_all: {plan: string; status: string; text: string};
+  count: {status: string; text: string; group?: string};
+  approve_all: {plan: string; status: string; text: string; group?: string};
   apply: {plan: string};
   look_again: {};
   cancel: {};

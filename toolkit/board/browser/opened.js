@@ -2,17 +2,23 @@
 
 import {button, code, h, heading} from "./dom.js";
 import {focusReason, ignorePart} from "./ignoring.js";
+import {marksPart} from "./marks.js";
 import {COLUMNS} from "./rows.js";
 
 /** @import {Child} from "./elements.js" */
 /** @import {Details, Fact, FieldDiff, Line, Moved, Question, RowDiff, Side} from "./messages.js" */
 /** @import {Board} from "./table.js" */
 
-const HELP = [["↑ ↓ PageUp PageDown Home End", "move in the list"], ["Enter", "open or close a unit"],
-  ["a", "approve"], ["r", "reject: leave its rows as they are"], ["d", "defer"],
+const HELP = [["↑ ↓ PageUp PageDown Home End", "move in the list"], ["Enter", "open or close a unit or a group"],
+  ["← →", "fold and unfold a group"], ["a", "approve; open what must be settled first; ask about a group"],
+  ["r", "reject: leave its rows as they are"], ["d", "defer"],
   ["i", "ignore: say why, and it counts as no drift"], ["u", "take the decision back"],
-  ["/", "filter by text"], ["?", "this help"], ["Escape", "close what is open, go back to the list"],
+  ["n", "go on to the next unit that nobody has decided about"],
+  ["Shift+↑ Shift+↓ Space", "select several: a, r, d, u are for all of them, i for why to ignore them"],
+  ["Shift+← Shift+→", "on a column's head: make it narrower, wider"], ["/", "filter by text"], ["?", "this help"],
+  ["Escape", "close what is open, go back to the list"],
   ["Tab", "to the buttons of the unit, then to Apply and Cancel"]];
+const WIDTH = String(COLUMNS.length + 1);
 const NOTHING = "Nothing would be written yet";
 const TO_PICK = "Pick one to see what would be written; nothing is decided by that.";
 
@@ -49,14 +55,32 @@ export function tables(rows, before = "before", after = "after") {
 // -- one unit -------------------------------------------------------------------------------------
 
 export function makePanel() {
-  return h("div", {role: "gridcell", class: "md-panel", "aria-colspan": String(COLUMNS.length + 1)}, "Loading…");
+  const about = {role: "gridcell", class: "md-panel", "aria-label": "What opened", "aria-colspan": WIDTH};
+  return h("div", about, "Loading…");
 }
 
 /** @param {Fact} fact */
-function factLine({what, cause, evidence, events}) {
-  const proof = evidence === "none" && !events.length ? null
-    : h("div", {class: "md-proof"}, `evidence: ${evidence}`, ...events.flatMap(id => [" ", code(id)]));
-  return h("li", {}, h("strong", {}, what), `: ${cause}`, proof);
+function factLine({what, cause}) {
+  return h("li", {}, h("strong", {}, what), `: ${cause}`);
+}
+
+/**
+ * What proves it, and the ids: whoever wants to look them up unfolds them.
+ *
+ * @param {Board} board
+ * @param {Details} details
+ */
+function proofPart(board, {line, facts, relies_on: relies, rooms, space}) {
+  const ids = [["room", rooms[0] ?? line.id], ["earlier versions", rooms.slice(1).join(" ")], ["Space", space],
+    ["relies on", relies.join(" ")]].filter(([, text]) => text);
+  const proofs = facts.filter(({evidence, events}) => evidence !== "none" || events.length);
+  const summary = h("summary", {"data-key": "proof"}, "Evidence and ids");
+  const node = h("details", {class: "md-evidence", open: board.isProofOpen}, summary,
+    ...proofs.map(({what, evidence, events}) => h("div", {class: "md-proof"}, `${what}: evidence: ${evidence}`,
+      ...events.flatMap(id => [" ", code(id)]))),
+    h("dl", {}, ...ids.flatMap(([word, text]) => [h("dt", {}, word), h("dd", {}, code(text))])));
+  node.addEventListener("toggle", () => { board.isProofOpen = node.open; });
+  return node;
 }
 
 /**
@@ -101,23 +125,26 @@ function isSettled(line) {
 export function fillPanel(board, details) {
   const {panel} = board;
   if (!panel) return;
-  const {line, facts, rows, relies_on: relies, rooms, space, moved, sides, more_rooms: more} = details;
-  const ids = [["room", rooms[0] ?? line.id], ["earlier versions", rooms.slice(1).join(" ")], ["Space", space],
-    ["relies on", relies.join(" ")]].filter(([, text]) => text);
+  const {line, facts, rows, moved, sides, more_rooms: more} = details;
+  const settled = line.finished ? "What the last run wrote" : "What would be written";
+  panel.setAttribute("aria-label", `Details of ${line.label}`);
   panel.replaceChildren(
+    heading(line.label),
     h("div", {class: "md-columns"},
-      h("div", {class: sides.length ? "md-wide" : ""}, heading(line.label), sidesPart(sides, more),
-        h("ul", {class: "md-facts"}, ...facts.map(factLine)),
-        h("dl", {}, ...ids.flatMap(([word, text]) => [h("dt", {}, word), h("dd", {}, code(text))]))),
+      h("div", {class: "md-wide"},
+        rows.length ? [heading(settled), tables(rows)]
+          : h("div", {}, isSettled(line) ? `${line.action}.` : `${NOTHING}: ${line.action}.`),
+        facts.length ? [heading("Why"), h("ul", {class: "md-facts"}, ...facts.map(factLine))] : "",
+        sidesPart(sides, more)),
       choicePart(board, details)),
     moved ? movedPart(moved) : "",
-    line.finished && rows.length ? heading("What the last run wrote") : "",
-    rows.length ? tables(rows)
-      : h("div", {}, isSettled(line) ? `${line.action}.` : `${NOTHING}: ${line.action}.`),
+    proofPart(board, details),
     ignorePart(board, line));
   focusReason(board);
-  board.panelHeight = panel.offsetHeight;
+  board.fit();
   board.paint();
+  if (board.isRevealing) board.reveal();
+  board.isRevealing = false;
 }
 
 /**
@@ -135,7 +162,7 @@ function choicePart(board, {line, offers, free, unit}) {
   const box = {class: "md-choices", role: "group", "aria-label": `Choices for ${line.label}`};
   return h("div", box, heading("Your choice"),
     h("div", {class: "md-bar"}, ...options, backPart(board, unit, line)), free ? freePart(board, unit, line) : "",
-    h("div", {class: "md-bar"}, yesPart(board, unit, line)));
+    h("div", {class: "md-bar"}, yesPart(board, unit, line), nextPart(board, unit)));
 }
 
 /**
@@ -158,9 +185,21 @@ function backPart(board, unit, line) {
 function yesPart(board, unit, line) {
   if (!line.picked) return TO_PICK;
   if (!line.change) return `Still open: ${line.action}.`;
-  return button(`Approve with ${line.picked}`, () => board.decide(unit, "approve"), {
-    class: "md-button md-primary", "aria-label": `Approve with ${line.picked}: ${line.label}`, "data-key": "pick:yes",
+  const isGiven = line.vote === "approved", words = `${isGiven ? "Approved" : "Approve"} with ${line.picked}`;
+  return button(words, () => board.decide(unit, "approve"), {
+    class: `md-button ${isGiven ? "" : "md-primary"}`, "aria-label": `${words}: ${line.label}`, "data-key": "pick:yes",
+    "aria-disabled": String(isGiven),
   });
+}
+
+/**
+ * Whoever settles one conflict after the other goes on from here.
+ *
+ * @param {Board} board
+ * @param {string} unit
+ */
+function nextPart(board, unit) {
+  return button("Next to decide", () => board.goOn(unit), {class: "md-button", "data-key": "pick:next"});
 }
 
 /**
@@ -188,17 +227,21 @@ function listed(texts) {
  * @param {Board} board
  * @param {Question} question
  */
-export function ask(board, {units, rows, what, rest, others, plan, status, text}) {
+export function ask(board, {units, rows, what, rest, others, shown, plan, status, text, group}) {
   board.helpButton.setAttribute("aria-expanded", "false");
   const yes = () => {
-    board.send("approve_all", {plan, status, text});
+    board.send("approve_all", {plan, status, text, group});
     shutExtra(board);
   };
   const about = {class: "md-question", role: "group", tabindex: /** @type {const} */ ("-1"),
-    "aria-label": "Approve all of this filter?"};
+    "aria-label": group ? "Approve all of this group?" : "Approve all of this filter?"};
+  const eachWords = plan && shown.length < 100 ? "Each of them" : "The first 100 of them";
+  const each = shown.map(({label, marks}) => h("li", {}, `${label}: `, marksPart(marks)));
   const box = h("div", about,
     h("strong", {}, plan ? `Approve ${units}, ${rows}?` : "There is nothing here to approve together."),
     listed(what), rest ? h("details", {}, h("summary", {}, rest), listed(others)) : "",
+    shown.length ? h("details", {open: group !== "", class: "md-each"}, h("summary", {}, eachWords),
+      h("ul", {}, ...each)) : "",
     h("div", {class: "md-bar"}, plan ? button(`Approve ${units}`, yes, {class: "md-button md-primary"}) : "",
       button("Back", () => shutExtra(board), {class: "md-button"})));
   board.extra.replaceChildren(box);

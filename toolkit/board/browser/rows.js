@@ -1,6 +1,7 @@
 // A line of the list as a row of the grid, and what can be pressed in it.
 
 import {button, h, setText} from "./dom.js";
+import {lead, marksPart, marksText} from "./marks.js";
 
 /** @import {Line, Verb} from "./messages.js" */
 /** @import {Board} from "./table.js" */
@@ -42,10 +43,12 @@ export class Row {
     this.cells.status.append(this.chip);
     this.more = button("▸", () => board.toggle(unit), {class: "md-more", tabindex: "-1"});
     this.verbs = VERBS.map(({verb, vote}) => {
-      const press = () => board.press(unit, verb, vote);
-      return button("", event => event.detail < 2 && press(), {class: `md-verb md-${verb}`, tabindex: "-1"});
+      const press = (/** @type {boolean} */ isByMouse) => board.press(unit, verb, vote, isByMouse);
+      return button("", event => event.detail < 2 && press(event.detail > 0),
+        {class: `md-verb md-${verb}`, tabindex: "-1"});
     });
-    this.node.append(h("div", {class: "md-cells", onclick: event => board.clickRow(event, unit)},
+    this.node.append(h("div", {class: "md-cells", onclick: event => board.clickRow(event, unit),
+      onmousedown: event => { if (event.shiftKey) event.preventDefault(); }}, // it selects units, not words
       this.opener, ...COLUMNS.map(([key]) => this.cells[key])));
   }
 
@@ -55,6 +58,7 @@ export class Row {
     node.tabIndex = line.unit === board.current ? 0 : -1;
     for (const inner of [this.more, ...this.verbs]) inner.tabIndex = node.tabIndex;
     node.classList.toggle("md-is-open", isOpen);
+    node.setAttribute("aria-selected", String(board.selection.has(line.unit)));
     if (isOpen && board.panel && board.panel.parentNode !== node) node.append(board.panel);
     this.more.setAttribute("aria-expanded", String(isOpen));
     const refusal = board.refusals.get(line.unit) ?? "";
@@ -63,7 +67,8 @@ export class Row {
     this.refusal = refusal;
     const told = this.fillWords(line);
     node.dataset.vote = line.vote;
-    node.setAttribute("aria-label", [line.label, line.status, line.vote, told].filter(Boolean).join(", "));
+    const change = line.marks ? lead(line) + marksText(line.marks) : "";
+    node.setAttribute("aria-label", [line.label, line.status, line.vote, told, change].filter(Boolean).join(", "));
     this.fillVerbs(line);
   }
 
@@ -71,16 +76,18 @@ export class Row {
   fillWords(line) {
     const {cells, chip} = this, told = this.refusal || whatIsSaid(line);
     const words = {
-      owner: line.owner,
+      owner: line.who || line.owner,
       chat: line.chat,
       name: line.name.trim() || (line.chat ? "" : line.id), // something must tell which room it is
       cause: told,
-      action: line.picked ? `${line.picked}: ${line.action}` : line.action,
+      action: lead(line) + (line.marks ? marksText(line.marks) : line.action),
     };
     for (const key of /** @type {(keyof typeof words)[]} */ (Object.keys(words))) {
-      setText(cells[key], words[key]);
+      if (key !== "action" || !line.marks) setText(cells[key], words[key]);
       cells[key].title = words[key];
     }
+    cells.owner.title = line.owner;
+    if (line.marks) cells.action.replaceChildren(lead(line), marksPart(line.marks));
     const isLeft = line.result && line.result !== "applied" && line.why;
     cells.cause.classList.toggle("md-failed", Boolean(this.refusal || line.again || line.returned || isLeft));
     const status = (line.finished && line.result) || line.status;

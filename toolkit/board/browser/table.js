@@ -2,13 +2,16 @@
 // is decided here. What stands around the list is in counts.js, a line of it in rows.js, what opens in opened.js,
 // ignoring.js and history.js; esm.py joins the modules to the one that a widget may have.
 
+import {makeHeads, resizeByKey} from "./columns.js";
 import {fill, fillAll} from "./counts.js";
 import {button, h, setText} from "./dom.js";
+import {askGroup, Heading} from "./groups.js";
 import {fillHistory, fillRun, offerUndo, toggleHistory} from "./history.js";
 import {List} from "./list.js";
 import {focusReason} from "./ignoring.js";
 import {ask, fillPanel, makePanel, shutExtra, toggleHelp} from "./opened.js";
 import {COLUMNS, Row} from "./rows.js";
+import {Selection} from "./selecting.js";
 
 /** @import {Answer, Asked, Line, Lines, Model, Progress, Said, State, Told, Verb, Window} from "./messages.js" */
 /** @import {Column} from "./rows.js" */
@@ -19,6 +22,7 @@ import {COLUMNS, Row} from "./rows.js";
 /** @type {{[key: string]: Verb}} */
 const KEYS = {a: "approve", r: "reject", d: "defer", u: "withdraw"};
 const NARROW = 760;
+const MOST_GROUPS = 100; // that may be unfolded at once
 const MORE = 6; // rows beyond the edge, so that scrolling shows no gaps
 const AHEAD = 20; // lines beyond the edge that are asked for before they are needed
 const PAGE = 100;
@@ -32,7 +36,8 @@ const SILENT = "No answer from the kernel yet. If it was restarted, run the cell
 export class Board {
   view = Math.random().toString(36).slice(2);
   list = new List();
-  /** @type {Map<string | undefined, Row>} */
+  selection = new Selection(this);
+  /** @type {Map<string | undefined, Row | Heading>} */
   rows = new Map();
   /** @type {Map<string, string>} */
   refusals = new Map();
@@ -40,8 +45,8 @@ export class Board {
   chips = new Map();
   /** @type {State} */
   state = {statuses: {}, votes: {}, results: {}, quiet: {}, about: [], besides: "", apply: "", plan: "", offline: false,
-    runs: 0, taken: false, undo: "", looked: "", running: false, done: 0, total: 0, word: "", message: "",
-    failed: false};
+    headline: {words: "", right: 0, decided: 0, pending: 0}, runs: 0, taken: false, undo: "", looked: "",
+    running: false, done: 0, total: 0, word: "", message: "", failed: false};
   /** @type {Filter} */
   filter = {status: "", vote: "", result: "", text: ""};
   /** @type {Sort} */
@@ -53,8 +58,16 @@ export class Board {
   goal = null;
   /** @type {string[]} */
   pressed = [];
+  /** @type {Set<string>} Groups whose lines are seen. */
+  unfolded = new Set();
+  /** @type {string | null} A unit whose decision is on its way: what is pressed meanwhile is for the next one. */
+  deciding = null;
+  isByMouse = false;
   /** @type {string | null} */
   open = null;
+  isRevealing = false;
+  isProofOpen = false;
+  isGoingOn = false;
   /** @type {HTMLElement | null} */
   panel = null;
   /** Of the unit that is open: what was typed of why it may stay as it is, and whether the focus goes there. */
@@ -68,6 +81,9 @@ export class Board {
 
   // -- above the list -----------------------------------------------------------------------------
 
+  headWords = h("strong");
+  meter = h("div", {class: "md-meter", "aria-hidden": "true"}, ...["right", "decided", "pending"].map(part =>
+    h("span", {class: `md-part md-is-${part}`})));
   about = h("div", {class: "md-about", hidden: true});
   counts = h("div", {class: "md-bar", role: "group", "aria-label": "Filters with counts"});
   search = h("input", {type: "search", class: "md-search", placeholder: "room, user, words  ( / )",
@@ -77,6 +93,8 @@ export class Board {
   switch = h("input", {type: "checkbox", onchange: () => this.showQuiet()});
   switchWords = h("span");
   switchLabel = h("label", {class: "md-switch"}, this.switch, this.switchWords);
+  grouping = h("input", {type: "checkbox", onchange: () => this.seek()});
+  groupLabel = h("label", {class: "md-switch"}, this.grouping, "group by what is the matter");
   sorting = this.makeSorting();
   again = button("Look again", () => this.send("look_again"), {class: "md-button md-again"});
   past = button("History", () => toggleHistory(this), {class: "md-button", "aria-pressed": "false"});
@@ -86,13 +104,13 @@ export class Board {
 
   // -- the list, and what may stand in its place --------------------------------------------------
 
-  heads = COLUMNS.map(([key, words]) => h("div", {role: "columnheader", class: "md-head", "data-key": key},
-    button(words, () => this.sortBy(key), {class: "md-sort"})));
+  heads = makeHeads(this);
   sticky = h("div", {role: "rowgroup", class: "md-sticky"},
     h("div", {role: "row", class: "md-cells md-heads", "aria-rowindex": "1"},
       h("div", {role: "columnheader", class: "md-head"}, h("span", {class: "md-unseen"}, "Details")), ...this.heads));
   body = h("div", {role: "rowgroup", class: "md-body"});
-  grid = h("div", {role: "grid", class: "md-grid", "aria-label": "Units", onscroll: () => this.paint()},
+  grid = h("div", {role: "grid", class: "md-grid", "aria-label": "Units",
+    "aria-multiselectable": "true", onscroll: () => this.paint()},
     this.sticky, this.body);
   empty = h("div", {class: "md-empty", hidden: true});
   history = h("div", {class: "md-history", role: "region", "aria-label": "History of runs", tabindex: "-1",
@@ -109,11 +127,12 @@ export class Board {
 
   root = h("div", {class: "md-board tex2jax_ignore mathjax_ignore", role: "region", tabindex: "-1",
     "aria-label": NAME, onkeydown: event => this.onKey(event)},
+  h("div", {class: "md-headline"}, this.headWords, this.meter),
   this.about, this.counts,
-  h("div", {class: "md-bar"}, this.search, this.all, this.switchLabel,
+  h("div", {class: "md-bar"}, this.search, this.all, this.groupLabel, this.switchLabel,
     h("label", {class: "md-switch md-sorting"}, "sort by", this.sorting),
     h("span", {class: "md-gap"}), h("div", {class: "md-ends"}, this.again, this.past, this.helpButton)),
-  this.extra, this.empty, this.grid, this.history,
+  this.extra, this.selection.box, this.empty, this.grid, this.history,
   h("div", {class: "md-foot"},
     h("div", {class: "md-bar"}, this.applyButton, this.cancel, this.back, this.bar, this.far), this.message));
 
@@ -175,11 +194,19 @@ export class Board {
   measure() {
     const {clientWidth: width} = this.root, narrow = width > 0 && width < NARROW, before = this.active();
     this.root.classList.toggle("md-narrow", narrow);
-    this.rowHeight = narrow ? 92 : 36;
-    if (this.panel) this.panelHeight = this.panel.offsetHeight;
+    this.rowHeight = narrow ? 116 : 36;
+    this.fit();
     this.paint();
     // What sorts has changed.
     if (width && before && this.root.contains(before) && !before.getClientRects().length) this.goTo();
+  }
+
+  /** The list is as high as what opens in it: nothing of that is cut off. */
+  fit() {
+    const {panel, grid, sticky} = this;
+    this.panelHeight = panel?.offsetHeight ?? 0;
+    const height = panel ? sticky.offsetHeight + this.rowHeight + this.panelHeight + 2 : 0;
+    grid.style.setProperty("--md-opened", `${height}px`);
   }
 
   // -- talking ------------------------------------------------------------------------------------
@@ -217,6 +244,7 @@ export class Board {
       case "answer": return this.showAnswer(told);
       case "details": return told.unit === this.open && fillPanel(this, told);
       case "question": return ask(this, told);
+      case "selected": return this.selection.take(told);
       case "history": return fillHistory(this, told.runs);
       case "run": return fillRun(this, told, false);
       case "undo": return fillRun(this, told, true);
@@ -226,7 +254,11 @@ export class Board {
   /** @param {Window} told */
   showWindow(told) {
     const {open, list} = this, {anew, changed} = told;
-    if (anew) this.refusals.clear();
+    if (anew) {
+      this.refusals.clear();
+      this.selection.clear();
+    }
+    this.grouping.checked = told.number === list.number ? told.grouped : this.grouping.checked;
     for (const unit of changed) this.refusals.delete(unit);
     if (told.number === list.number && !list.isLate && list.take(told, this.held())) this.askLines();
     if (open !== null) {
@@ -258,14 +290,49 @@ export class Board {
   }
 
   /** @param {Answer} answer */
-  showAnswer({unit, words, accepted, about}) {
+  showAnswer({unit, words, accepted, about, next}) {
     if (about === "window" || about === "ready") this.endAsking(accepted !== false);
+    if (about === "decide" && unit === this.deciding) this.deciding = null;
+    if (next && next.number === this.list.number && !this.list.isStale) this.advance(unit, next.at, about === "next");
     if (words === undefined) return;
+    if (about === "decide_many" && accepted) this.selection.clear();
     if (about === "details") return unit === this.open && this.panel?.replaceChildren(words);
     if (accepted) this.refusals.delete(unit);
     else if (unit) this.refusals.set(unit, words);
     this.say(words, !accepted);
     this.paint();
+    this.arrive();
+  }
+
+  /**
+   * The next line that nobody has decided about is current, unless a person has moved on or reads what is open.
+   *
+   * @param {string} unit
+   * @param {number} at
+   * @param {boolean} isWanted
+   */
+  advance(unit, at, isWanted) {
+    const active = this.active();
+    if (at < 0) {
+      if (isWanted) this.say("Nothing is left to decide here.", false);
+      return;
+    }
+    if (isWanted) {
+      const isReading = this.open !== null;
+      this.shut();
+      this.isGoingOn = isReading;
+      return this.move(at);
+    }
+    if (this.open !== null || unit !== this.current || !active || !this.grid.contains(active)) return;
+    if (this.isByMouse && this.wayTo(at)) return; // nothing scrolls away below the pointer
+    const place = this.rows.get(unit)?.verbs.findIndex(verb => verb === active) ?? -1;
+    this.move(at);
+    if (this.goal === null) this.rows.get(this.current)?.verbs[place]?.focus({preventScroll: true});
+  }
+
+  /** @param {string} unit */
+  goOn(unit) {
+    this.send("next", {unit});
   }
 
   /**
@@ -282,6 +349,7 @@ export class Board {
   /** @param {Partial<Filter>} change */
   refilter(change) {
     Object.assign(this.filter, change);
+    this.selection.clear();
     this.grid.scrollTop = 0;
     shutExtra(this);
     this.seek();
@@ -305,7 +373,7 @@ export class Board {
     const [first, last] = this.inSight(), keep = list.asked = this.held();
     const start = list.isStale ? 0 : Math.max(0, Math.round((first + last - PAGE) / 2));
     this.send("window", {...filter, sort: sort.key, down: sort.down, quiet: this.switch.checked, start, count: PAGE,
-      keep, number: list.number});
+      grouped: this.grouping.checked, unfolded: [...this.unfolded].slice(-MOST_GROUPS), keep, number: list.number});
   }
 
   /** Units that are held on to wherever they stand: they may have the focus. */
@@ -342,7 +410,7 @@ export class Board {
   /** Once the line is here that keys have led to, what was pressed since then is for it. */
   arrive() {
     const {list, pressed} = this, active = this.active();
-    if (list.isStale || (this.goal === null && !pressed.length)) return;
+    if (list.isStale || this.deciding !== null || (this.goal === null && !pressed.length)) return;
     const here = list.place(this.current) ?? 0;
     const at = Math.min(this.goal === null || this.goal === HERE ? here : this.goal, list.total - 1);
     if (list.total && !list.at(at)) return;
@@ -350,7 +418,8 @@ export class Board {
     this.pressed = [];
     if (!list.total || !active || (active !== this.root && !this.grid.contains(active))) return;
     this.move(at);
-    while (pressed.length && !this.isWaiting()) this.onGridKey(pressed.shift() ?? "", this.active() ?? this.root);
+    while (pressed.length && !this.isWaiting() && this.deciding === null)
+      this.onGridKey(pressed.shift() ?? "", this.active() ?? this.root);
     this.pressed.unshift(...pressed);
   }
 
@@ -425,7 +494,7 @@ export class Board {
   /**
    * Moves nothing that stands right: an element that is moved loses the focus.
    *
-   * @param {Row[]} rows
+   * @param {(Row | Heading)[]} rows
    */
   arrange(rows) {
     const kept = new Set(rows);
@@ -445,7 +514,7 @@ export class Board {
   rowOf(line) {
     let row = this.rows.get(line.unit);
     if (!row) {
-      row = new Row(this, line.unit);
+      row = line.group ? new Heading(this, line.unit) : new Row(this, line.unit);
       this.rows.set(line.unit, row);
     }
     row.fill(line);
@@ -458,12 +527,27 @@ export class Board {
    * @param {string} unit
    * @param {Verb} verb
    * @param {string} vote
+   * @param {boolean} isByMouse
    */
-  press(unit, verb, vote) {
+  press(unit, verb, vote, isByMouse) {
     const line = this.list.line(unit);
     if (!line) return;
-    if (verb !== "approve" || line.change || line.vote === "approved")
-      this.decide(unit, line.vote === vote ? "withdraw" : verb);
+    this.isByMouse = isByMouse;
+    this.settleOr(line.vote === vote ? "withdraw" : verb, unit);
+  }
+
+  /**
+   * What must be settled first is opened instead of approved.
+   *
+   * @param {Verb} verb
+   * @param {string} unit
+   */
+  settleOr(verb, unit) {
+    const line = this.list.line(unit);
+    if (!line) return;
+    if (line.group) {
+      if (verb === "approve" && line.group.ready) askGroup(this, unit);
+    } else if (verb !== "approve" || line.change || line.barred || line.vote === "approved") this.decide(unit, verb);
     else if (this.open !== unit) this.toggle(unit);
   }
 
@@ -473,7 +557,9 @@ export class Board {
    */
   decide(unit, vote) {
     const line = this.list.line(unit);
-    if (line && !line.finished && !line.quiet) this.send("decide", {unit, vote, change: line.change});
+    if (!line || line.finished || line.quiet) return;
+    if (this.open === null) this.deciding = unit;
+    this.send("decide", {unit, vote, change: line.change});
   }
 
   /**
@@ -494,6 +580,7 @@ export class Board {
     if (unit !== this.current) {
       this.goal = null;
       this.pressed = [];
+      this.deciding = null;
     }
     this.current = unit;
     this.lastPlace = this.list.place(unit) ?? 0;
@@ -504,17 +591,22 @@ export class Board {
    * @param {MouseEvent} event
    * @param {string} unit
    */
-  clickRow({target}, unit) {
-    const isButton = target instanceof Element && target.closest("button");
-    if (!isButton && !getSelection()?.toString()) this.toggle(unit);
+  clickRow({target, shiftKey, ctrlKey, metaKey}, unit) {
+    const {selection} = this, isButton = target instanceof Element && target.closest("button");
+    if (isButton) return;
+    if (shiftKey) return selection.extend(unit);
+    if (ctrlKey || metaKey) return selection.flip(unit);
+    selection.anchor = unit;
+    if (!getSelection()?.toString()) this.toggle(unit);
   }
 
   /** @param {string} unit */
   toggle(unit) {
     const line = this.list.line(unit);
+    if (line?.group) return this.fold(unit, line.group.shown);
     if (!line || line.quiet) return;
     this.keepFocus(() => {
-      const isOpening = this.open !== unit;
+      const isOpening = this.isRevealing = this.open !== unit;
       this.shut();
       if (isOpening) {
         this.open = unit;
@@ -529,22 +621,48 @@ export class Board {
     });
   }
 
+  /**
+   * @param {string} group
+   * @param {boolean} isShown
+   */
+  fold(group, isShown) {
+    if (isShown) this.unfolded.delete(group);
+    else this.unfolded.add(group);
+    this.askLines();
+  }
+
+  /** The line that is open, and what opens below it. */
+  reveal() {
+    const at = this.openAt(), top = this.topOf(at), {grid, sticky} = this;
+    if (at < 0) return;
+    const room = grid.clientHeight - sticky.offsetHeight, bottom = top + this.rowHeight + this.panelHeight;
+    if (top < grid.scrollTop) grid.scrollTop = top;
+    else if (bottom > grid.scrollTop + room) grid.scrollTop = Math.min(top, bottom - room);
+  }
+
   shut() {
     if (this.panel) this.sizes.unobserve(this.panel);
     this.panel?.remove();
     this.open = this.panel = null;
     this.draft = {reason: "", until: "", isWanted: false};
-    this.panelHeight = 0;
+    this.fit();
+  }
+
+  /**
+   * How far a line is out of sight, to be scrolled by.
+   *
+   * @param {number} index
+   */
+  wayTo(index) {
+    const {grid, sticky, rowHeight} = this, way = this.topOf(index) - grid.scrollTop;
+    return way < 0 ? way : Math.max(0, way - (grid.clientHeight - sticky.offsetHeight - rowHeight));
   }
 
   /** @param {number} to */
   move(to) {
     const {list} = this, index = Math.max(0, Math.min(to, list.total - 1)), line = list.at(index);
     if (!list.total) return;
-    const top = this.topOf(index);
-    const room = this.grid.clientHeight - this.sticky.offsetHeight - this.rowHeight;
-    if (top < this.grid.scrollTop) this.grid.scrollTop = top;
-    else if (top > this.grid.scrollTop + room) this.grid.scrollTop = top - room;
+    this.grid.scrollTop += this.wayTo(index);
     if (!line) {
       this.goal = index;
       return this.paint();
@@ -554,6 +672,8 @@ export class Board {
     this.lastPlace = index;
     this.paint();
     this.rows.get(line.unit)?.node.focus({preventScroll: true});
+    if (this.isGoingOn && this.open === null && !line.group) this.toggle(line.unit);
+    this.isGoingOn = false;
   }
 
   // -- keys ---------------------------------------------------------------------------------------
@@ -561,7 +681,8 @@ export class Board {
   /** @param {KeyboardEvent} event */
   onKey(event) {
     if (event.ctrlKey || event.metaKey || event.altKey || !(event.target instanceof Element)) return;
-    if (!this.onKeyAt(event.key, event.target)) return;
+    const isNamed = event.shiftKey && event.key.startsWith("Arrow");
+    if (!this.onKeyAt(isNamed ? `Shift+${event.key}` : event.key, event.target)) return;
     event.preventDefault();
     event.stopPropagation();
   }
@@ -580,7 +701,8 @@ export class Board {
     else if (key === "/") {
       this.search.select();
       this.search.focus();
-    } else {
+    } else if (resizeByKey(this, key, target)) return true;
+    else {
       const here = this.grid.contains(target) || (target === this.root && this.isWaiting());
       return here && this.onGridKey(key, target);
     }
@@ -597,19 +719,39 @@ export class Board {
     /** @type {{[key: string]: number}} */
     const steps = {ArrowDown: here + 1, ArrowUp: here - 1, PageDown: here + page, PageUp: here - page,
       Home: 0, End: this.list.total - 1};
-    const isEnter = key === "Enter" && target.matches(".md-row, .md-board");
-    if (this.isWaiting() && (key in steps || key in KEYS || key === "i" || isEnter)) this.pressed.push(key);
+    const isOnRow = target.matches(".md-row, .md-board"), isEnter = key === "Enter" && isOnRow;
+    const {current, selection} = this, group = this.list.line(current)?.group;
+    const isMeant = key in steps || key in KEYS || "in".includes(key) || isEnter;
+    if ((this.isWaiting() || this.deciding !== null) && isMeant) this.pressed.push(key);
     else if (key in steps) this.move(steps[key]);
-    else if (key in KEYS && this.current) this.decide(this.current, KEYS[key]);
-    else if (key === "i" && this.current) this.ignore(this.current);
-    else if (isEnter && this.current) this.toggle(this.current);
+    else if (key === "Shift+ArrowDown" || key === "Shift+ArrowUp") this.stretch(here + (key.endsWith("Down") ? 1 : -1));
+    else if (key in KEYS && selection.isThere) selection.decide(KEYS[key]);
+    else if (key === "i" && selection.isThere) selection.reason.focus();
+    else if (!current) return false;
+    else if (key in KEYS) {
+      this.isByMouse = false;
+      this.settleOr(KEYS[key], current);
+    } else if (key === "i") this.ignore(current);
+    else if (key === "n") this.goOn(current);
+    else if (isEnter) this.toggle(current);
+    else if (key === " " && isOnRow) selection.flip(current);
+    else if (group && isOnRow && key === (group.shown ? "ArrowLeft" : "ArrowRight")) this.fold(current, group.shown);
     else return false;
     return true;
+  }
+
+  /** @param {number} to */
+  stretch(to) {
+    const {selection} = this;
+    selection.anchor ??= this.current;
+    this.move(to);
+    if (this.current) selection.extend(this.current);
   }
 
   escape() {
     const {open} = this;
     if (this.extra.firstChild) shutExtra(this);
+    else if (this.selection.isThere) this.selection.clear();
     else if (!this.history.hidden) toggleHistory(this);
     else if (open !== null && this.grid.contains(this.active())) {
       this.toggle(open);
