@@ -45,7 +45,7 @@ from toolkit.sources.snapshot import Snapshot
 
 ROOT = Path(__file__).parent.parent.parent
 NAMES = [path.stem for path in find_notebooks()]
-INSPECT, APPROVE, ONE_ROOM, WIRE, SHADOW = NAMES
+INSPECT, APPROVE, ONE_ROOM, WIRE, SHADOW, ANY_ROWS = NAMES
 OTHER = "@helper:example.org"
 
 each_notebook = pytest.mark.parametrize("path", find_notebooks(), ids=NAMES)
@@ -138,7 +138,7 @@ def test_a_lesson_says_how_to_run_it_on_a_bot_and_leads_to_what_exists(path: Pat
     text = words(read_notebook(path))
     for variable in ("MATRIX_HOMESERVER", "MATRIX_ACCESS_TOKEN", "BOT_DATABASE"):
         assert f"`{variable}`" in text
-    assert ("MATRIX_DRIFT_PRACTICE" in text) == (path.stem not in (INSPECT, SHADOW))
+    assert ("MATRIX_DRIFT_PRACTICE" in text) == (path.stem in (APPROVE, ONE_ROOM, WIRE))
     for target in re.findall(r"\]\(([^)]+)\)", text):
         assert (path.parent / target).is_file()
 
@@ -406,6 +406,22 @@ def test_lesson_4_leaves_to_do_what_needs_a_person(bot: Bot, tmp_path: Path) -> 
     assert decoded(after, wanted) == wanted
     assert others(before, *wanted).keys() == others(after, *wanted).keys()
     assert bot.look().plan.to_frame()["needs_human"].all()
+
+
+@pytest.mark.slow
+def test_lesson_6_is_about_a_help_desk_of_its_own_whatever_bot_is_named(
+    bot: Bot, tmp_path: Path
+) -> None:
+    before = bot.files()
+    notebook = lesson(ANY_ROWS)
+    notebook.cells += make_notebook(
+        ["import os; print(os.environ['BOT_DATABASE'], desk.database)"]
+    ).cells
+    run_watched(notebook, tmp_path, bot.practice)
+    assert bot.files() == before
+    [told] = code_cells(notebook)[-2].outputs
+    named, own = map(Path, told.text.split())
+    assert named == bot.served.database and own.name == "desk.db" and not own.parent.exists()
 
 
 @pytest.mark.slow

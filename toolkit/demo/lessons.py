@@ -1,4 +1,4 @@
-"""The world that the lessons are about: the recorded demo, or the reader's own bot.
+"""The world that the lessons are about: the recorded demo, or the reader's own bot; in the last one a help desk.
 
 A lesson's first cell awaits `use_demo_world()`; what follows is what one does with a real bot.
 """
@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from toolkit.convention import Convention
+from toolkit.demo.help_desk import HelpDesk, serve_help_desk
 from toolkit.demo.recorded import Recorded, Served, serve_recorded
 from toolkit.demo.watchdog import Watchdog
 from toolkit.sources.settings import FILE, TOKEN, find_settings, load_settings
@@ -67,6 +68,15 @@ async def use_demo_world(directory: Path | None = None) -> DemoNote:
     recorded = Recorded.load()
     _enter(_entered.enter_context(serve_recorded(_new_folder(directory), recorded)))
     return DemoNote(_describe(recorded))
+
+
+async def use_help_desk(directory: Path | None = None) -> HelpDesk:
+    """Serve a help desk whose rows stand in a table of its own, whatever bot the environment names.
+
+    Every call starts afresh; the files lie and end as those of `use_demo_world`.
+    """
+    _leave()
+    return _entered.enter_context(serve_help_desk(_new_folder(directory)))
 
 
 _entered = ExitStack()

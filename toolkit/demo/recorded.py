@@ -22,6 +22,7 @@ from toolkit.records import NULL, Raw
 from toolkit.sources.snapshot import Snapshot, load_snapshot
 from toolkit.testing.fake import FakeHomeserver
 from toolkit.testing.synapse import Account
+from toolkit.testing.world import Event
 
 SNAPSHOT = Path(__file__).with_name("demo.snapshot")
 LABELS = Path(__file__).with_name("demo.json")
@@ -72,24 +73,29 @@ class Recorded:
 
 @contextmanager
 def serve_recorded(directory: Path, recorded: Recorded | None = None) -> Iterator[Served]:
-    """Serve the recorded rooms on 127.0.0.1, with a fresh database in `directory`.
+    """Serve the recorded rooms on 127.0.0.1, with a fresh database in `directory`."""
+    recorded = recorded or Recorded.load()
+    database = directory / "bot.db"
+    recorded.write_database(database)
+    with serve_rooms(recorded.snapshot.rooms, recorded.snapshot.account) as server:
+        yield Served(server.url, server.access_token, database)
+
+
+@contextmanager
+def serve_rooms(
+    rooms: Mapping[str, bytes] | Mapping[str, list[Event]], account: str
+) -> Iterator[FakeHomeserver]:
+    """Serve rooms to an account, with a new token.
 
     A thread with a loop of its own serves, so that whoever blocks his own is answered all the same:
     a cell with `!matrix-drift check` in it, say.
     """
-    recorded = recorded or Recorded.load()
-    server = FakeHomeserver(
-        dict(recorded.snapshot.rooms),
-        user_id=recorded.snapshot.account,
-        access_token=secrets.token_hex(16),
-        device_id=_DEVICE,
-    )
-    database = directory / "bot.db"
-    recorded.write_database(database)
+    token = secrets.token_hex(16)
+    server = FakeHomeserver(dict(rooms), user_id=account, access_token=token, device_id=_DEVICE)
     with _running_loop() as loop:
         asyncio.run_coroutine_threadsafe(server.__aenter__(), loop).result()
         try:
-            yield Served(server.url, server.access_token, database)
+            yield server
         finally:
             asyncio.run_coroutine_threadsafe(server.__aexit__(None, None, None), loop).result()
 
