@@ -119,6 +119,18 @@ class Table:
         return self.page.page.locator(".jp-Notebook .jp-Cell").count()
 
 
+def look_with_axe(board: Table) -> None:
+    """Names, roles and contrast as axe checks them."""
+    from axe_playwright_python.sync_playwright import Axe
+
+    found = Axe().run(board.page.page, context=".md-board")
+    told = [
+        (v["id"], [(n["html"][:120], n["failureSummary"][:200]) for n in v["nodes"][:2]])
+        for v in found.response["violations"]
+    ]
+    assert told == []
+
+
 Open = Callable[..., Table]
 
 

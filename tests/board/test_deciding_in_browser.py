@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.board.opened import ALICE, Open, Table
+from tests.board.opened import ALICE, Open, Table, look_with_axe
 from tests.lab import Lab
 
 if TYPE_CHECKING:
@@ -53,6 +53,7 @@ def test_a_group_is_unfolded_shown_and_approved_by_keys(table: Open) -> None:
     assert line.locator(".md-marks").inner_text() == 'display_name "Чат 5" → "Отпуск 5"'
     board.press("a")
     board.said("Approve 22 units, 22 rows?", ".md-question")
+    look_with_axe(board)
     assert board.board.locator(".md-each li").count() == 22
     board.button("Approve 22 units").click()
     board.approved("Apply 22 rooms, 22 rows")
@@ -136,6 +137,9 @@ def test_a_range_is_selected_by_shift_and_decided_at_once(table: Open) -> None:
     board.said("2 selected", ".md-selection")  # from where it began to where the keys are
     rows.nth(5).locator(".md-owner").click(modifiers=["Control"])
     board.said("3 selected", ".md-selection")
+    board.page.set_theme("dark")
+    look_with_axe(board)
+    rows.nth(1).focus()
     board.press("r")
     board.said("rejected 3", ".md-chip")
     assert not board.board.locator(".md-selection").is_visible()

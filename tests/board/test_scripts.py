@@ -12,11 +12,12 @@ from tests import typescript
 from tests.bench import BOT, TOKEN
 from tests.boards import disputed, look
 from toolkit.board import find_model, from_browser, to_browser
+from toolkit.board.folding import Heading
 from toolkit.board.items import Item, Result
 from toolkit.board.table import ReviewTable
 from toolkit.board.views import VIEWS
 from toolkit.decisions.ledger import Vote
-from toolkit.model import Choices, Status, UnitKind
+from toolkit.model import Choices, RowWrite, Status, UnitKind
 from toolkit.testing import FakeHomeserver
 
 FOLDER = typescript.ROOT / "toolkit" / "board" / "browser"
@@ -77,10 +78,11 @@ class TestAgreeing:
 
     async def test_what_python_says(self, tmp_path: Path) -> None:
         told = await _all_that_is_told(tmp_path)
-        kinds = "window lines again state answer details question history run undo"
+        kinds = "window lines again state answer details question selected history run undo"
         assert {message["kind"] for message in told} == set(kinds.split())
         assert self.check(tmp_path, ("said.Told[]", told)) == ""
-        whole = to_browser.line(FULL, finished=True) | {"quiet": True}
+        heading = to_browser.heading_line(Heading(" a", "conflict", "why", 2, 1, 2, shown=True))
+        whole = to_browser.line(FULL, finished=True) | {"quiet": True, "group": heading["group"]}
         assert self.check(tmp_path, ("Required<said.Line>", whole)) == ""
         assert "cuase" in self.check(tmp_path, ("said.Line", {**whole, "cuase": ""}))
 
@@ -103,6 +105,9 @@ FULL = Item(
     label="a room",
     id="!a1",
     needs_human=True,
+    owner="@a:hs",
+    who="a",
+    writes=(RowWrite("matrix_room:!a1", None, "{}"),),
     picked="C1",
     again="approved",
     ignored="by eva: why",
@@ -112,8 +117,10 @@ FULL = Item(
 )
 SAMPLES: dict[str, Any] = {
     **dict.fromkeys(("number", "start", "count"), 0),
-    **dict.fromkeys(("quiet", "down"), False),
+    **dict.fromkeys(("quiet", "down", "grouped"), False),
     "keep": [],
+    "unfolded": [],
+    "units": {"!a1": "change"},
     "vote": "approve",
     "choices": {
         field.name: field.default if isinstance(field.default, bool) else "C1"
@@ -146,6 +153,8 @@ async def _talk(table: ReviewTable) -> list[Any]:
     for line in ask("ready")["lines"]:
         ask("decide", unit=line["unit"], vote="approve", change=line["change"])
     ask("window", quiet=True)
+    ask("window", quiet=True, grouped=True, view="folded")
+    ask("select", first="!d1", last="!e1", view="folded")
     for view in range(VIEWS + 1):
         ask("ready", view=str(view))
     ask("count")

@@ -25,6 +25,7 @@ from tests.board.opened import (
     Open,
     Table,
     content,
+    look_with_axe,
     start_bot,
 )
 from tests.boards import HOSTILE
@@ -544,38 +545,28 @@ class TestForEveryone:
     def test_axe_finds_nothing(self, table: Open, theme: Any) -> None:
         board = table("hostile")
         board.page.set_theme(theme)
-        self.look(board)
+        look_with_axe(board)
         board.button(f"Settle a chat of {ALICE}").first.click()
         board.said("Your choice", ".md-title")
         board.button("chat id C8").first.click()
         board.said("Approve with", ".md-primary")
-        self.look(board)
+        look_with_axe(board)
         board.button("? Keyboard help").click()
-        self.look(board)
+        look_with_axe(board)
         board.button(f"Approve C1 of {ALICE}").click()
         board.button("Approve all").click()
         board.said(re.compile("Approve . units"), ".md-question")
-        self.look(board)
+        look_with_axe(board)
         board.button(re.compile(r"^Apply \d")).click()
         board.said("Written:")
         board.button("History").click()
         board.button(re.compile("^Undo…")).click()
         board.said("Taking it back", ".md-question")
-        self.look(board)
+        look_with_axe(board)
         board.button("History").click()
         board.page.page.set_viewport_size({"width": 700, "height": 900})
         board.page.page.wait_for_timeout(300)
-        self.look(board)
-
-    def look(self, board: Table) -> None:
-        from axe_playwright_python.sync_playwright import Axe
-
-        found = Axe().run(board.page.page, context=".md-board")
-        told = [
-            (v["id"], [(n["html"][:120], n["failureSummary"][:200]) for n in v["nodes"][:2]])
-            for v in found.response["violations"]
-        ]
-        assert told == []
+        look_with_axe(board)
 
     def test_every_control_names_its_room(self, table: Open) -> None:
         board = table("hostile")

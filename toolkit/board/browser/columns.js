@@ -11,11 +11,11 @@ const LEAST = 40, MOST = 700, STEP = 20;
 /** @param {Board} board */
 export function makeHeads(board) {
   return COLUMNS.map(([key, words]) => {
-    const sort = button(words, () => board.sortBy(key), {class: "md-sort",
-      title: "Shift+← and Shift+→ make the column narrower and wider", "data-key": `sort:${key}`,
+    const sort = button(words, () => board.sortBy(key), {class: "md-sort", "data-key": `sort:${key}`,
       "aria-keyshortcuts": "Shift+ArrowLeft Shift+ArrowRight"});
     const head = h("div", {role: "columnheader", class: "md-head", "data-key": key}, sort);
     const grip = h("span", {class: "md-grip", "aria-hidden": "true",
+      title: "Draw to resize; Shift+← and Shift+→ on the column's head do so too",
       onpointerdown: event => draw(board, key, head, event),
       ondblclick: () => board.root.style.removeProperty(name(key))});
     head.append(grip);

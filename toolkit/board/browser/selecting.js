@@ -16,7 +16,7 @@ export class Selection {
   box = h("div", {class: "md-bar md-selection", role: "group", "aria-label": "Selected units", hidden: true});
   reason = h("input", {type: "text", placeholder: "why they may stay as they are", maxlength: "500",
     "aria-label": "Why the selected units may stay as they are", "data-key": "selected:why"});
-  words = h("strong");
+  words = h("strong", {role: "status"});
 
   /** @param {Board} board */
   constructor(board) {
