@@ -151,9 +151,7 @@ def test_everything_that_makes_a_convention_is_a_setting_and_an_option_wherever_
 
 
 @pytest.mark.parametrize("name", ["helper_accounts", "former_accounts"])
-@pytest.mark.parametrize(
-    "account", ["old", "old:hs", "@old", "@old:", " @old:hs", ""]
-)
+@pytest.mark.parametrize("account", ["old", "old:hs", "@old", "@old:", " @old:hs", ""])
 def test_an_account_that_is_no_user_is_refused_with_what_to_write(name: str, account: str) -> None:
     with pytest.raises(ConventionError, match=f"{name}: .* is no user; write it as '@name:server'"):
         Convention(**{name: [account]})  # type: ignore[arg-type]

@@ -16,8 +16,7 @@ from toolkit.decisions.ledger_file import load_beside
 from toolkit.decisions.record import NOTHING_DECIDED, Record
 from toolkit.model import Plan, Reason
 from toolkit.quotes import quote_odd
-from toolkit.records import load_records
-from toolkit.repairs import NOTHING_PICKED, Picked, Repairs, load_past_of
+from toolkit.repairs import NOTHING_PICKED, Picked, Repairs, load_past_of, road_to
 from toolkit.sources.anonymise import anonymise
 from toolkit.sources.snapshot import Snapshot, save_snapshot
 from toolkit.text.summary import count_of
@@ -103,14 +102,14 @@ def look_decided(where: Where, picked: Picked = NOTHING_PICKED) -> Looked:
 
 def road_of(where: Where) -> Repairs:
     """How it is looked at both sides, planned and written."""
-    return Repairs(where.with_token().sides(), where.lower_counters)
+    return road_to(where.with_token().sides(), lower_counters=where.lower_counters)
 
 
 async def _look(road: Repairs, picked: Picked) -> Looked:
     with progress("Reading rooms") as tell:
         remote, rows = await road.look(tell)
     ledger = load_beside(road.sides.path).on(today())
-    local = load_records(rows)
+    local = road.read(rows)
     plan = road.plan(remote, local, picked)
     if is_disputed(plan):
         plan = tell_given(plan, load_past_of(road.sides, rows).runs, local)

@@ -26,8 +26,8 @@ from toolkit.frames import Frame, Shelf, drift_frame, history_frame, rooms_frame
 from toolkit.homeserver.reading import ClientLike
 from toolkit.model import Choices, Plan, RemoteState, Status, Unit
 from toolkit.progress import Progress
-from toolkit.records import Raw, load_records
-from toolkit.repairs import Repairs, Road, load_past_of, take_back
+from toolkit.records import LocalState, Raw
+from toolkit.repairs import AnyReport, Road, load_past_of, road_to, take_back
 from toolkit.session.decided import Decided
 from toolkit.session.deciding import Deciding, choices_of
 from toolkit.session.results import Applied, ShownPlan, ShownUndo
@@ -36,7 +36,7 @@ from toolkit.sources.sides import Sides, find_sides
 from toolkit.text.summary import count_causes, count_of
 from toolkit.text.visible import visible
 from toolkit.writing.journal import Run, State, work_out
-from toolkit.writing.report import build_report, stale_units
+from toolkit.writing.report import stale_units
 from toolkit.writing.staleness import compare_rows, why_stale
 from toolkit.writing.undo import plan_reversal
 
@@ -47,6 +47,7 @@ T = TypeVar("T")
 _running: WeakValueDictionary[object, asyncio.Task[Any]] = WeakValueDictionary()
 """The run on each database of this process, whatever cell or click has started it."""
 
+_LINKS = "A session doesn't look at a bot of shape links so far: `matrix-drift check` does."
 _ROOMS_MOVED = "its rooms say something else by now"
 _OUTDATED = "That is done, but what this session shows is of before: {}"
 
@@ -149,8 +150,10 @@ class Session:
             sliding_sync=sliding_sync,
             deadline=deadline,
         )
+        if sides.layout.links:
+            raise ToolkitError(_LINKS)
         beside = file_beside(sides.path) if sides.path else None
-        session = cls(Repairs(sides), Path(decisions) if decisions else beside)
+        session = cls(road_to(sides), Path(decisions) if decisions else beside)
         await session.reload(progress)
         return session
 
@@ -187,7 +190,7 @@ class Session:
         """Plan anew from these rows, by default with the rooms as they were last seen, and with the
         decisions and the history that are on disk by now."""
         past, self._shelf = load_past_of(self._sides, rows), Shelf()
-        self._deciding.look(remote or self.state.remote, load_records(rows), past)
+        self._deciding.look(remote or self.state.remote, self._road.read(rows), past)
 
     def why_not(self, unit: Unit) -> str:
         """Why a unit is only shown and can't be approved; nothing if it can."""
@@ -242,6 +245,7 @@ class Session:
         """Every user's Space with its chats by status, and in how many units each cause was found."""
         from toolkit.plots import draw_map, user_lines  # matplotlib takes its time to load
 
+        assert isinstance(self.state.local, LocalState)
         causes = {cause.words: cause.count for cause in count_causes(self.state.plan)}
         return draw_map(user_lines(self.state.plan, self.state.local), causes)
 
@@ -331,7 +335,8 @@ class Session:
         rows, outdated = await self._rows_left()
         if done is None:  # cancelled: what was finished by then is written
             run = work_out(told[-1], rows) if told else None
-            report, decisions, warning = build_report(plan, _outcomes(run)), {}, ""
+            report: AnyReport = self._road.report(plan, _outcomes(run))
+            decisions, warning = {}, ""
         else:
             report, run, warning = done.report, done.result.record, done.result.warning
         stale = _say_moved(stale_units(report, decisions), plan, before, rows, run)

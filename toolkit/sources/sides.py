@@ -17,11 +17,12 @@ from toolkit.database.look import load_look
 from toolkit.database.store import SQLiteStore, Store, check_there, transactional
 from toolkit.deadline import within
 from toolkit.errors import NoDatabase, ToolkitError
-from toolkit.homeserver.belonging import check_belonging
+from toolkit.homeserver.belonging import check_belonging, check_named
 from toolkit.homeserver.reading import ClientLike, load_remote
 from toolkit.homeserver.transport import PlainClient
-from toolkit.layout import Layout
+from toolkit.layout import Layout, TableFacts
 from toolkit.model import RemoteState
+from toolkit.planning.links.rows import load_links
 from toolkit.progress import Progress
 from toolkit.records import Raw, load_records
 from toolkit.sources.settings import (
@@ -65,6 +66,7 @@ class Sides:
     allow_new: bool = False
     sliding_sync: bool = True
     deadline: float | None = None
+    _known: dict[str, TableFacts] = field(default_factory=dict, compare=False, repr=False)
 
     @property
     def path(self) -> Path | None:
@@ -85,10 +87,17 @@ class Sides:
 
     async def take(self, settings: Mapping[str, Any], progress: Progress | None = None) -> Snapshot:
         """Both sides as a look finds them, for a file; `settings` are those of the convention."""
+        if self.layout.links:
+            raise ToolkitError("A snapshot of a bot of shape links can't be taken so far.")
         bodies: dict[str, bytes] = {}
         remote, rows = await self._look(progress, bodies.__setitem__)
         read = {room_id: bodies[room_id] for room_id in remote.rooms}
         return Snapshot(remote.account, read, remote.unreadable, rows, settings=dict(settings))
+
+    @property
+    def facts(self) -> TableFacts | None:
+        """What the database said of a table of links when its rows were last read."""
+        return self._known.get("facts")
 
     @property
     def layout(self) -> Layout:
@@ -102,8 +111,7 @@ class Sides:
         self, progress: Progress | None, seen: Callable[[str, bytes], None] | None = None
     ) -> tuple[RemoteState, dict[str, Raw]]:
         """A room that the bot makes while we read is in neither side, as the rows come first."""
-        if self.layout.links:
-            raise ToolkitError(_LINKS)
+        layout = self._check_layout()
         async with within(self.deadline, "reading the rooms and rows"):
             rows = await self.load_rows()
             async with self.open_client() as client:
@@ -115,10 +123,27 @@ class Sides:
                     progress=progress,
                     seen=seen,
                     sliding_sync=self.sliding_sync,
+                    layout=layout if layout.links else None,
                 )
         if not self.allow_empty:
-            check_belonging(load_records(rows), remote)
+            self._check_belonging(rows, remote)
         return remote, rows
+
+    def _check_layout(self) -> Layout:
+        """The layout, if rows can be read by it."""
+        layout = self.layout
+        if layout.links and self.store is not None and not isinstance(self.store, SQLiteStore):
+            raise ToolkitError(
+                f"The mapping is of shape links, and the store ({type(self.store).__name__}) doesn't show "
+                "such rows: open it with SQLiteStore(path, layout=layout)."
+            )
+        return layout
+
+    def _check_belonging(self, rows: dict[str, Raw], remote: RemoteState) -> None:
+        if self.layout.links:
+            check_named(load_links(rows, self.layout, self.facts).pointing, remote)
+        else:
+            check_belonging(load_records(rows), remote)
 
     async def load_rows(self) -> dict[str, Raw]:
         """All rows of the three families as of one moment; with `allow_new`, none of a new database."""
@@ -126,8 +151,12 @@ class Sides:
             return dict(load_snapshot(self.snapshot).rows)
         try:
             async with self.open_store(read_only=True) as store:
-                return (await load_look(store)).rows
+                look = await load_look(store)
+            self._known["facts"] = look.facts
+            return look.rows
         except NoDatabase as error:
+            if self.layout.links:  # its tables are the bot's own to make
+                raise
             if self.allow_new:
                 return {}
             raise NoDatabase(f"{error} {_LOST}") from None
@@ -232,10 +261,6 @@ def _refuse_both(**given: object) -> None:
         raise ToolkitError(f"Give {names[0]} or {names[1]}, not both.")
 
 
-_LINKS = (
-    "The mapping is of shape links, which the bot's own functions reconcile (`toolkit.reconcile_links`); sessions "
-    "and commands look at the shape chats alone so far."
-)
 _WAYS = {
     "homeserver": "homeserver= or client=, or set MATRIX_HOMESERVER",
     "database": "database= or store=, or set BOT_DATABASE",

@@ -9,10 +9,13 @@ from typing import Any, TypeAlias
 import msgspec
 
 from toolkit.layout import Layout, LinkTable, TableFacts
-from toolkit.records import Raw, encode_row, link_key
+from toolkit.records import LocalState, Raw, encode_row, link_key
 
 Id: TypeAlias = tuple[str, ...]
 """The parts of an id as texts: 7 and "7" are the same to a bot that keeps one of them."""
+
+Local: TypeAlias = "LocalState | LinkState"
+"""The rows of a bot of either shape."""
 
 Claimed: TypeAlias = tuple[str | None, ...]
 """An id of which a part may be unknown."""
