@@ -25,8 +25,9 @@ from toolkit.errors import ToolkitError
 from toolkit.frames import Frame, Shelf, drift_frame, history_frame, rooms_frame, rows_frame
 from toolkit.homeserver.reading import ClientLike
 from toolkit.model import Choices, Plan, RemoteState, Status, Unit
+from toolkit.planning.links.picks import picked_id
 from toolkit.progress import Progress
-from toolkit.records import LocalState, Raw
+from toolkit.records import Raw
 from toolkit.repairs import AnyReport, Road, load_past_of, road_to, take_back
 from toolkit.session.decided import Decided
 from toolkit.session.deciding import Deciding, choices_of
@@ -47,7 +48,6 @@ T = TypeVar("T")
 _running: WeakValueDictionary[object, asyncio.Task[Any]] = WeakValueDictionary()
 """The run on each database of this process, whatever cell or click has started it."""
 
-_LINKS = "A session doesn't look at a bot of shape links so far: `matrix-drift check` does."
 _ROOMS_MOVED = "its rooms say something else by now"
 _OUTDATED = "That is done, but what this session shows is of before: {}"
 
@@ -150,8 +150,6 @@ class Session:
             sliding_sync=sliding_sync,
             deadline=deadline,
         )
-        if sides.layout.links:
-            raise ToolkitError(_LINKS)
         beside = file_beside(sides.path) if sides.path else None
         session = cls(road_to(sides), Path(decisions) if decisions else beside)
         await session.reload(progress)
@@ -242,12 +240,15 @@ class Session:
         return frame[frame["decision"] == Vote.PENDING.value]
 
     def plot(self) -> "Picture":
-        """Every user's Space with its chats by status, and in how many units each cause was found."""
+        """Every user's Space with its chats by status, and in how many units each cause was found.
+
+        Of a bot of shape links: each owner, if the mapping names that column, with ids and their rooms.
+        """
         from toolkit.plots import draw_map, user_lines  # matplotlib takes its time to load
 
-        assert isinstance(self.state.local, LocalState)
         causes = {cause.words: cause.count for cause in count_causes(self.state.plan)}
-        return draw_map(user_lines(self.state.plan, self.state.local), causes)
+        state = self.state
+        return draw_map(user_lines(state.plan, state.local), causes, state.plan.words)
 
     def history(self) -> Frame:
         """The runs that wrote to this database, index `run`, oldest first."""
@@ -271,16 +272,25 @@ class Session:
         chat_id: str | None = None,
         overwrite: bool = False,
         lower_counter: bool = False,
+        id: Any = None,
     ) -> Decided:
         """Agree to changes as they are planned now; nothing is written before `apply`.
 
         `unit` is a room id or mxid, several, or a boolean mask on a frame; or all of a `status`.
         The other options settle a conflict and are for one unit: the change that comes out then is
-        agreed to. What needs a person's eye is approved by its id only, not by a mask or status, and
+        agreed to; `id` is that of a bot of shape links, a composite one as a list.
+        What needs a person's eye is approved by its id only, not by a mask or status, and
         what was rejected or deferred stays so unless its id is named.
         """
-        picked = choices_of(owner, space_id, chat_id, overwrite, lower_counter)
+        given = chat_id if id is None else self._read_id(id)
+        picked = choices_of(owner, space_id, given, overwrite, lower_counter)
         return self._deciding.approve(unit, status, picked)
+
+    def _read_id(self, id: Any) -> str:
+        """An id of shape links as the file of decisions holds it."""
+        if not self.state.plan.words.table:
+            raise ToolkitError("id= is for a bot of shape links; a chat's id is chat_id=.")
+        return picked_id(id if isinstance(id, list | tuple) else [id])
 
     def reject(self, unit: Any = None, *, status: Status | str | None = None) -> Decided:
         """Leave the rows of these units as they are, for as long as the same would be written."""

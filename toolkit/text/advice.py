@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 from toolkit.model import PROPOSALS, Choices, Code, Finding, Plan, RowWrite, Unit, UnitKind
 from toolkit.quotes import quote_id, quote_odd
-from toolkit.records import CHAT, LINK, ROOM, USER, Raw, decode_object, parse_key
+from toolkit.records import CHAT, LINK, ROOM, USER, Raw, decode_object, parse_key, split_link_key
 
 
 class Speech(NamedTuple):
@@ -101,7 +101,7 @@ def row_name(key: str) -> str:
     'row of tickets'
     """
     if key.startswith(LINK):
-        return f"row of {_table_of(key)}"
+        return f"row of {split_link_key(key)[0]}"
     words = {CHAT: "chat row", ROOM: "room row", USER: "user row"}
     return words.get(parse_key(key).family, "row") if key else "user row"
 
@@ -113,14 +113,10 @@ def unit_name(unit: Unit) -> str:
         return "user row" if own else f"user row of {_whom(unit)}"
     if unit.row:
         whose = f" of {quote_odd(unit.owner)}" if unit.owner else ""
-        return f"{_table_of(unit.row)} {quote_id(unit.chat_id or '')}{whose}"
+        return f"{split_link_key(unit.row)[0]} {quote_id(unit.chat_id or '')}{whose}"
     if unit.chat_id:
         return f"{quote_odd(unit.chat_id)} of {_whom(unit)}"
     return f"a chat of {_whom(unit)}" if unit.owner else ""
-
-
-def _table_of(key: str) -> str:
-    return key.removeprefix(LINK).partition(":")[0]
 
 
 def _whom(unit: Unit) -> str:

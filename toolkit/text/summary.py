@@ -11,6 +11,7 @@ import msgspec
 from toolkit.model import Code, Finding, Plan, Reason, Status, Unit, UnitKind
 from toolkit.quotes import quote_odd
 from toolkit.text.advice import NOTEBOOK, action, settled, unsettled
+from toolkit.words import CHATS, Words
 
 _DECIDED = ("approved", "rejected", "deferred", "ignored")
 _STATUSES = (Status.IN_SYNC, Status.MISSING, Status.MISMATCHED, Status.CONFLICT)
@@ -86,6 +87,7 @@ class Summary(msgspec.Struct, frozen=True, kw_only=True):
     to_decide: int
     decided: dict[str, int]
     next: str
+    words: Words = CHATS
 
     @property
     def units(self) -> int:
@@ -119,6 +121,7 @@ def summarise(
         to_decide=len(unsettled(plan)),
         decided={name: given[name] for name in _DECIDED},
         next=_next(plan, votes, offline),
+        words=plan.words,
     )
 
 

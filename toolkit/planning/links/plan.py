@@ -199,7 +199,7 @@ class _Planner:
             kind=UnitKind.ROOM,
             status=Status.CONFLICT if doubts else status,
             findings=tuple(findings),
-            owner=self._owner(row),
+            owner=self.links.owner(row),
             chat_id=told(claim.id),
             room_ids=tuple(room.room_id for room in versions),
             evidence=_evidence(versions, claim),
@@ -213,12 +213,6 @@ class _Planner:
     def _disputed(self, room_id: str) -> tuple[str, ...]:
         """All ids that a room may have whose evidence disagrees."""
         return tuple(sorted({told(claim.id) for claim in self.answers[room_id].disputed}))
-
-    def _owner(self, row: LinkRow | None) -> str | None:
-        """What the declared column says, which is shown and never written."""
-        column = self.links.table.owner
-        value = None if row is None or column is None else row.cells.get(column)
-        return str(value) if isinstance(value, str | int) else None
 
     def _unread(self, room_id: str) -> Unit:
         rows = self.links.pointing.get(room_id, [])

@@ -77,6 +77,11 @@ class LinkState(msgspec.Struct, frozen=True, kw_only=True, dict=True):
             self._by_parts[places] = index
         return self._by_parts[places].get(tuple(known.values()), [])
 
+    def owner(self, row: LinkRow | None) -> str | None:
+        """What the declared column says, which is shown and never written."""
+        value = row and self.table.owner and row.cells.get(self.table.owner)
+        return str(value) if isinstance(value, str | int) else None
+
     @property
     def may_insert(self) -> bool:
         """Whether a row may be made: the mapping says so, and the table lets it."""
