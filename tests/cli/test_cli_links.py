@@ -260,3 +260,38 @@ def test_a_pick_of_an_id_that_a_joined_room_has_settles_nothing(
     said = own(settle("t2\nq"))
     assert "Not settled by that: !two has the same id by a row" in said
     assert desk.dump() == before
+
+
+def test_a_snapshot_holds_the_mapping_and_gives_the_same_plan(
+    md: Md, desk: Desk, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    live = md("check", "--json").json
+    assert md("snapshot", "file").code == 0
+    (tmp_path / "matrix-drift.toml").unlink()
+    for name in ("MATRIX_HOMESERVER", "MATRIX_ACCESS_TOKEN", "BOT_DATABASE"):
+        monkeypatch.delenv(name)
+    assert md("check", "--snapshot", "file", "--json").json == live
+    assert "tickets 3 of 2" in own(md("plan", "--snapshot", "file"))
+    assert md("ignore", "!twin", "--reason", "known", "--snapshot", "file").code == 0
+
+
+def test_an_anonymised_snapshot_is_for_chats_so_far(md: Md, desk: Desk, tmp_path: Path) -> None:
+    assert md("snapshot", "file", "--anonymise").said("An anonymised snapshot is for chats so far")
+    assert not (tmp_path / "file").exists()
+
+
+def test_a_snapshot_names_no_code_to_be_run(md: Md, desk: Desk, tmp_path: Path) -> None:
+    file = tmp_path / "matrix-drift.toml"
+    head, _, _ = file.read_text().partition("[[evidence]]")
+    file.write_text('evidence = "tests.link_code:claim"\n' + head)
+    assert md("snapshot", "file").code == 0
+    assert md("check", "--snapshot", "file").code == 0
+    file.unlink()
+    assert md("check", "--snapshot", "file").said("tests.link_code:claim", "names it as well")
+
+
+def test_a_damaged_mapping_in_a_snapshot_is_told(md: Md, desk: Desk, tmp_path: Path) -> None:
+    md("snapshot", "file")
+    taken = tmp_path / "file"
+    taken.write_text(taken.read_text().replace('"kind":"links"', '"kind":"lynx"'))
+    assert md("check", "--snapshot", "file").said("is damaged")

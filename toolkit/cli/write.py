@@ -119,6 +119,8 @@ def apply(where: Where, wanted: Wanted, *, as_json: bool) -> int:
 
 def _check_pick(where: Where, wanted: Wanted) -> Choices:
     """What was picked, in the words of the bot's shape; or `ToolkitError` if it can't be that."""
+    if not wanted.id and wanted.choices == NO_CHOICES:
+        return NO_CHOICES
     road = road_to(where.sides())
     links, picked = road.sides.layout.links, wanted.choices
     if not links and wanted.id:
@@ -130,10 +132,9 @@ def _check_pick(where: Where, wanted: Wanted) -> Choices:
         raise ToolkitError(f"--chat-id is for chats: with {_LINKS} give --id.{_NOTHING}")
     if wanted.id:
         picked = replace(picked, chat_id=picked_id(wanted.id))
-    if picked != NO_CHOICES:
-        rows = road.read(asyncio.run(road.load_rows()))
-        if why := road.why_no_pick(rows, picked):
-            raise ToolkitError(f"{why}.{_NOTHING}")
+    rows = road.read(asyncio.run(road.load_rows()))
+    if why := road.why_no_pick(rows, picked):
+        raise ToolkitError(f"{why}.{_NOTHING}")
     return picked
 
 

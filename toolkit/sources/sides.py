@@ -33,7 +33,7 @@ from toolkit.sources.settings import (
     read_token,
     tell_missing,
 )
-from toolkit.sources.snapshot import Snapshot, load_convention, load_snapshot
+from toolkit.sources.snapshot import Snapshot, load_convention, load_layout, load_snapshot
 from toolkit.writing.turns import hold_lock
 
 OFFLINE = (
@@ -81,18 +81,25 @@ class Sides:
         Raises `HomeserverError`, `RemoteIncomplete`, `StoreError` or `SnapshotError`.
         """
         if self.snapshot is not None:
-            taken = load_snapshot(self.snapshot)
+            taken = self._load_snapshot(self.snapshot)
             return taken.remote(self.convention), dict(taken.rows)
         return await self._look(progress)
 
     async def take(self, settings: Mapping[str, Any], progress: Progress | None = None) -> Snapshot:
         """Both sides as a look finds them, for a file; `settings` are those of the convention."""
-        if self.layout.links:
-            raise ToolkitError("A snapshot of a bot of shape links can't be taken so far.")
         bodies: dict[str, bytes] = {}
         remote, rows = await self._look(progress, bodies.__setitem__)
         read = {room_id: bodies[room_id] for room_id in remote.rooms}
-        return Snapshot(remote.account, read, remote.unreadable, rows, settings=dict(settings))
+        links = self.layout.links
+        return Snapshot(
+            remote.account,
+            read,
+            remote.unreadable,
+            rows,
+            settings=dict(settings),
+            layout=self.layout if links else None,
+            facts=self.facts if links else None,
+        )
 
     @property
     def facts(self) -> TableFacts | None:
@@ -148,7 +155,7 @@ class Sides:
     async def load_rows(self) -> dict[str, Raw]:
         """All rows of the three families as of one moment; with `allow_new`, none of a new database."""
         if self.snapshot is not None:
-            return dict(load_snapshot(self.snapshot).rows)
+            return dict(self._load_snapshot(self.snapshot).rows)
         try:
             async with self.open_store(read_only=True) as store:
                 look = await load_look(store)
@@ -160,6 +167,12 @@ class Sides:
             if self.allow_new:
                 return {}
             raise NoDatabase(f"{error} {_LOST}") from None
+
+    def _load_snapshot(self, path: Path) -> Snapshot:
+        taken = load_snapshot(path)
+        if taken.facts is not None:
+            self._known["facts"] = taken.facts
+        return taken
 
     @asynccontextmanager
     async def open_store(self, *, read_only: bool, new: bool = False) -> AsyncIterator[Store]:
@@ -225,8 +238,7 @@ def find_sides(
     known = load_settings()
     kept = {name: value for name, value in known.items() if name in CONVENTION}
     if snapshot is not None:
-        path = Path(snapshot)
-        return Sides(convention=convention or load_convention(path, kept), snapshot=path)
+        return snapshot_sides(Path(snapshot), kept, known.get("layout"), convention)
     homeserver = homeserver or environment.get("MATRIX_HOMESERVER") or known.get("homeserver")
     # The same file also when somebody changes the folder in a notebook.
     paths = {name: Path(known[name]).absolute() for name in PATHS & known.keys()}
@@ -252,6 +264,20 @@ def find_sides(
         allow_new=allow_new,
         sliding_sync=known.get("sliding_sync", True) if sliding_sync is None else sliding_sync,
         deadline=known.get("deadline") if deadline is None else deadline,
+    )
+
+
+def snapshot_sides(
+    path: Path,
+    settings: Mapping[str, Any],
+    layout: Layout | None,
+    convention: Convention | None = None,
+) -> Sides:
+    """A snapshot instead of both sides, looked at with what is set here before what it was taken with."""
+    return Sides(
+        convention=convention or load_convention(path, settings),
+        table={"layout": load_layout(path, layout)},
+        snapshot=path,
     )
 
 
