@@ -15,6 +15,7 @@ from typing import Any
 import msgspec
 
 from toolkit.records import Raw, chat_key, pack_raw, room_key, user_key
+from toolkit.words import CHATS, Words
 
 
 class Kind(StrEnum):
@@ -393,7 +394,8 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True, dict=True):
     has to act on, `loose` conflicts of rows that belong to no unit. `others` counts rows of other
     platforms and kinds of room, of which nothing is said. `spaces` maps the id of a Space
     to all ids (versions, chats) whose rows may name its owner. `foreign` says that a bot's own function
-    made the changes: what it read for them isn't known, and none goes along with another.
+    made the changes: what it read for them isn't known, and none goes along with another. `words` are
+    those of the bot's shape.
     """
 
     account: str
@@ -408,6 +410,7 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True, dict=True):
     others: int = 0
     spaces: dict[str, tuple[str, ...]] = {}
     foreign: bool = False
+    words: Words = CHATS
 
     @property
     def in_sync(self) -> bool:
@@ -471,7 +474,7 @@ def why_no_unit(plan: Plan, unit_id: str, picked: Choices = NO_CHOICES) -> str:
         return f"it {why}; there is nothing to write"
     reasons = (skip.reason.value for skip in plan.skipped if skip.room_id == unit_id)
     if reason := next(reasons, None):
-        return f"it is skipped ({reason}): it is no chat, and nothing is written for it"
+        return f"it is skipped ({reason}): {plan.words.no_room}, and nothing is written for it"
     return ""
 
 

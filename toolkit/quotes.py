@@ -34,3 +34,12 @@ def is_hidden(char: str) -> bool:
     if char == " ":
         return False
     return unicodedata.category(char) in _HIDDEN or char in _INKLESS
+
+
+def quote_id(text: str) -> str:
+    """An id of a bot's own as `quote_odd` has it; a composite one is a JSON list, which shows its own ends.
+
+    >>> quote_id("7"), quote_id('["a b",""]')
+    ('7', '["a b",""]')
+    """
+    return text if text.startswith('["') and text.endswith('"]') else quote_odd(text)

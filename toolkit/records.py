@@ -173,6 +173,16 @@ def link_key(table: str, parts: Sequence[str]) -> str:
     return f"{LINK}{table}:{encode_list(parts) if more else told}"
 
 
+def split_link_key(key: str) -> tuple[str, str]:
+    """Table and id of such a key; no table's name has a colon.
+
+    >>> split_link_key('link:portal:["a:b",""]')
+    ('portal', '["a:b",""]')
+    """
+    table, _, told = key.removeprefix(LINK).partition(":")
+    return table, told
+
+
 def encode_list(parts: Sequence[str]) -> str:
     """Texts as compact JSON; what isn't UTF-8 keeps its surrogates."""
     return json.dumps(list(parts), ensure_ascii=False, separators=(",", ":"))

@@ -9,13 +9,18 @@ import asyncio
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import ClassVar, Protocol
+from typing import ClassVar, Protocol, TypeAlias
 
 from toolkit.calls import Options, Reconciled
 from toolkit.database.store import transactional
 from toolkit.decisions.decision import Decision, user_name
 from toolkit.errors import ToolkitError
+from toolkit.links import Linked
+from toolkit.links import reconcile as reconcile_rows
 from toolkit.model import Choices, Plan, RemoteState, Unit
+from toolkit.planning.links.picks import why_no_pick
+from toolkit.planning.links.plan import plan_links
+from toolkit.planning.links.rows import LinkState, Local, load_links
 from toolkit.planning.notes import note_new_database
 from toolkit.planning.plan import plan_repairs
 from toolkit.progress import Progress, watched_by
@@ -25,12 +30,17 @@ from toolkit.sources.sides import OFFLINE, Sides
 from toolkit.text.new_database import new_database
 from toolkit.writing.job import Result, Told
 from toolkit.writing.lineage import Past, load_past
+from toolkit.writing.link_report import LinkReport, build_link_report
+from toolkit.writing.report import Report, build_report
 from toolkit.writing.restore import Restore, plan_restore, restore
 from toolkit.writing.turns import hold_lock
 from toolkit.writing.undo import plan_undo, undo
 
 Picked = Mapping[str, Choices]
 NOTHING_PICKED: Picked = {}
+AnyReport: TypeAlias = Report | LinkReport
+Done: TypeAlias = Reconciled | Linked
+"""What a run did, with the report of the bot's shape."""
 
 
 class Road(Protocol):
@@ -47,11 +57,20 @@ class Road(Protocol):
     async def load_rows(self) -> dict[str, Raw]:
         """The rows alone."""
 
-    def plan(self, remote: RemoteState, local: LocalState, picked: Picked) -> Plan:
+    def read(self, rows: Mapping[str, Raw]) -> Local:
+        """The rows as far as they can be read."""
+
+    def plan(self, remote: RemoteState, local: Local, picked: Picked) -> Plan:
         """What would be written. Raises `ToolkitError` for picks where nothing can be picked."""
 
     def why_not(self, unit: Unit) -> str:
         """Why a unit is only shown and can't be approved; nothing if it can."""
+
+    def why_no_pick(self, local: Local, picked: Choices) -> str:
+        """Why a pick is none for any unit here; nothing if it may be one."""
+
+    def report(self, plan: Plan, outcomes: Mapping[str, str | None]) -> AnyReport:
+        """What came of units, where no run is left to say so: unit -> why it isn't written, None if it is."""
 
     def about(self) -> tuple[str, ...]:
         """What a person must know besides the units, as lines for the head of a list."""
@@ -63,7 +82,7 @@ class Road(Protocol):
         progress: Progress | None,
         max_changes: int | None,
         told: Told | None = None,
-    ) -> Reconciled:
+    ) -> Done:
         """Write what was agreed to, of this plan, as far as it still fits; `told` as in `Options`."""
 
 
@@ -84,7 +103,11 @@ class Repairs:
     async def load_rows(self) -> dict[str, Raw]:
         return await self.sides.load_rows()
 
-    def plan(self, remote: RemoteState, local: LocalState, picked: Picked) -> Plan:
+    def read(self, rows: Mapping[str, Raw]) -> Local:
+        return load_records(rows)
+
+    def plan(self, remote: RemoteState, local: Local, picked: Picked) -> Plan:
+        assert isinstance(local, LocalState)
         convention, lower = self.sides.convention, self.lower_counters
         plan = plan_repairs(remote, local, convention, picked, lower_counters=lower)
         if self.sides.allow_new and self.sides.path and not local.rows:
@@ -94,10 +117,16 @@ class Repairs:
     async def look_and_plan(self, picked: Picked, progress: Progress | None) -> Plan:
         """The plan as of now; writes nothing."""
         remote, rows = await self.look(progress)
-        return self.plan(remote, load_records(rows), picked)
+        return self.plan(remote, self.read(rows), picked)
 
     def why_not(self, unit: Unit) -> str:
         return ""
+
+    def why_no_pick(self, local: Local, picked: Choices) -> str:
+        return ""
+
+    def report(self, plan: Plan, outcomes: Mapping[str, str | None]) -> AnyReport:
+        return build_report(plan, outcomes)
 
     def about(self) -> tuple[str, ...]:
         return ()
@@ -109,10 +138,22 @@ class Repairs:
         progress: Progress | None,
         max_changes: int | None,
         told: Told | None = None,
-    ) -> Reconciled:
+    ) -> Done:
         """Whatever was shown: as the bot's own function it looks and plans again, and refuses what moved."""
+        sides, options = self.sides, self._options(decisions, max_changes, told)
+        new = bool(new_database(plan))
+        async with (
+            sides.open_store(read_only=False, new=new) as store,
+            sides.open_client() as client,
+        ):
+            with watched_by(progress):
+                return await reconcile(client, store, sides.manager(store), options)
+
+    def _options(
+        self, decisions: dict[str, Decision], max_changes: int | None, told: Told | None
+    ) -> Options:
         sides = self.sides
-        options = Options(
+        return Options(
             convention=sides.convention,
             decisions=decisions,
             allow_empty=sides.allow_empty,
@@ -121,13 +162,43 @@ class Repairs:
             sliding_sync=sides.sliding_sync,
             told=told,
         )
-        new = bool(new_database(plan))
-        async with (
-            sides.open_store(read_only=False, new=new) as store,
-            sides.open_client() as client,
-        ):
+
+
+class LinkRepairs(Repairs):
+    """Rooms and the rows of a bot of shape links, and `reconcile_links`."""
+
+    def read(self, rows: Mapping[str, Raw]) -> Local:
+        return load_links(rows, self.sides.layout, self.sides.facts)
+
+    def plan(self, remote: RemoteState, local: Local, picked: Picked) -> Plan:
+        assert isinstance(local, LinkState)
+        sides = self.sides
+        return plan_links(remote, local, sides.layout, sides.convention, picked)
+
+    def why_no_pick(self, local: Local, picked: Choices) -> str:
+        assert isinstance(local, LinkState)
+        return why_no_pick(local, picked)
+
+    def report(self, plan: Plan, outcomes: Mapping[str, str | None]) -> AnyReport:
+        return build_link_report(plan, outcomes, self.sides.layout.link.room)
+
+    async def write(
+        self,
+        plan: Plan,
+        decisions: dict[str, Decision],
+        progress: Progress | None,
+        max_changes: int | None,
+        told: Told | None = None,
+    ) -> Done:
+        sides, options = self.sides, self._options(decisions, max_changes, told)
+        async with sides.open_store(read_only=False) as store, sides.open_client() as client:
             with watched_by(progress):
-                return await reconcile(client, store, sides.manager(store), options)
+                return await reconcile_rows(client, store, sides.layout, options)
+
+
+def road_to(sides: Sides, *, lower_counters: bool = False) -> Repairs:
+    """The repairs of a bot of this shape."""
+    return (LinkRepairs if sides.layout.links else Repairs)(sides, lower_counters)
 
 
 async def load_history(sides: Sides) -> Past:

@@ -59,17 +59,6 @@ def test_a_mistake_in_the_mapping_is_one_sentence(md: Md, desk: Desk, tmp_path: 
     assert md("check").said("rows.user: `table` is missing.")
 
 
-def test_a_mapping_of_links_is_for_the_bots_own_functions_so_far(
-    md: Md, desk: Desk, tmp_path: Path
-) -> None:
-    file = tmp_path / "matrix-drift.toml"
-    link = {"table": "users", "id": "mxid", "room": "space"}
-    file.write_text(toml("shape", {"kind": "links"}) + toml("rows.link", link))
-    done = md("check")
-    assert done.code == 1 and done.said("shape links", "toolkit.reconcile_links")
-    assert md("history").code == 0
-
-
 async def test_a_session_on_the_bots_own_store_takes_its_layout(
     server: FakeHomeserver, tmp_path: Path, environment: None
 ) -> None:
@@ -80,8 +69,6 @@ async def test_a_session_on_the_bots_own_store_takes_its_layout(
         assert list(session.rows.index) == sorted(small_rows())
     links = Desk(tmp_path / "links.db", TICKETS, tickets())
     async with links.store() as store:
-        with pytest.raises(ToolkitError, match="shape links"):
-            await Session.open(homeserver=server.url, access_token=TOKEN, store=store)
         client: Any = object()
         with pytest.raises(ToolkitError, match="call reconcile_links"):
             await reconcile_matrix_state(client, store, None)

@@ -117,7 +117,7 @@ def test_a_folder_that_is_not_there_is_one_sentence(tmp_path: Path) -> None:
         (b"", "is no snapshot"),
         (b"SQLite format 3\0\n", "is no snapshot"),
         (b"[1]\n", "is no snapshot"),
-        (b'{"format":"matrix-drift snapshot","version":2}\n', "version 2, .* install a newer one"),
+        (b'{"format":"matrix-drift snapshot","version":3}\n', "version 3, .* install a newer one"),
         (b'{"format":"matrix-drift snapshot"}\n', "version None"),
         (b'{"format":"matrix-drift snapshot","version":1}\n', "damaged"),
     ],

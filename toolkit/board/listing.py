@@ -19,6 +19,7 @@ from toolkit.decisions.ignoring import say_ignored, say_over
 from toolkit.decisions.ledger import Vote
 from toolkit.decisions.offers import Offering
 from toolkit.model import Choices, Status, Unit, find_unit, why_no_unit
+from toolkit.records import LocalState
 from toolkit.session.session import Session
 from toolkit.text.groups import Group, find_groups
 from toolkit.text.near import say_no_unit
@@ -69,6 +70,7 @@ class Listing:
         """All anew, save the lines of units that were there before."""
         session, state = self._session, self._session.state
         about = (state.plan, state.local, state.remote)
+        assert isinstance(state.local, LocalState)
         if not same(about, self._about[:3]):
             offering = Offering(state.plan, state.local) if session.road.settles else None
             self._lines = Lines(state.plan, state.remote, offering, self._lines)

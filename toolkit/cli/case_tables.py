@@ -37,8 +37,11 @@ class CaseTables:
             self._shown[rooms] = unit.id
             yield from _sides(case)
         if case.offered and self._offered:
-            ids = (f"{visible(chat_id)} ({visible(why)})" for chat_id, why in case.offered)
-            yield Padding(Text(f"chat ids offered: {', '.join(ids)}"), (0, 0, 0, 2))
+            ids = (
+                visible(id_) + (f" ({visible(why)})" if why else "") for id_, why in case.offered
+            )
+            told = f"{case.offers.noun}s offered: {', '.join(ids)}"
+            yield Padding(Text(told), (0, 0, 0, 2))
 
 
 def _sides(case: Case) -> Iterator[RenderableType]:

@@ -255,6 +255,12 @@ def plan(as_json: bool, out: Path | None, shadow: str | None, **options: Any) ->
 @click.option("--owner", help="For one UNIT: whose chats these are.")
 @click.option("--space", "space_id", help="For one UNIT: which of several Spaces counts.")
 @click.option("--chat-id", help="For one UNIT: the chat that the room is, such as C4.")
+@click.option(
+    "--id",
+    "ids",
+    multiple=True,
+    help="For one UNIT of shape links: the room's id; of several columns once for each, in their order.",
+)
 @click.option("--overwrite", is_flag=True, help="For one UNIT: replace a row that can't be read.")
 @click.option(
     "--shadow",
@@ -286,9 +292,11 @@ def apply(**options: Any) -> int:
 
     names = ("owner", "space_id", "chat_id", "overwrite")
     choices = Choices(**{name: options.pop(name) for name in names})
+    ids = options.pop("ids")
     wanted = write.Wanted(
         unit_ids=options.pop("units"),
         choices=choices,
+        id=ids,
         decisions=options.pop("decisions"),
         certain=options.pop("approve_certain"),
         yes=options.pop("yes"),
@@ -296,9 +304,9 @@ def apply(**options: Any) -> int:
     )
     if sum(map(bool, (wanted.unit_ids, wanted.decisions, wanted.certain))) > 1:
         raise click.UsageError("Give units, --approve-certain or --decisions, only one of them.")
-    if choices != NO_CHOICES and len(wanted.unit_ids) != 1:
+    if (ids or choices != NO_CHOICES) and len(wanted.unit_ids) != 1:
         raise click.UsageError(
-            "--owner, --space, --chat-id and --overwrite are for exactly one UNIT."
+            "--owner, --space, --chat-id, --id and --overwrite are for exactly one UNIT."
         )
     return write.apply(_where(options), wanted, as_json=as_json)
 
@@ -523,7 +531,7 @@ def _decide(vote: str, units: tuple[str, ...], options: dict[str, Any], **more: 
 
 def _apply_shadow(named: str, options: dict[str, Any], *, as_json: bool) -> int:
     """What settles our own plan says nothing about what a function would write."""
-    ours = ("decisions", "approve_certain", "owner", "space_id", "chat_id", "overwrite")
+    ours = ("decisions", "approve_certain", "owner", "space_id", "chat_id", "ids", "overwrite")
     if given := _given(*ours, "lower_counters", "allow_new"):
         flag = {"space_id": "space", "allow_new": "new_database"}.get(given[0], given[0])
         raise click.UsageError(

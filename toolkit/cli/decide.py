@@ -16,7 +16,6 @@ from toolkit.decisions.ledger import Vote
 from toolkit.decisions.ledger_file import file_beside
 from toolkit.model import Plan, why_no_unit
 from toolkit.quotes import quote_odd
-from toolkit.records import load_records
 from toolkit.repairs import Repairs, load_past_of
 from toolkit.session.decided import Decided
 from toolkit.session.deciding import Deciding
@@ -68,7 +67,7 @@ async def look_to_decide(road: Repairs) -> Deciding:
     path = road.sides.path
     assert path  # the command line has no store in memory
     deciding = Deciding(road, file_beside(path), path)
-    deciding.look(remote, load_records(rows), load_past_of(road.sides, rows))
+    deciding.look(remote, road.read(rows), load_past_of(road.sides, rows))
     return deciding
 
 

@@ -56,5 +56,7 @@ def say_in_sync(plan: Plan, record: Record) -> str:
     """That nothing else is wrong, where units are ignored."""
     units = count_of(len(record.ignored), "unit")
     if not plan.in_sync_rooms:
-        return f"Nothing else to do: {units} ignored; there are no other chats."
-    return f"In sync but for {units} ignored: every other chat has its rows, and they are right."
+        return f"Nothing else to do: {units} ignored; {plan.words.nothing.format('other ')}."
+    return (
+        f"In sync but for {units} ignored: {plan.words.whole.format('other ')}{plan.words.right}."
+    )

@@ -15,6 +15,7 @@ from toolkit.records import pack_raw
 from toolkit.text.advice import action
 from toolkit.text.new_database import LOST, brought_back, new_database, skipped_chats
 from toolkit.text.view import EVERYTHING, View
+from toolkit.words import Words
 from toolkit.writing.job import Result
 from toolkit.writing.journal import Run
 from toolkit.writing.restore import Restore
@@ -33,11 +34,12 @@ def plan_json(
     """
     return {
         "account": plan.account,
+        **({"table": plan.words.table} if plan.words.table else {}),
         "joined_rooms": list(plan.joined),
         "in_sync_rooms": list(plan.in_sync_rooms),
         "in_sync_users": list(plan.in_sync_users),
         "units_in_all": len(plan.units),
-        "units": [_unit_json(unit, record, cases) for unit in view.part(plan)],
+        "units": [_unit_json(unit, record, cases, plan.words) for unit in view.part(plan)],
         "units_ignored": len(record.ignored),
         "no_longer_ignored": dict(record.returned),
         "conflicts_of_no_unit": [_finding_json(finding) for finding in view.loose(plan)],
@@ -61,7 +63,7 @@ def _new_database_json(plan: Plan) -> dict[str, Any] | None:
     }
 
 
-def _unit_json(unit: Unit, record: Record, cases: Casebook | None) -> dict[str, Any]:
+def _unit_json(unit: Unit, record: Record, cases: Casebook | None, words: Words) -> dict[str, Any]:
     case = cases.open(unit) if cases else None
     ignored = record.ignored.get(unit.id)
     change = unit.change and {
@@ -74,8 +76,7 @@ def _unit_json(unit: Unit, record: Record, cases: Casebook | None) -> dict[str, 
         "kind": unit.kind.value,
         "status": unit.status.value,
         "owner": unit.owner,
-        "chat_id": unit.chat_id,
-        "space_id": unit.space_id,
+        **words.ids(unit.chat_id, unit.space_id, unit.row),
         "room_ids": list(unit.room_ids),
         "evidence": msgspec.to_builtins(unit.evidence),
         "needs_human": unit.needs_human,

@@ -14,10 +14,10 @@ from toolkit.decisions.case import Casebook
 from toolkit.decisions.ignoring import today
 from toolkit.decisions.ledger_file import load_beside
 from toolkit.decisions.record import NOTHING_DECIDED, Record
+from toolkit.errors import ToolkitError
 from toolkit.model import Plan, Reason
 from toolkit.quotes import quote_odd
-from toolkit.records import load_records
-from toolkit.repairs import NOTHING_PICKED, Picked, Repairs, load_past_of
+from toolkit.repairs import NOTHING_PICKED, Picked, Repairs, load_past_of, road_to
 from toolkit.sources.anonymise import anonymise
 from toolkit.sources.snapshot import Snapshot, save_snapshot
 from toolkit.text.summary import count_of
@@ -62,7 +62,12 @@ def plan(where: Where, view: View, *, as_json: bool, out: Path | None) -> int:
 
 def snapshot(where: Where, file: Path, *, anonymous: bool) -> int:
     """Write both sides into one file; of an anonymous one the original never touches the disk."""
-    found = asyncio.run(_take(where.with_token()))
+    where = where.with_token()
+    if anonymous and where.sides().layout.links:
+        raise ToolkitError(
+            "An anonymised snapshot is for chats so far: ids of a bot's own stand in too many texts."
+        )
+    found = asyncio.run(_take(where))
     save_snapshot(file, anonymise(found) if anonymous else found, datetime.now(UTC))
     what = _ANONYMOUS if anonymous else "readable by you alone: it holds names and ids of people."
     say(f"{len(found.rooms)} rooms and {len(found.rows)} rows are in {file}, {what}")
@@ -102,14 +107,14 @@ def look_decided(where: Where, picked: Picked = NOTHING_PICKED) -> Looked:
 
 def road_of(where: Where) -> Repairs:
     """How it is looked at both sides, planned and written."""
-    return Repairs(where.with_token().sides(), where.lower_counters)
+    return road_to(where.with_token().sides(), lower_counters=where.lower_counters)
 
 
 async def _look(road: Repairs, picked: Picked) -> Looked:
     with progress("Reading rooms") as tell:
         remote, rows = await road.look(tell)
     ledger = load_beside(road.sides.path).on(today())
-    local = load_records(rows)
+    local = road.read(rows)
     plan = road.plan(remote, local, picked)
     if is_disputed(plan):
         plan = tell_given(plan, load_past_of(road.sides, rows).runs, local)

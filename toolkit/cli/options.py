@@ -58,12 +58,10 @@ class Where:
     def sides(self) -> "Sides":
         """The two sides as they are named, or the snapshot instead; each opened where it is used."""
         from toolkit.convention import Convention
-        from toolkit.sources.sides import Sides
-        from toolkit.sources.snapshot import load_convention
+        from toolkit.sources.sides import Sides, snapshot_sides
 
         if self.snapshot is not None:
-            convention = load_convention(self.snapshot, self.settings)
-            return Sides(convention, snapshot=self.snapshot)
+            return snapshot_sides(self.snapshot, self.settings, _mapped().get("layout"))
         return Sides(
             Convention(**self.settings),
             homeserver=self.homeserver,

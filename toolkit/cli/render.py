@@ -19,6 +19,7 @@ from toolkit.decisions.case import Casebook
 from toolkit.decisions.ledger import Vote
 from toolkit.decisions.record import NOTHING_DECIDED, Record
 from toolkit.model import Finding, Plan, RowWrite, Rung, Status, Unit, UnitKind
+from toolkit.repairs import AnyReport
 from toolkit.text.advice import (
     action,
     changed_fields,
@@ -32,11 +33,11 @@ from toolkit.text.advice import (
 )
 from toolkit.text.near import say_none
 from toolkit.text.new_database import new_database, tell_new_database
-from toolkit.text.summary import OTHERS, UNCOMPARED, count_of
+from toolkit.text.summary import OTHERS, count_of
 from toolkit.text.view import EVERYTHING, Cluster, View, group_causes
 from toolkit.text.visible import visible
 from toolkit.writing.job import Result
-from toolkit.writing.report import Report, stale_units
+from toolkit.writing.report import stale_units
 from toolkit.writing.restore import Restore
 
 _STYLES = {
@@ -125,7 +126,9 @@ def _counts(plan: Plan, record: Record) -> Text:
     if plan.account:
         joined = count_of(len(plan.joined), "room")
         text.append(f"{visible(plan.account)} is in {joined}.\n")
-    for kind, name in ((UnitKind.ROOM, "Chats"), (UnitKind.USER, "User rows")):
+    for kind, name in ((UnitKind.ROOM, plan.words.rooms), (UnitKind.USER, plan.words.rows)):
+        if not name:
+            continue
         counts = [(status, of[kind][status]) for status in Status if of[kind][status]]
         text.append(f"{name + ':':<12}")
         for index, (status, count) in enumerate(counts):
@@ -201,7 +204,7 @@ def _asides(plan: Plan, view: View = EVERYTHING) -> Iterator[RenderableType]:
     if plan.skipped:
         reasons = Counter(skip.reason.value for skip in plan.skipped)
         words = ", ".join(f"{count} {reason}" for reason, count in sorted(reasons.items()))
-        yield _line(f"Skipped rooms, which are no chats: {words}.")
+        yield _line(f"{plan.words.skipped}: {words}.")
     if plan.orphans:
         yield _line("Orphaned rows, which belong to no joined room and are never deleted:")
         yield _listed([visible(key, LONG) for key in plan.orphans[:_SHOWN_KEYS]], len(plan.orphans))
@@ -222,31 +225,32 @@ def _standing(unit: Unit, record: Record) -> str:
 def render_verdict(plan: Plan, record: Record, *, shown: bool = False) -> Text:
     """Whether all is right, else what to do next; `shown`: the rows stand above."""
     plan = record.part(plan)
+    words = plan.words
     if plan.in_sync:
         if record.ignored:
             return _line(say_in_sync(plan, record), "green")
         if not plan.in_sync_rooms:
-            return _line("In sync: there are no chats that could lack anything.")
-        return _line("In sync: every chat has its rows, and they are right.", "green")
+            return _line(f"In sync: {words.nothing.format('')}{words.lacking}.")
+        return _line(f"In sync: {words.whole.format('')}{words.right}.", "green")
     if not (plan.units or plan.loose):
-        return _line(f"{UNCOMPARED}: see the notes above.")
+        return _line(f"{words.uncompared}: see the notes above.")
     left = record.left(plan.units)
     new, ready = _new(plan), sum(unit.id not in left for unit in settled(plan))
-    words = []
+    told = []
     if ready:
         look = "" if shown else f"`matrix-drift plan{new}` shows the rows, "
-        words.append(
+        told.append(
             f"{count_of(ready, 'unit')} can be repaired: {look}`matrix-drift apply{new}` writes them."
         )
-    words += map(str, render_open(plan, left))
+    told += map(str, render_open(plan, left))
     if left:
-        words.append(
+        told.append(
             f"{count_of(len(left), 'unit')} rejected or deferred: `apply` writes such a one only by its "
             "name, `matrix-drift withdraw 'UNIT'` takes the decision back."
         )
     if codes := _open_codes(plan):
-        words.append(f"`matrix-drift explain CODE` says more of each: {', '.join(codes)}.")
-    return _line("\n".join(words))
+        told.append(f"`matrix-drift explain CODE` says more of each: {', '.join(codes)}.")
+    return _line("\n".join(told))
 
 
 def _new(plan: Plan) -> str:
@@ -373,7 +377,7 @@ def render_refusals(refused: Mapping[str, str]) -> Iterator[RenderableType]:
         yield _line(f"Not written: {visible(unit_id)}: {visible(why, LONG)}", "red")
 
 
-def render_report(report: Report, units: Iterable[str]) -> Iterator[RenderableType]:
+def render_report(report: AnyReport, units: Iterable[str]) -> Iterator[RenderableType]:
     """What a run wrote, and which of these units it did not."""
     written = _written({**report})
     yield _line(f"Written: {written}.", "green" if written != _NOTHING else "")
@@ -421,7 +425,7 @@ def render_restored(planned: Restore, replaced: bool) -> Iterator[RenderableType
 
 
 _NOTHING = "nothing"
-_ROWS = {"user_meta": "user row", "room_meta": "room row", "chat_rows": "chat row"}
+_ROWS = {"user_meta": "user row", "room_meta": "room row", "chat_rows": "chat row", "links": "row"}
 
 
 def _written(report: Mapping[str, Any]) -> str:
@@ -429,7 +433,7 @@ def _written(report: Mapping[str, Any]) -> str:
         f"{count_of(len(rows), name)} {did}"
         for did in ("restored", "repaired")
         for family, name in _ROWS.items()
-        if (rows := report[f"{did}_{family}"])
+        if (rows := report.get(f"{did}_{family}"))
     ]
     return ", ".join(words) or _NOTHING
 

@@ -11,7 +11,6 @@ import click
 from rich.console import RenderableType
 from rich.text import Text
 
-from toolkit.calls import Reconciled
 from toolkit.cli.case_tables import CaseTables
 from toolkit.cli.decide import look_to_decide
 from toolkit.cli.look import exit_code, look_decided, road_of
@@ -33,9 +32,9 @@ from toolkit.decisions.offers import Option
 from toolkit.errors import ToolkitError
 from toolkit.model import Plan, Unit
 from toolkit.quotes import quote_odd
-from toolkit.repairs import Repairs
+from toolkit.repairs import Done, Repairs
 from toolkit.session.deciding import Deciding
-from toolkit.session.settling import Question, Settling, read_choice
+from toolkit.session.settling import Question, Settling
 from toolkit.text.advice import deed
 from toolkit.text.summary import count_of
 from toolkit.text.visible import visible
@@ -139,8 +138,8 @@ def _take(
         return _undo(settling)
     try:
         if answer == _TYPE:
-            typed = ask("Chat id, owner or Space:")
-            return _said(unit, settling.pick(read_choice(typed)), typed)
+            typed = ask(f"{settling.plan.words.typed}:")
+            return _said(unit, settling.pick(settling.read(typed)), typed)
         if answer == _IGNORE:
             settling.ignore(ask("Why may it stay as it is?"))
             say(f"{quote_odd(unit.id)}: ignored.")
@@ -216,6 +215,6 @@ def _write_all(road: Repairs, deciding: Deciding, units: list[Unit]) -> None:
         say(done.result.warning)
 
 
-async def _write(road: Repairs, plan: Plan, decisions: dict[str, Decision]) -> Reconciled:
+async def _write(road: Repairs, plan: Plan, decisions: dict[str, Decision]) -> Done:
     with progress("Looking again, writing") as tell:
         return await road.write(plan, decisions, tell, None)

@@ -5,6 +5,7 @@ meanwhile is refused by the writer.
 """
 
 import asyncio
+import dataclasses
 from collections.abc import Coroutine
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,7 +13,6 @@ from typing import Any, TypeVar
 
 from msgspec.structs import replace
 
-from toolkit.calls import Reconciled
 from toolkit.cli.decided import render_left
 from toolkit.cli.json_forms import restore_json, result_json
 from toolkit.cli.look import DRIFT, IN_SYNC, look_decided, road_of
@@ -42,12 +42,15 @@ from toolkit.decisions.ledger_file import forget, load_ledger
 from toolkit.decisions.record import Record
 from toolkit.errors import ToolkitError
 from toolkit.model import NO_CHOICES, Choices, Plan
+from toolkit.planning.links.picks import picked_id
 from toolkit.quotes import quote_odd
 from toolkit.records import load_records
 from toolkit.repairs import (
+    Done,
     go_back,
     plan_going_back,
     plan_taking_back,
+    road_to,
     take_back,
 )
 from toolkit.sources.sides import Sides
@@ -55,6 +58,8 @@ from toolkit.writing.job import Result, check_size
 from toolkit.writing.report import stale_units
 
 T = TypeVar("T")
+_LINKS = "a mapping of shape links"
+_NOTHING = " Nothing was written."
 HALFWAY = "what was finished by then is written: see `matrix-drift history`."
 
 
@@ -64,6 +69,7 @@ class Wanted:
 
     unit_ids: tuple[str, ...] = ()
     choices: Choices = NO_CHOICES
+    id: tuple[str, ...] = ()
     decisions: Path | None = None
     certain: bool = False
     yes: bool = False
@@ -87,7 +93,7 @@ def apply(where: Where, wanted: Wanted, *, as_json: bool) -> int:
             "Nobody is there to be asked: name units, or give --approve-certain or --decisions; "
             "nothing was written."
         )
-    _check_chat_id(where, wanted.choices.chat_id)
+    wanted = dataclasses.replace(wanted, choices=_check_pick(where, wanted))
     where = where.with_token()
     plan, record, agreed = _agree(where, wanted)
     check_size(agreed.units, wanted.max_changes)
@@ -109,6 +115,27 @@ def apply(where: Where, wanted: Wanted, *, as_json: bool) -> int:
     if done is not None and done.result.warning:
         say(done.result.warning)
     return _exit_code(record.part(plan), agreed, wanted, done)
+
+
+def _check_pick(where: Where, wanted: Wanted) -> Choices:
+    """What was picked, in the words of the bot's shape; or `ToolkitError` if it can't be that."""
+    if not wanted.id and wanted.choices == NO_CHOICES:
+        return NO_CHOICES
+    road = road_to(where.sides())
+    links, picked = road.sides.layout.links, wanted.choices
+    if not links and wanted.id:
+        raise ToolkitError(f"--id is for {_LINKS}: a chat's id is picked with --chat-id.{_NOTHING}")
+    if not links:
+        _check_chat_id(where, picked.chat_id)
+        return picked
+    if picked.chat_id is not None:
+        raise ToolkitError(f"--chat-id is for chats: with {_LINKS} give --id.{_NOTHING}")
+    if wanted.id:
+        picked = replace(picked, chat_id=picked_id(wanted.id))
+    rows = road.read(asyncio.run(road.load_rows()))
+    if why := road.why_no_pick(rows, picked):
+        raise ToolkitError(f"{why}.{_NOTHING}")
+    return picked
 
 
 def _check_chat_id(where: Where, chat_id: str | None) -> None:
@@ -149,9 +176,7 @@ def run_to_write(work: Coroutine[Any, Any, T]) -> T:
         raise Cancelled(HALFWAY) from None
 
 
-async def _write(
-    where: Where, plan: Plan, agreed: Agreement, max_changes: int | None
-) -> Reconciled:
+async def _write(where: Where, plan: Plan, agreed: Agreement, max_changes: int | None) -> Done:
     with progress("Looking again, writing") as tell:
         return await road_of(where).write(plan, agreed.decisions, tell, max_changes)
 
@@ -171,7 +196,7 @@ def _show_agreement(plan: Plan, record: Record, agreed: Agreement, wanted: Wante
         say("There is nothing to write.")
 
 
-def _show_outcome(done: Reconciled, agreed: Agreement) -> None:
+def _show_outcome(done: Done, agreed: Agreement) -> None:
     show(render_report(done.report, [unit.id for unit in agreed.units]))
     show_aftermath(done.result)
 
@@ -182,7 +207,7 @@ def show_aftermath(result: Result) -> None:
         show(render_aftermath(result.run, result.backup, bool(result.applied)))
 
 
-def _apply_json(agreed: Agreement, done: Reconciled | None) -> dict[str, Any]:
+def _apply_json(agreed: Agreement, done: Done | None) -> dict[str, Any]:
     return {
         **result_json(done.result if done else Result({})),
         "units": [unit.id for unit in agreed.units],
@@ -192,7 +217,7 @@ def _apply_json(agreed: Agreement, done: Reconciled | None) -> dict[str, Any]:
     }
 
 
-def _exit_code(plan: Plan, agreed: Agreement, wanted: Wanted, done: Reconciled | None) -> int:
+def _exit_code(plan: Plan, agreed: Agreement, wanted: Wanted, done: Done | None) -> int:
     """Drift is what was asked for and not written, and without names what is left to decide."""
     if agreed.refused or _stale(done, agreed):
         return DRIFT
@@ -201,7 +226,7 @@ def _exit_code(plan: Plan, agreed: Agreement, wanted: Wanted, done: Reconciled |
     return IN_SYNC if wanted.named or replace(plan, units=left).in_sync else DRIFT
 
 
-def _stale(done: Reconciled | None, agreed: Agreement) -> dict[str, str]:
+def _stale(done: Done | None, agreed: Agreement) -> dict[str, str]:
     return stale_units(done.report, [unit.id for unit in agreed.units]) if done else {}
 
 

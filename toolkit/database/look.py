@@ -5,6 +5,7 @@ import msgspec
 from toolkit.database.foreign_table import refusal, why_no_objects
 from toolkit.database.store import SQLiteStore, Store, transactional
 from toolkit.errors import StoreError
+from toolkit.layout import TableFacts
 from toolkit.records import FAMILIES, Names, Raw, encode_row
 
 MANY_NAMES = 40  # to look for more of them in every row costs more than to read every row
@@ -14,13 +15,15 @@ class Look(msgspec.Struct, frozen=True):
     """The local rows at one moment: all of the three families, or those `about` some names.
 
     `token` tells whether anybody wrote since, while the same store stays open; None can't tell.
-    `made` is where the store has just made the database, if it did and nothing is in it yet.
+    `made` is where the store has just made the database, if it did and nothing is in it yet. `facts` are what
+    it says of a table of links.
     """
 
     rows: dict[str, Raw]
     token: tuple[int, int] | None = None
     about: Names | None = None
     made: str = ""
+    facts: TableFacts = TableFacts()
 
     def covers(self, names: Names | None) -> bool:
         """Whether every row that concerns these names is here, if there is one; None are all."""
@@ -40,7 +43,8 @@ async def load_look(store: Store, about: Names | None = None) -> Look:
         token = await store.version()  # before the rows: a write in between shows
         rows = dict(await store.load_rows(about))
         made = isinstance(store, SQLiteStore) and store.made and not rows
-        return Look(rows, token, about, str(store.path.absolute()) if made else "")
+        facts = store.facts if isinstance(store, SQLiteStore) else TableFacts()
+        return Look(rows, token, about, str(store.path.absolute()) if made else "", facts)
     try:
         keys = [key for family in FAMILIES for key in sorted(await store.keys(family))]
         rows = {key: await load_row(store, key) for key in keys}

@@ -15,8 +15,8 @@ from toolkit.convention import Convention
 from toolkit.decisions.offers import Offering, Offers
 from toolkit.model import Plan, RemoteState, Unit
 from toolkit.planning.facts import Facts, People, Role, RoomFacts, find_facts
-from toolkit.quotes import quote_odd
-from toolkit.records import LocalState
+from toolkit.planning.links.rows import Local
+from toolkit.quotes import quote_id, quote_odd
 from toolkit.text.links import room_link
 from toolkit.text.times import say_minute
 
@@ -68,8 +68,14 @@ class Case:
 
     @property
     def offered(self) -> tuple[tuple[str, str], ...]:
-        """Chat ids that may be picked, each with what speaks for it."""
+        """Ids that may be picked, each with what speaks for it."""
         return tuple(zip(self.offers.chat_ids, self.offers.why, strict=True))
+
+    @property
+    def say_offered(self) -> str:
+        """The same in words."""
+        told = (quote_id(id_) + (f" ({why})" if why else "") for id_, why in self.offered)
+        return f"{self.offers.noun}s offered: {', '.join(told)}"
 
     @property
     def more(self) -> str:
@@ -81,12 +87,12 @@ class Casebook:
     """The cases of one look, each made when it is asked for."""
 
     def __init__(
-        self, plan: Plan, remote: RemoteState, local: LocalState, convention: Convention
+        self, plan: Plan, remote: RemoteState, local: Local, convention: Convention
     ) -> None:
         self._about, self._convention = (plan, remote, local), convention
         self._remote, self._offering = remote, Offering(plan, local)
 
-    def are_of(self, plan: Plan, remote: RemoteState, local: LocalState) -> bool:
+    def are_of(self, plan: Plan, remote: RemoteState, local: Local) -> bool:
         """Whether these very values are what the cases are about."""
         return all(map(is_, self._about, (plan, remote, local)))
 
@@ -107,8 +113,7 @@ def say_case(case: Case) -> str:
     ]
     parts += [case.more] if case.more else []
     if case.offered:
-        ids = ", ".join(f"{quote_odd(chat_id)} ({why})" for chat_id, why in case.offered)
-        parts.append(f"chat ids offered: {ids}")
+        parts.append(case.say_offered)
     return " | ".join(parts)
 
 
@@ -123,8 +128,9 @@ def case_json(case: Case) -> dict[str, Any]:
         }
         for room in case.facts.rooms
     ]
-    offered = [{"chat_id": chat_id, "why": why} for chat_id, why in case.offered]
-    return {"rooms": rooms, "more_rooms": case.facts.more, "chat_ids_offered": offered}
+    noun = case.offers.noun.replace(" ", "_")
+    offered = [{noun: id_, "why": why} for id_, why in case.offered]
+    return {"rooms": rooms, "more_rooms": case.facts.more, f"{noun}s_offered": offered}
 
 
 def _at_by(time: int | None, user: str | None) -> str:

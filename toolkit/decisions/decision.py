@@ -191,7 +191,7 @@ def _why_gone(plan: Plan, decisions: Mapping[str, Decision]) -> dict[str, str]:
                     f"it is the user row of {quote_odd(unit_of[unit_id])} by now; look again"
                 )
         elif reason is not None:
-            found[unit_id] = f"it is skipped ({reason.value}): it is no chat; look again"
+            found[unit_id] = f"it is skipped ({reason.value}): {plan.words.no_room}; look again"
         else:
             found[unit_id] = "it is no longer in the plan; look again"
     return found

@@ -13,8 +13,10 @@ import msgspec
 from toolkit.convention import chat_number
 from toolkit.decisions.free_chat_ids import find_highest, free_ids
 from toolkit.model import NO_CHOICES, Choices, Code, Plan, Rung, Unit, UnitKind
-from toolkit.quotes import quote_odd
-from toolkit.records import LocalState
+from toolkit.planning.links.claims import read_id
+from toolkit.planning.links.rows import LinkState, Local
+from toolkit.quotes import quote_id, quote_odd
+from toolkit.records import LocalState, load_records
 from toolkit.text.visible import visible
 
 FREE = 3
@@ -30,6 +32,7 @@ _CHAT_ID = frozenset(
         Code.DUPLICATE_CHAT_ID,
     }
 )
+_LINK_ID = frozenset({Code.EVIDENCE_DISAGREES, Code.DUPLICATE_ID, Code.ID_INFERRED})
 _BECAUSE = {
     Rung.CHOICE: "it was picked",
     Rung.ROOM_ROW: "the room row says it",
@@ -55,6 +58,7 @@ class Offers:
     overwrite: bool = False
     lower_counter: bool = False
     why: tuple[str, ...] = ()
+    noun: str = "chat id"
 
     def __bool__(self) -> bool:
         return self != NO_OFFERS
@@ -76,8 +80,10 @@ class Offering:
     """What may be picked for the units of one plan; passes over the rows once, not for each unit, and
     not at all before there is a unit that wants it."""
 
-    def __init__(self, plan: Plan, local: LocalState) -> None:
-        self._plan, self._local = plan, local
+    def __init__(self, plan: Plan, local: Local) -> None:
+        self._plan, self._noun = plan, plan.words.id
+        self._links = local if isinstance(local, LinkState) else None
+        self._local = local if isinstance(local, LocalState) else load_records([])
 
     @cached_property
     def _highest(self) -> dict[str, int]:
@@ -103,7 +109,7 @@ class Offering:
         """What a person may pick for this unit, as it is planned now."""
         codes = {finding.code for finding in unit.findings}
         people = tuple(candidate for candidate in unit.candidates if candidate.startswith("@"))
-        told = self._chat_ids(unit) if codes & _CHAT_ID and unit.owner else {}
+        told = self._ids(unit, codes)
         return Offers(
             owners=people if codes & _OWNER else (),
             spaces=_spaces(unit, codes),
@@ -111,7 +117,20 @@ class Offering:
             why=tuple(told.values()),
             overwrite=Code.UNREADABLE_ROW in codes and not unit.choices.overwrite,
             lower_counter=Code.COUNTER_TOO_HIGH in codes and not unit.choices.lower_counter,
+            noun=self._noun,
         )
+
+    def _ids(self, unit: Unit, codes: set[Code]) -> dict[str, str]:
+        if self._links is not None:
+            return self._link_ids(unit, self._links) if codes & _LINK_ID else {}
+        return self._chat_ids(unit) if codes & _CHAT_ID and unit.owner else {}
+
+    def _link_ids(self, unit: Unit, links: LinkState) -> dict[str, str]:
+        """What evidence says that the room may be, as far as no other room has it by its row."""
+        said = unit.candidates or filter(None, (unit.chat_id,))
+        rows = {id_: links.links.get(read_id(id_, links) or ()) for id_ in said}
+        others = {*self._plan.joined} - {*unit.room_ids}
+        return {id_: "" for id_, row in rows.items() if row is None or row.room not in others}
 
     def _chat_ids(self, unit: Unit) -> dict[str, str]:
         """What is proposed, then what rows say about the room, as far as no other room has it for
@@ -142,7 +161,8 @@ def list_options(offers: Offers) -> tuple[Option, ...]:
     """The same as single choices with words, chat ids first, as a list to pick from shows them."""
     why = dict(zip(offers.chat_ids, offers.why, strict=False))
     found = [
-        (f"chat id {quote_odd(chat_id)}", Choices(chat_id=chat_id)) for chat_id in offers.chat_ids
+        (f"{offers.noun} {quote_id(chat_id)}", Choices(chat_id=chat_id))
+        for chat_id in offers.chat_ids
     ]
     found += [(f"owner {quote_odd(owner)}", Choices(owner=owner)) for owner in offers.owners]
     found += [(f"Space {quote_odd(space)}", Choices(space_id=space)) for space in offers.spaces]
@@ -170,8 +190,8 @@ def join_choices(first: Choices, then: Choices) -> Choices:
     return msgspec.structs.replace(first, **picked)
 
 
-def say_choices(choices: Choices) -> str:
-    """What was picked; empty for nothing."""
+def say_choices(choices: Choices, noun: str = "chat id") -> str:
+    """What was picked; empty for nothing. `noun` is what the bot's shape calls an id."""
     if choices == NO_CHOICES:
         return ""
     offers = Offers(
@@ -180,6 +200,7 @@ def say_choices(choices: Choices) -> str:
         _one(choices.chat_id),
         choices.overwrite,
         choices.lower_counter,
+        noun=noun,
     )
     return ", ".join(option.label for option in list_options(offers))
 
@@ -192,7 +213,7 @@ def why_unfit(unit: Unit, picked: Choices) -> str:
     meant = [
         (picked.owner, _OWNER),
         (picked.space_id, _SPACE),
-        (picked.chat_id, _CHAT_ID),
+        (picked.chat_id, _CHAT_ID | _LINK_ID),
     ]
     codes = {code for value, codes in meant if value is not None for code in codes}
     open_ = [] if unit.change else [finding for finding in unit.findings if finding.code in codes]

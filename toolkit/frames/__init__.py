@@ -1,18 +1,19 @@
 """Both sides, the plan and the history as pandas frames: fixed columns, order and dtypes.
 
-`COLUMNS` says what every column holds. A frame is a fresh copy at each call; its texts are the raw
-ones, made harmless only where a frame shows itself. Nothing is decided here.
+`COLUMNS` says what every column holds, `LINK_COLUMNS` the same for a bot of shape links. A frame is a fresh
+copy at each call; its texts are the raw ones, made harmless only where a frame shows itself. Nothing is decided here.
 """
 
-from toolkit.frames.columns import COLUMNS, DECISIONS, Field
+from toolkit.frames.columns import COLUMNS, DECISIONS, LINK_COLUMNS, Field
 from toolkit.frames.frame import Column, Frame, Shelf
 from toolkit.frames.history import history_frame
 from toolkit.frames.plan import changes_frame, drift_frame, plan_frame
-from toolkit.frames.sides import rooms_frame, rows_frame
+from toolkit.frames.shapes import rooms_frame, rows_frame
 
 __all__ = [
     "COLUMNS",
     "DECISIONS",
+    "LINK_COLUMNS",
     "Column",
     "Field",
     "Frame",

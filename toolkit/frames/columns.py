@@ -13,6 +13,7 @@ import pandas as pd
 
 from toolkit.frames.frame import Frame
 from toolkit.model import Code, Kind, Reason, Rung, Status, UnitKind
+from toolkit.words import CHATS, Words
 
 Dtype: TypeAlias = pd.api.extensions.ExtensionDtype | np.dtype[Any]
 
@@ -145,14 +146,71 @@ COLUMNS: dict[str, dict[str, Field]] = {
 }
 """Frame -> column -> dtype and meaning; each frame's first entry is its index."""
 
+_ID = Field(TEXT, "The id that the room has, as far as that is known or proposed.")
+_OWNER = Field(TEXT, "What the column says that the mapping calls `owner`.")
+_OTHERWISE: dict[str, dict[str, Field]] = {
+    "rooms": {
+        "status": Field(_STATUS, "How the room stands; `skipped` for what isn't compared."),
+        "reason": Field(_REASON, "Why a skipped room isn't compared."),
+        "owner": _OWNER,
+        "id": _ID,
+        "evidence": Field(_RUNG, "What says which id it has; null for what isn't compared."),
+    },
+    "drift": {
+        "room_id": Field(TEXT, "The joined room; null for rows of none."),
+        "owner": _OWNER,
+        "id": _ID,
+        "field": Field(TEXT, "The column of the row; null if it is the whole row."),
+        "facts": Field(
+            TEXT,
+            "Of a unit in conflict: its rooms side by side, each with name, people, times and a link, and "
+            "which ids are offered.",
+        ),
+    },
+    "plan": {
+        "unit": Field(TEXT, "The room id to decide about (index)."),
+        "owner": _OWNER,
+        "id": _ID,
+        "evidence": Field(_RUNG, "What says which id it has."),
+    },
+}
+_LEFT_OUT = frozenset({"kind", "space_id"})
+_LINK_ROWS = {
+    "key": Field(TEXT, "The row's key, `link:{table}:{id}` (index, sorted); every row has a line."),
+    "id": Field(TEXT, "The row's id; a composite one as a JSON list."),
+    "room_id": Field(TEXT, "The room that it names."),
+    "owner": _OWNER,
+    **{name: COLUMNS["rows"][name] for name in ("readable", "problem", "orphaned", "unit")},
+}
 
-def build(name: str, columns: Mapping[str, Any]) -> Frame:
+
+def _for_links(name: str, fields: Mapping[str, Field]) -> dict[str, Field]:
+    """A frame's columns in the words of a bot of shape links."""
+    told = {("id" if column == "chat_id" else column): field for column, field in fields.items()}
+    said = _OTHERWISE.get(name, {})
+    return {
+        column: said.get(column, field)
+        for column, field in told.items()
+        if name not in _OTHERWISE or column not in _LEFT_OUT
+    }
+
+
+LINK_COLUMNS = {
+    name: _LINK_ROWS if name == "rows" else _for_links(name, fields)
+    for name, fields in COLUMNS.items()
+}
+"""The same of a bot of shape links."""
+
+
+def build(name: str, columns: Mapping[str, Any], words: Words = CHATS) -> Frame:
     """A frame out of one list of Python values per column, index included; None is null.
 
     Times are milliseconds since 1970 or None. A column may also be ready as an array of pandas, or as
     one of numpy's: texts and `pandas.NA`, codes of categories, or booleans.
     """
-    fields = COLUMNS[name]
+    if words.table:
+        columns = {**columns, "id": columns.get("chat_id")}
+    fields = (LINK_COLUMNS if words.table else COLUMNS)[name]
     arrays = {column: make_array(columns[column], field.dtype) for column, field in fields.items()}
     first = next(iter(fields))
     index = pd.Index(arrays.pop(first), name=first, copy=False)

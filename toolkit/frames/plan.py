@@ -12,7 +12,7 @@ from toolkit.decisions.case import Casebook, say_case
 from toolkit.frames.columns import COLUMNS, build, codes_of, objects, places_of
 from toolkit.frames.frame import Frame
 from toolkit.model import Finding, Plan, Status, Unit, UnitKind
-from toolkit.records import parse_key
+from toolkit.records import LINK, parse_key, split_link_key
 from toolkit.text.advice import NOTEBOOK, action, changed_fields, verb
 
 _Line: TypeAlias = tuple[Any, ...]
@@ -42,7 +42,7 @@ def drift_frame(plan: Plan, cases: Casebook | None = None) -> Frame:
     for column, more in zip(columns.values(), others, strict=True):
         column += more
     columns["finding_id"] = _with_unique_ids(columns["finding_id"])
-    return build("drift", columns)
+    return build("drift", columns, plan.words)
 
 
 def _unit_columns(units: Sequence[Unit], cases: Casebook | None) -> dict[str, list[Any]]:
@@ -151,6 +151,8 @@ def _standing(plan: Plan, ids: set[str]) -> dict[str, Status]:
 
 def _names(key: str) -> tuple[str | None, str | None]:
     """User and chat id that a key names."""
+    if key.startswith(LINK):
+        return None, split_link_key(key)[1]
     name = parse_key(key)
     return name.user or None, name.chat_id or None
 
@@ -186,7 +188,7 @@ def plan_frame(plan: Plan, decisions: Mapping[str, str] | None = None) -> Frame:
         "evidence": [unit.evidence.rung for unit in units],
         "change": [change.fingerprint if change else None for change in changes],
     }
-    return build("plan", columns)
+    return build("plan", columns, plan.words)
 
 
 def _told(between: str, words: list[str]) -> str:

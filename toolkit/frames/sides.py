@@ -60,7 +60,7 @@ def rooms_frame(remote: RemoteState, plan: Plan, local: LocalState) -> Frame:
     columns = _in_sync_rooms(plan, local, skipped)
     _put_skipped(columns, skipped, plan, local)
     _put_units(columns, [places[room_id] for room_id in units], [*units.values()])
-    return build("rooms", columns | _state_columns(remote, plan.joined))
+    return build("rooms", columns | state_columns(remote, plan.joined))
 
 
 def _places(ids: Iterable[str], joined: Sequence[str]) -> Iterator[int]:
@@ -128,7 +128,7 @@ def _space_owners(plan: Plan, local: LocalState) -> dict[str, str | None]:
     return owners | {unit.space_id or "": unit.owner for unit in users}
 
 
-def _state_columns(remote: RemoteState, joined: Sequence[str]) -> Columns:
+def state_columns(remote: RemoteState, joined: Sequence[str]) -> Columns:
     """What the rooms say of themselves; one list after the other, because they are many."""
     if joined == (*remote.rooms,):
         rooms = [*remote.rooms.values()]
@@ -181,7 +181,7 @@ def rows_frame(local: LocalState, plan: Plan) -> Frame:
             "problem": _looked_up(local.unreadable, keys),
             "readable": ~_among(local.unreadable, keys),
             "orphaned": _among(frozenset(plan.orphans), keys),
-            "unit": _looked_up(_units_of_keys(plan), keys),
+            "unit": _looked_up(units_of_keys(plan), keys),
         },
     )
 
@@ -264,7 +264,7 @@ def _number(value: int) -> int | None:
     return value if -(2**63) <= value < 2**63 else None
 
 
-def _units_of_keys(plan: Plan) -> dict[str, str]:
+def units_of_keys(plan: Plan) -> dict[str, str]:
     """Row -> the first unit that would write it, that finds something in it, or whose it would be."""
     units = plan.units[::-1]  # of two that say the same of a row the first one stays
     own = {key: unit.id for unit in units for key in unit.keys}

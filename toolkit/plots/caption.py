@@ -5,12 +5,13 @@ from collections.abc import Mapping, Sequence
 
 from toolkit.model import Status
 from toolkit.plots.bars import most_of
-from toolkit.plots.marks import CALM, INKS, NOBODY, UserLine
+from toolkit.plots.marks import CALM, INKS, UserLine
 from toolkit.text.summary import count_of
 from toolkit.text.visible import visible
+from toolkit.words import CHATS, Words
 
 
-def describe(users: Sequence[UserLine], causes: Mapping[str, int]) -> str:
+def describe(users: Sequence[UserLine], causes: Mapping[str, int], words: Words = CHATS) -> str:
     """What the picture shows, for who can't see it.
 
     >>> from toolkit.plots import ChatMark
@@ -19,7 +20,7 @@ def describe(users: Sequence[UserLine], causes: Mapping[str, int]) -> str:
     """
     troubled = [visible(user.name, 60) for user in users if user.worst is not CALM]
     more = f" and {len(troubled) - 3:,} more" if len(troubled) > 3 else ""
-    parts = [summary_of(users)]
+    parts = [summary_of(users, words)]
     if troubled:
         parts.append(f"Not in sync: {', '.join(troubled[:3])}{more}.")
     if causes:
@@ -28,12 +29,12 @@ def describe(users: Sequence[UserLine], causes: Mapping[str, int]) -> str:
     return " ".join(parts)
 
 
-def summary_of(users: Sequence[UserLine]) -> str:
+def summary_of(users: Sequence[UserLine], words: Words = CHATS) -> str:
     counts = Counter(chat.status for user in users for chat in user.chats)
-    people = count_of(sum(user.name != NOBODY for user in users), "user")
-    chats = count_of(counts.total(), "chat")
+    people = count_of(sum(user.name != words.nobody for user in users), words.person)
+    chats = count_of(counts.total(), words.thing)
     if not users:
-        return "No users and no chats."
+        return f"No {words.person}s and no {words.thing}s."
     if all(user.worst is CALM for user in users):
         return f"{people}, {chats}: everything is in sync."
     told = [f"{counts[status]:,} {word_of(status)}" for status in reversed(INKS) if counts[status]]

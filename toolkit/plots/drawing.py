@@ -16,26 +16,27 @@ from toolkit.plots.layout import MARGIN, Map, arrange
 from toolkit.plots.lettering import fit, font_file, width_of
 from toolkit.plots.marks import CALM, INKS, ChatMark, UserLine
 from toolkit.plots.picture import FAINT, SQUARE, Picture
+from toolkit.words import CHATS, Words
 
 _HEAD = 0.95
 _CAUSES, _CAUSE_WIDTH = 20, 4.5
 _LABEL = 6.5
 
 
-def draw_map(users: Sequence[UserLine], causes: Mapping[str, int]) -> Picture:
+def draw_map(users: Sequence[UserLine], causes: Mapping[str, int], words: Words = CHATS) -> Picture:
     """Every user's chats by status, and in how many units each cause was found.
 
     Many users are drawn more closely; if there are too many to read, those in sync are counted.
     """
-    layout = arrange(users)
+    layout = arrange(users, words)
     width = layout.density.width
     bars = [(cause, count) for cause, count in most_of(causes, _CAUSES) if count > 0]
     columns = int(width // _CAUSE_WIDTH)
     rows = max(min(len(bars), 4), -(-len(bars) // columns))
     top = (_HEAD if users else 0.5) + layout.height + (LINE * 1.2 if layout.below else 0)
     bottom = top + (0.45 + rows * LINE if bars else 0)
-    picture = Picture(width, bottom + MARGIN * 0.7, describe(users, causes))
-    _draw_head(picture, users)
+    picture = Picture(width, bottom + MARGIN * 0.7, describe(users, causes, words))
+    _draw_head(picture, users, words)
     _draw_users(picture, layout)
     picture.write(MARGIN, top - LINE * 0.6, layout.below, 9, FAINT)
     if bars:
@@ -43,11 +44,11 @@ def draw_map(users: Sequence[UserLine], causes: Mapping[str, int]) -> Picture:
     return picture
 
 
-def _draw_head(picture: Picture, users: Sequence[UserLine]) -> None:
+def _draw_head(picture: Picture, users: Sequence[UserLine], words: Words) -> None:
     """What it is about, and the legend."""
     chats = Counter(chat.status for user in users for chat in user.chats)
     own = Counter(user.status for user in users if user.status)
-    title = summary_of(users)
+    title = summary_of(users, words)
     room = picture.get_figwidth() - 2 * MARGIN
     picture.write(MARGIN, 0.3, title, min(11, 0.85 * room * 72 / width_of(title, 72)), bold=True)
     x, size = MARGIN, 0.18

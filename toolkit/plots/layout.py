@@ -7,6 +7,7 @@ from typing import NamedTuple
 from toolkit.plots.lettering import fit, width_of
 from toolkit.plots.marks import CALM, NOBODY, ORDER, UserLine
 from toolkit.text.summary import count_of
+from toolkit.words import CHATS, Words
 
 MARGIN = 0.25
 
@@ -95,14 +96,14 @@ class Map:
     below: str
 
 
-def arrange(users: Sequence[UserLine]) -> Map:
+def arrange(users: Sequence[UserLine], words: Words = CHATS) -> Map:
     """The roomiest map that holds all users; if none does, the tiniest with those worst off."""
     troubled = [user for user in users if user.worst is not CALM]
     for density in DENSITIES:
         shown = troubled if density.folded else users
         if _columns(density.heights(shown, density.name), density) is not None:
-            return _place(density, shown, users)
-    return _place(TINY, _worst(troubled), users)
+            return _place(density, shown, users, words)
+    return _place(TINY, _worst(troubled), users, words)
 
 
 def _worst(users: Sequence[UserLine]) -> list[UserLine]:
@@ -138,7 +139,9 @@ def _columns(heights: Sequence[float], density: Density) -> list[tuple[int, floa
     return None
 
 
-def _place(density: Density, shown: Sequence[UserLine], users: Sequence[UserLine]) -> Map:
+def _place(
+    density: Density, shown: Sequence[UserLine], users: Sequence[UserLine], words: Words
+) -> Map:
     server = _shared_server(users) if density.columns > 1 else ""
     names = _short_names(shown, server, density)
     points = density.points
@@ -150,18 +153,18 @@ def _place(density: Density, shown: Sequence[UserLine], users: Sequence[UserLine
         for user, (column, y) in zip(shown, places, strict=True)
     )
     height = max((block.y + high for block, high in zip(blocks, heights, strict=True)), default=0.0)
-    return Map(density, blocks, name, names, height, _below(server, shown, users))
+    return Map(density, blocks, name, names, height, _below(server, shown, users, words.person))
 
 
-def _below(server: str, shown: Sequence[UserLine], users: Sequence[UserLine]) -> str:
+def _below(server: str, shown: Sequence[UserLine], users: Sequence[UserLine], person: str) -> str:
     """What the map leaves out."""
     calm = sum(user.worst is CALM for user in users) if len(shown) < len(users) else 0
-    missing = [f"{count_of(calm, 'user')} in sync"] if calm else []
+    missing = [f"{count_of(calm, person)} in sync"] if calm else []
     if left := len(users) - calm - len(shown):
-        missing.append(f"{count_of(left, 'more user')} not in sync")
+        missing.append(f"{count_of(left, f'more {person}')} not in sync")
     parts = [f"Not drawn: {', '.join(missing)}."] if missing else []
     if server:
-        parts.append(f"All users are on {fit(server, 3, 9)}.")
+        parts.append(f"All {person}s are on {fit(server, 3, 9)}.")
     return " ".join(parts)
 
 

@@ -5,9 +5,13 @@ from typing import NamedTuple
 
 from toolkit.convention import chat_number
 from toolkit.model import Plan, Status, UnitKind
-from toolkit.records import LocalState
+from toolkit.planning.links.contest import told
+from toolkit.planning.links.right_rows import find_right_rows
+from toolkit.planning.links.rows import LinkState, Local
+from toolkit.text.collation import natural_key
+from toolkit.words import CHATS
 
-NOBODY = "nobody yet"
+NOBODY = CHATS.nobody
 """The line of chats whose owner isn't known."""
 
 
@@ -58,8 +62,10 @@ CALM = Status.IN_SYNC
 ORDER = list(INKS)
 
 
-def user_lines(plan: Plan, local: LocalState) -> list[UserLine]:
+def user_lines(plan: Plan, local: Local) -> list[UserLine]:
     """Users in order, each with their chats by number; chats without an owner come last."""
+    if isinstance(local, LinkState):
+        return _owner_lines(plan, local)
     rows: dict[str | None, Status] = dict.fromkeys(plan.in_sync_users, CALM)
     chats: dict[str | None, list[ChatMark]] = {}
     for room_id in plan.in_sync_rooms:
@@ -77,6 +83,22 @@ def user_lines(plan: Plan, local: LocalState) -> list[UserLine]:
         UserLine(
             owner or NOBODY, rows.get(owner), tuple(sorted(chats.get(owner, []), key=_by_number))
         )
+        for owner in owners
+    ]
+
+
+def _owner_lines(plan: Plan, links: LinkState) -> list[UserLine]:
+    """The same of a bot of shape links: what its rows call owner, if they do, each with ids and their rooms."""
+    found: dict[str, list[ChatMark]] = {}
+    for row in find_right_rows(plan, links).values():
+        owner = links.owner(row) or plan.words.nobody
+        found.setdefault(owner, []).append(ChatMark(told(row.id), CALM))
+    for unit in plan.units:
+        mark = ChatMark(unit.chat_id or "?", unit.status)
+        found.setdefault(unit.owner or plan.words.nobody, []).append(mark)
+    owners = sorted(found, key=lambda owner: (owner == plan.words.nobody, natural_key(owner)))
+    return [
+        UserLine(owner, None, tuple(sorted(found[owner], key=lambda mark: natural_key(mark.label))))
         for owner in owners
     ]
 

@@ -26,7 +26,7 @@ from toolkit.model import (
     find_unit,
     why_no_unit,
 )
-from toolkit.records import LocalState
+from toolkit.planning.links.rows import Local
 from toolkit.repairs import Picked, Road
 from toolkit.session.decided import Decided
 from toolkit.session.selection import Changes, changes_of, changes_shown, select
@@ -73,7 +73,7 @@ class Deciding:
         for watcher in tuple(self._watchers):
             watcher()
 
-    def look(self, remote: RemoteState, local: LocalState, past: Past) -> None:
+    def look(self, remote: RemoteState, local: Local, past: Past) -> None:
         """Plan anew from these sides, with the decisions that are on disk by now."""
         self._planned, self._bare = [], None
         self._read(replace(self.state, remote=remote, local=local, past=past))
@@ -95,6 +95,8 @@ class Deciding:
         return self._approve_many(chosen, shown | changes_shown(unit), named=named)
 
     def _approve_one(self, unit_id: str, picked: Choices, shown: Changes) -> Decided:
+        if why := self.why_no_pick(picked):
+            return Decided(Vote.APPROVED, refused={unit_id: why})
         given = picked
         if picked == NO_CHOICES:  # what was picked for it before still counts
             picked = self.state.ledger.choices.get(unit_id, NO_CHOICES)
@@ -127,6 +129,10 @@ class Deciding:
         ledger = self.state.ledger.decide(Vote.APPROVED, as_shown(units))
         decided = self._record(Vote.APPROVED, ledger, units)
         return replace(decided, refused=refused)
+
+    def why_no_pick(self, picked: Choices) -> str:
+        """Why this can be picked for no unit; nothing if it can."""
+        return self._road.why_no_pick(self.state.local, picked)
 
     def _why_refused(self, unit: Unit, shown: Changes) -> str:
         """`shown`: the changes of units that the person may have seen, where those aren't the plan's."""

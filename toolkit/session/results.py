@@ -23,7 +23,7 @@ from toolkit.text.summary import count_of, summarise
 from toolkit.text.visible import visible
 from toolkit.writing.journal import Run
 
-_FAMILIES = ("user_meta", "room_meta", "chat_rows")
+_FAMILIES = ("user_meta", "room_meta", "chat_rows", "links")
 _WRITTEN = [f"{did}_{what}" for did in ("restored", "repaired") for what in _FAMILIES]
 
 

@@ -25,9 +25,10 @@ from toolkit.errors import ToolkitError
 from toolkit.frames import Frame, Shelf, drift_frame, history_frame, rooms_frame, rows_frame
 from toolkit.homeserver.reading import ClientLike
 from toolkit.model import Choices, Plan, RemoteState, Status, Unit
+from toolkit.planning.links.picks import picked_id
 from toolkit.progress import Progress
-from toolkit.records import Raw, load_records
-from toolkit.repairs import Repairs, Road, load_past_of, take_back
+from toolkit.records import Raw
+from toolkit.repairs import AnyReport, Road, load_past_of, road_to, take_back
 from toolkit.session.decided import Decided
 from toolkit.session.deciding import Deciding, choices_of
 from toolkit.session.results import Applied, ShownPlan, ShownUndo
@@ -36,7 +37,7 @@ from toolkit.sources.sides import Sides, find_sides
 from toolkit.text.summary import count_causes, count_of
 from toolkit.text.visible import visible
 from toolkit.writing.journal import Run, State, work_out
-from toolkit.writing.report import build_report, stale_units
+from toolkit.writing.report import stale_units
 from toolkit.writing.staleness import compare_rows, why_stale
 from toolkit.writing.undo import plan_reversal
 
@@ -150,7 +151,7 @@ class Session:
             deadline=deadline,
         )
         beside = file_beside(sides.path) if sides.path else None
-        session = cls(Repairs(sides), Path(decisions) if decisions else beside)
+        session = cls(road_to(sides), Path(decisions) if decisions else beside)
         await session.reload(progress)
         return session
 
@@ -187,7 +188,7 @@ class Session:
         """Plan anew from these rows, by default with the rooms as they were last seen, and with the
         decisions and the history that are on disk by now."""
         past, self._shelf = load_past_of(self._sides, rows), Shelf()
-        self._deciding.look(remote or self.state.remote, load_records(rows), past)
+        self._deciding.look(remote or self.state.remote, self._road.read(rows), past)
 
     def why_not(self, unit: Unit) -> str:
         """Why a unit is only shown and can't be approved; nothing if it can."""
@@ -239,11 +240,15 @@ class Session:
         return frame[frame["decision"] == Vote.PENDING.value]
 
     def plot(self) -> "Picture":
-        """Every user's Space with its chats by status, and in how many units each cause was found."""
+        """Every user's Space with its chats by status, and in how many units each cause was found.
+
+        Of a bot of shape links: each owner, if the mapping names that column, with ids and their rooms.
+        """
         from toolkit.plots import draw_map, user_lines  # matplotlib takes its time to load
 
         causes = {cause.words: cause.count for cause in count_causes(self.state.plan)}
-        return draw_map(user_lines(self.state.plan, self.state.local), causes)
+        state = self.state
+        return draw_map(user_lines(state.plan, state.local), causes, state.plan.words)
 
     def history(self) -> Frame:
         """The runs that wrote to this database, index `run`, oldest first."""
@@ -267,16 +272,25 @@ class Session:
         chat_id: str | None = None,
         overwrite: bool = False,
         lower_counter: bool = False,
+        id: Any = None,
     ) -> Decided:
         """Agree to changes as they are planned now; nothing is written before `apply`.
 
         `unit` is a room id or mxid, several, or a boolean mask on a frame; or all of a `status`.
         The other options settle a conflict and are for one unit: the change that comes out then is
-        agreed to. What needs a person's eye is approved by its id only, not by a mask or status, and
+        agreed to; `id` is that of a bot of shape links, a composite one as a list.
+        What needs a person's eye is approved by its id only, not by a mask or status, and
         what was rejected or deferred stays so unless its id is named.
         """
-        picked = choices_of(owner, space_id, chat_id, overwrite, lower_counter)
+        given = chat_id if id is None else self._read_id(id)
+        picked = choices_of(owner, space_id, given, overwrite, lower_counter)
         return self._deciding.approve(unit, status, picked)
+
+    def _read_id(self, id: Any) -> str:
+        """An id of shape links as the file of decisions holds it."""
+        if not self.state.plan.words.table:
+            raise ToolkitError("id= is for a bot of shape links; a chat's id is chat_id=.")
+        return picked_id(id if isinstance(id, list | tuple) else [id])
 
     def reject(self, unit: Any = None, *, status: Status | str | None = None) -> Decided:
         """Leave the rows of these units as they are, for as long as the same would be written."""
@@ -335,7 +349,8 @@ class Session:
         rows, outdated = await self._rows_left()
         if done is None:  # cancelled: what was finished by then is written
             run = work_out(told[-1], rows) if told else None
-            report, decisions, warning = build_report(plan, _outcomes(run)), {}, ""
+            report: AnyReport = self._road.report(plan, _outcomes(run))
+            decisions, warning = {}, ""
         else:
             report, run, warning = done.report, done.result.record, done.result.warning
         stale = _say_moved(stale_units(report, decisions), plan, before, rows, run)

@@ -66,7 +66,7 @@ class Settling:
             for option in list_options(Offering(plan, state.local).offers(unit))
             if not _is_proposed(option, unit)
         )
-        return Question(unit, cases, options, say_choices(self._draft), len(open_))
+        return Question(unit, cases, options, say_choices(self._draft, plan.words.id), len(open_))
 
     def agree(self) -> str:
         """Take what is proposed, or what the picks so far lead to; "", or why that can't be."""
@@ -75,7 +75,7 @@ class Settling:
     def pick(self, choices: Choices) -> str:
         """Pick for the unit that is asked about; "", or why that settles nothing and isn't kept."""
         unit = self._open()[0]
-        if why := why_idle(unit, choices, TERMINAL):
+        if why := self._deciding.why_no_pick(choices) or why_idle(unit, choices, TERMINAL):
             return why
         picked = join_choices(self._draft, choices)
         plan = self._deciding.plan_with({unit.id: picked})
@@ -88,6 +88,10 @@ class Settling:
             return why
         self._draft = picked
         return ""
+
+    def read(self, text: str) -> Choices:
+        """What a person typed instead of picking it. Raises `ToolkitError`."""
+        return Choices(chat_id=text.strip()) if self.plan.words.table else read_choice(text)
 
     def ignore(self, reason: str) -> None:
         """Let the unit be, and count it as no drift. Raises `ToolkitError` for what is no reason."""

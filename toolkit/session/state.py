@@ -9,7 +9,8 @@ from toolkit.decisions.ledger import Ledger, Vote
 from toolkit.decisions.standing import Standing
 from toolkit.errors import ToolkitError
 from toolkit.model import Plan, RemoteState, Unit
-from toolkit.records import LocalState, load_records
+from toolkit.planning.links.rows import Local
+from toolkit.records import load_records
 from toolkit.writing.journal import Run
 from toolkit.writing.lineage import Past
 from toolkit.writing.undo import say_older
@@ -24,7 +25,7 @@ class SessionState:
     """
 
     remote: RemoteState = field(default_factory=lambda: RemoteState("", {}))
-    local: LocalState = field(default_factory=lambda: load_records([]))
+    local: Local = field(default_factory=lambda: load_records([]))
     plan: Plan = field(default_factory=lambda: Plan(account="", joined=()))
     ledger: Ledger = field(default_factory=Ledger)
     past: Past = field(default_factory=lambda: Past([], []))

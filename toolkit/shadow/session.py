@@ -10,16 +10,18 @@ from typing import ClassVar
 from toolkit.calls import Reconciled
 from toolkit.decisions.decision import Decision, agreed_units, approvers
 from toolkit.errors import ToolkitError
-from toolkit.model import Plan, RemoteState, Unit
+from toolkit.model import Choices, Plan, RemoteState, Unit
+from toolkit.planning.links.rows import Local
 from toolkit.progress import Progress
-from toolkit.records import LocalState, Raw
-from toolkit.repairs import Picked
+from toolkit.records import Raw, load_records
+from toolkit.repairs import AnyReport, Picked
 from toolkit.session.session import Session
 from toolkit.shadow.html import ShadowPlan
 from toolkit.shadow.plan import AGAIN, plan_left
 from toolkit.shadow.result import ShadowResult
 from toolkit.sources.sides import Sides
 from toolkit.writing.job import Told, check_size
+from toolkit.writing.report import build_report
 
 
 @dataclass(frozen=True)
@@ -44,7 +46,10 @@ class ShadowRoad:
     async def load_rows(self) -> dict[str, Raw]:
         return await self.sides.load_rows()
 
-    def plan(self, remote: RemoteState, local: LocalState, picked: Picked) -> Plan:
+    def read(self, rows: Mapping[str, Raw]) -> Local:
+        return load_records(rows)
+
+    def plan(self, remote: RemoteState, local: Local, picked: Picked) -> Plan:
         if picked:
             raise ToolkitError(
                 f"Nothing can be picked here: {self.run.function} has said what it would write."
@@ -53,6 +58,12 @@ class ShadowRoad:
 
     def why_not(self, unit: Unit) -> str:
         return (self.run.why_not(unit) or "") if unit.change else AGAIN
+
+    def why_no_pick(self, local: Local, picked: Choices) -> str:
+        return ""  # `plan` says why of any
+
+    def report(self, plan: Plan, outcomes: Mapping[str, str | None]) -> AnyReport:
+        return build_report(plan, outcomes)
 
     def about(self) -> tuple[str, ...]:
         return (self.run.told(), *self.run.asides())

@@ -17,11 +17,12 @@ from toolkit.database.look import load_look
 from toolkit.database.store import SQLiteStore, Store, check_there, transactional
 from toolkit.deadline import within
 from toolkit.errors import NoDatabase, ToolkitError
-from toolkit.homeserver.belonging import check_belonging
+from toolkit.homeserver.belonging import check_belonging, check_named
 from toolkit.homeserver.reading import ClientLike, load_remote
 from toolkit.homeserver.transport import PlainClient
-from toolkit.layout import Layout
+from toolkit.layout import Layout, TableFacts
 from toolkit.model import RemoteState
+from toolkit.planning.links.rows import load_links
 from toolkit.progress import Progress
 from toolkit.records import Raw, load_records
 from toolkit.sources.settings import (
@@ -32,7 +33,7 @@ from toolkit.sources.settings import (
     read_token,
     tell_missing,
 )
-from toolkit.sources.snapshot import Snapshot, load_convention, load_snapshot
+from toolkit.sources.snapshot import Snapshot, load_convention, load_layout, load_snapshot
 from toolkit.writing.turns import hold_lock
 
 OFFLINE = (
@@ -65,6 +66,7 @@ class Sides:
     allow_new: bool = False
     sliding_sync: bool = True
     deadline: float | None = None
+    _known: dict[str, TableFacts] = field(default_factory=dict, compare=False, repr=False)
 
     @property
     def path(self) -> Path | None:
@@ -79,7 +81,7 @@ class Sides:
         Raises `HomeserverError`, `RemoteIncomplete`, `StoreError` or `SnapshotError`.
         """
         if self.snapshot is not None:
-            taken = load_snapshot(self.snapshot)
+            taken = self._load_snapshot(self.snapshot)
             return taken.remote(self.convention), dict(taken.rows)
         return await self._look(progress)
 
@@ -88,7 +90,21 @@ class Sides:
         bodies: dict[str, bytes] = {}
         remote, rows = await self._look(progress, bodies.__setitem__)
         read = {room_id: bodies[room_id] for room_id in remote.rooms}
-        return Snapshot(remote.account, read, remote.unreadable, rows, settings=dict(settings))
+        links = self.layout.links
+        return Snapshot(
+            remote.account,
+            read,
+            remote.unreadable,
+            rows,
+            settings=dict(settings),
+            layout=self.layout if links else None,
+            facts=self.facts if links else None,
+        )
+
+    @property
+    def facts(self) -> TableFacts | None:
+        """What the database said of a table of links when its rows were last read."""
+        return self._known.get("facts")
 
     @property
     def layout(self) -> Layout:
@@ -102,8 +118,7 @@ class Sides:
         self, progress: Progress | None, seen: Callable[[str, bytes], None] | None = None
     ) -> tuple[RemoteState, dict[str, Raw]]:
         """A room that the bot makes while we read is in neither side, as the rows come first."""
-        if self.layout.links:
-            raise ToolkitError(_LINKS)
+        layout = self._check_layout()
         async with within(self.deadline, "reading the rooms and rows"):
             rows = await self.load_rows()
             async with self.open_client() as client:
@@ -115,22 +130,49 @@ class Sides:
                     progress=progress,
                     seen=seen,
                     sliding_sync=self.sliding_sync,
+                    layout=layout if layout.links else None,
                 )
         if not self.allow_empty:
-            check_belonging(load_records(rows), remote)
+            self._check_belonging(rows, remote)
         return remote, rows
+
+    def _check_layout(self) -> Layout:
+        """The layout, if rows can be read by it."""
+        layout = self.layout
+        if layout.links and self.store is not None and not isinstance(self.store, SQLiteStore):
+            raise ToolkitError(
+                f"The mapping is of shape links, and the store ({type(self.store).__name__}) doesn't show "
+                "such rows: open it with SQLiteStore(path, layout=layout)."
+            )
+        return layout
+
+    def _check_belonging(self, rows: dict[str, Raw], remote: RemoteState) -> None:
+        if self.layout.links:
+            check_named(load_links(rows, self.layout, self.facts).pointing, remote)
+        else:
+            check_belonging(load_records(rows), remote)
 
     async def load_rows(self) -> dict[str, Raw]:
         """All rows of the three families as of one moment; with `allow_new`, none of a new database."""
         if self.snapshot is not None:
-            return dict(load_snapshot(self.snapshot).rows)
+            return dict(self._load_snapshot(self.snapshot).rows)
         try:
             async with self.open_store(read_only=True) as store:
-                return (await load_look(store)).rows
+                look = await load_look(store)
+            self._known["facts"] = look.facts
+            return look.rows
         except NoDatabase as error:
+            if self.layout.links:  # its tables are the bot's own to make
+                raise
             if self.allow_new:
                 return {}
             raise NoDatabase(f"{error} {_LOST}") from None
+
+    def _load_snapshot(self, path: Path) -> Snapshot:
+        taken = load_snapshot(path)
+        if taken.facts is not None:
+            self._known["facts"] = taken.facts
+        return taken
 
     @asynccontextmanager
     async def open_store(self, *, read_only: bool, new: bool = False) -> AsyncIterator[Store]:
@@ -196,8 +238,7 @@ def find_sides(
     known = load_settings()
     kept = {name: value for name, value in known.items() if name in CONVENTION}
     if snapshot is not None:
-        path = Path(snapshot)
-        return Sides(convention=convention or load_convention(path, kept), snapshot=path)
+        return snapshot_sides(Path(snapshot), kept, known.get("layout"), convention)
     homeserver = homeserver or environment.get("MATRIX_HOMESERVER") or known.get("homeserver")
     # The same file also when somebody changes the folder in a notebook.
     paths = {name: Path(known[name]).absolute() for name in PATHS & known.keys()}
@@ -226,16 +267,26 @@ def find_sides(
     )
 
 
+def snapshot_sides(
+    path: Path,
+    settings: Mapping[str, Any],
+    layout: Layout | None,
+    convention: Convention | None = None,
+) -> Sides:
+    """A snapshot instead of both sides, looked at with what is set here before what it was taken with."""
+    return Sides(
+        convention=convention or load_convention(path, settings),
+        table={"layout": load_layout(path, layout)},
+        snapshot=path,
+    )
+
+
 def _refuse_both(**given: object) -> None:
     names = [name for name, value in given.items() if value is not None]
     if len(names) > 1:
         raise ToolkitError(f"Give {names[0]} or {names[1]}, not both.")
 
 
-_LINKS = (
-    "The mapping is of shape links, which the bot's own functions reconcile (`toolkit.reconcile_links`); sessions "
-    "and commands look at the shape chats alone so far."
-)
 _WAYS = {
     "homeserver": "homeserver= or client=, or set MATRIX_HOMESERVER",
     "database": "database= or store=, or set BOT_DATABASE",

@@ -16,13 +16,16 @@ from typing import Any
 import msgspec
 
 from toolkit.convention import Convention
-from toolkit.errors import SnapshotError
+from toolkit.errors import ConventionError, SnapshotError
 from toolkit.homeserver.room_state import UnreadableState, decode_room
+from toolkit.layout import Layout, TableFacts
 from toolkit.model import RemoteState, RoomState
 from toolkit.records import NULL, LocalState, Raw, load_records
 
 FORMAT = "matrix-drift snapshot"
-VERSION = 1
+VERSION, OF_CHATS = 2, 1
+"""The latest version of the file, and the one that every bot of shape chats has, for earlier readers."""
+
 _HEAD = f'{{"format":"{FORMAT}",'.encode()
 _ROOM = b'{"room":'
 _NO_CREATE = "state without the room's create event"
@@ -32,7 +35,8 @@ _decode_raw = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
 
 class Snapshot(msgspec.Struct, frozen=True):
     """What a look found. `rooms` holds raw state as `/rooms/{id}/state` gives it, which a
-    `FakeHomeserver` can serve; `settings` is the convention that the bot was looked at with.
+    `FakeHomeserver` can serve; `settings` is the convention that the bot was looked at with. Of a bot of shape
+    links it has the `layout` and what the database said of its table.
     """
 
     account: str
@@ -41,15 +45,19 @@ class Snapshot(msgspec.Struct, frozen=True):
     rows: dict[str, Raw]
     time: str = ""
     settings: dict[str, Any] = {}
+    layout: Layout | None = None
+    facts: TableFacts | None = None
 
     def remote(self, convention: Convention) -> RemoteState:
         """The homeserver's side, through the same decoder as a live one."""
         known: dict[str, str] = {}
         rooms: dict[str, RoomState] = {}
         refused = dict(self.unreadable)
+        kept = self.layout.kept_events if self.layout else frozenset[str]()
+        event_type = convention.state_event_type
         for room_id, body in sorted(self.rooms.items()):
             try:
-                rooms[room_id] = _read_room(room_id, body, convention.state_event_type, known)
+                rooms[room_id] = _read_room(room_id, body, event_type, known, kept)
             except UnreadableState as error:
                 refused[room_id] = f"its state can't be used: {error}"
         return RemoteState(self.account, rooms, refused)
@@ -85,6 +93,22 @@ def load_convention(path: Path, settings: Mapping[str, Any]) -> Convention:
     return Convention(**{**recorded, **settings})
 
 
+def load_layout(path: Path, known: Layout | None) -> Layout:
+    """The mapping that the bot was looked at with; that of shape chats needs none here.
+
+    A file that somebody sent names no code to be run: a function that tells ids is asked only if the settings
+    here (`known`) name it too. Raises like `load_snapshot`.
+    """
+    with _open_snapshot(path) as (header, _):
+        layout = _layout(header) or Layout()
+    if isinstance(layout.evidence, str) and (known is None or known.evidence != layout.evidence):
+        raise SnapshotError(
+            f"The snapshot {path} asks the function {layout.evidence!r} for ids, which is run only if "
+            "matrix-drift.toml names it as well (`evidence`)."
+        )
+    return layout
+
+
 @contextlib.contextmanager
 def _open_snapshot(path: Path) -> Iterator[tuple[dict[str, Any], Iterator[bytes]]]:
     try:
@@ -99,9 +123,13 @@ def _open_snapshot(path: Path) -> Iterator[tuple[dict[str, Any], Iterator[bytes]
 
 
 def _read_room(
-    room_id: str, body: bytes, event_type: str | None, known: dict[str, str]
+    room_id: str,
+    body: bytes,
+    event_type: str | None,
+    known: dict[str, str],
+    kept: frozenset[str],
 ) -> RoomState:
-    room = decode_room(room_id, body, event_type, known)
+    room = decode_room(room_id, body, event_type, known, kept=kept)
     if room.creator is None:  # every room has one (spec, "m.room.create"): this is not all of it
         raise UnreadableState(_NO_CREATE)
     return room
@@ -111,9 +139,9 @@ def _read_room(
 
 
 def _lines(snapshot: Snapshot, now: datetime) -> Iterator[bytes]:
-    header = {
+    header: dict[str, Any] = {
         "format": FORMAT,
-        "version": VERSION,
+        "version": OF_CHATS if snapshot.layout is None else VERSION,
         "account": snapshot.account,
         "time": now.isoformat(timespec="seconds"),
         "settings": snapshot.settings,
@@ -121,6 +149,9 @@ def _lines(snapshot: Snapshot, now: datetime) -> Iterator[bytes]:
         "unreadable": len(snapshot.unreadable),
         "rows": len(snapshot.rows),
     }
+    if snapshot.layout is not None:
+        header["layout"] = msgspec.to_builtins(snapshot.layout)
+        header["facts"] = msgspec.to_builtins(snapshot.facts)
     yield _dump(header)
     for room_id, body in sorted(snapshot.rooms.items()):
         yield _room_line(room_id, body)
@@ -221,13 +252,26 @@ def _read_lines(header: Mapping[str, Any], lines: Iterator[bytes]) -> Snapshot:
     texts = [account, time, *rooms, *unreadable, *unreadable.values(), *rows]
     if not all(isinstance(text, str) for text in texts):
         raise TypeError("a line holds something else than it should")
-    return Snapshot(account, rooms, unreadable, rows, time, _settings(header))
+    facts = msgspec.convert(header.get("facts"), TableFacts | None)
+    return Snapshot(
+        account, rooms, unreadable, rows, time, _settings(header), _layout(header), facts
+    )
 
 
 def _settings(header: Mapping[str, Any]) -> dict[str, Any]:
     if isinstance(settings := header["settings"], dict):
         return settings
     raise TypeError("the settings are no object")
+
+
+def _layout(header: Mapping[str, Any]) -> Layout | None:
+    if (told := header.get("layout")) is None:
+        return None
+    try:
+        return Layout.of(**told)
+    except ConventionError as error:
+        why = str(error)
+    raise ValueError(why)
 
 
 _COUNTED = ("rooms", "unreadable", "rows")

@@ -9,8 +9,8 @@ from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 from toolkit.model import PROPOSALS, Choices, Code, Finding, Plan, RowWrite, Unit, UnitKind
-from toolkit.quotes import quote_odd
-from toolkit.records import CHAT, ROOM, USER, Raw, decode_object, parse_key
+from toolkit.quotes import quote_id, quote_odd
+from toolkit.records import CHAT, LINK, ROOM, USER, Raw, decode_object, parse_key, split_link_key
 
 
 class Speech(NamedTuple):
@@ -24,6 +24,12 @@ class Speech(NamedTuple):
     overwrite: str
     lower_counter: str
     former_account: str
+    id: str
+    some_id: str
+
+    def of(self, unit: Unit) -> "Speech":
+        """The same for this unit: a room of shape links has an id and is no chat."""
+        return self._replace(chat_id=self.id, some_chat_id=self.some_id) if unit.row else self
 
 
 TERMINAL = Speech(
@@ -35,6 +41,8 @@ TERMINAL = Speech(
     overwrite="--overwrite",
     lower_counter="--lower-counters",
     former_account="--former-account @old:server",
+    id="--id …",
+    some_id="--id",
 )
 NOTEBOOK = Speech(
     owner='owner="@user:server"',
@@ -45,6 +53,8 @@ NOTEBOOK = Speech(
     overwrite="overwrite=True",
     lower_counter="lower_counter=True",
     former_account='Convention(former_accounts=["@old:server"])',
+    id='id="…"',
+    some_id="id=",
 )
 
 _CHOOSE = {
@@ -87,7 +97,11 @@ def row_name(key: str) -> str:
 
     >>> row_name("chat:@alice:example.org:C4")
     'chat row'
+    >>> row_name("link:tickets:7")
+    'row of tickets'
     """
+    if key.startswith(LINK):
+        return f"row of {split_link_key(key)[0]}"
     words = {CHAT: "chat row", ROOM: "room row", USER: "user row"}
     return words.get(parse_key(key).family, "row") if key else "user row"
 
@@ -97,6 +111,9 @@ def unit_name(unit: Unit) -> str:
     if unit.kind is UnitKind.USER:
         own = unit.id == unit.owner or not unit.space_id
         return "user row" if own else f"user row of {_whom(unit)}"
+    if unit.row:
+        whose = f" of {quote_odd(unit.owner)}" if unit.owner else ""
+        return f"{split_link_key(unit.row)[0]} {quote_id(unit.chat_id or '')}{whose}"
     if unit.chat_id:
         return f"{quote_odd(unit.chat_id)} of {_whom(unit)}"
     return f"a chat of {_whom(unit)}" if unit.owner else ""
@@ -125,11 +142,12 @@ def what(finding: Finding) -> str:
             f"{row}: {finding.field} is {_value(finding.local)}, should be {_value(finding.remote)}"
         )
     words = finding.code.value.replace("_", " ")
-    return f"{words} (proposed: {quote_odd(finding.proposal)})" if finding.proposal else words
+    return f"{words} (proposed: {quote_id(finding.proposal)})" if finding.proposal else words
 
 
 def action(unit: Unit, speech: Speech = TERMINAL) -> str:
     """What happens next, or what a person has to do first."""
+    speech = speech.of(unit)
     told = [_AGREED] if unit.rows_agree else []
     told += [
         _advise(finding, unit, speech)
@@ -137,7 +155,8 @@ def action(unit: Unit, speech: Speech = TERMINAL) -> str:
         if (finding.code in _CHOOSE or finding.code == Code.NOT_A_CHAT) and _open(finding, unit)
     ]
     if unit.candidates:
-        told.append(f"candidates: {', '.join(map(quote_odd, unit.candidates))}")
+        quote = quote_id if unit.row else quote_odd
+        told.append(f"candidates: {', '.join(map(quote, unit.candidates))}")
     words = "; ".join(dict.fromkeys(told)) if told else ""
     if not unit.change:
         return words or "nothing can be written yet"
@@ -150,7 +169,8 @@ def loose_action(finding: Finding, speech: Speech = TERMINAL) -> str:
     """What a person has to do about a row that belongs to no unit."""
     if finding.code == Code.NOT_A_CHAT:
         return _say_no_chat(finding).format(speech)
-    return "look at the row, then mend or delete it by hand: it is about no chat here"
+    about = "room" if finding.key.startswith(LINK) else "chat"
+    return f"look at the row, then mend or delete it by hand: it is about no {about} here"
 
 
 def changed_fields(write: RowWrite) -> list[tuple[str, str, str]]:

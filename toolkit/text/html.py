@@ -75,7 +75,9 @@ def _heading(summary: Summary) -> str:
 
 
 def _tables(summary: Summary) -> tuple[tuple[str, Mapping[Status, int]], ...]:
-    return (("Chats", summary.rooms), ("User rows", summary.users))
+    words = summary.words
+    tables = ((words.rooms, summary.rooms), (words.rows, summary.users))
+    return tuple((name, counts) for name, counts in tables if name)
 
 
 def _counts_table(summary: Summary) -> str:
@@ -102,7 +104,7 @@ def _besides(summary: Summary) -> Iterator[str]:
             f"{count:,} {reason.value.replace('_', ' ')}"
             for reason, count in summary.skipped.items()
         )
-        yield f"Skipped rooms, which are no chats: {reasons}."
+        yield f"{summary.words.skipped}: {reasons}."
     counts = {
         "orphaned row": summary.orphans,
         "note": summary.notes,

@@ -87,6 +87,8 @@ def _names(plan: Plan) -> Iterator[tuple[str, str]]:
         yield unit.id, unit.id
         if unit.kind is UnitKind.USER and unit.owner:
             yield unit.owner, unit.id
+        if unit.row and unit.chat_id:
+            yield unit.chat_id, unit.id
     for unit in plan.units:
         yield from ((room_id, unit.id) for room_id in unit.room_ids)
     quiet = (*plan.in_sync_users, *plan.in_sync_rooms, *(skip.room_id for skip in plan.skipped))

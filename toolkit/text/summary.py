@@ -11,6 +11,7 @@ import msgspec
 from toolkit.model import Code, Finding, Plan, Reason, Status, Unit, UnitKind
 from toolkit.quotes import quote_odd
 from toolkit.text.advice import NOTEBOOK, action, settled, unsettled
+from toolkit.words import CHATS, Words
 
 _DECIDED = ("approved", "rejected", "deferred", "ignored")
 _STATUSES = (Status.IN_SYNC, Status.MISSING, Status.MISMATCHED, Status.CONFLICT)
@@ -52,9 +53,6 @@ WORDS: Mapping[str, str] = {
 """What each code says, in a few words that are true of any unit."""
 
 
-UNCOMPARED = "Rows speak of chats that nothing could be compared with, so this isn't called in sync"
-"""Where nothing is to be decided, and "in sync" would be more than is known."""
-
 OTHERS = "of other platforms or kinds of room; left alone"
 """What the rows are that belong to something else."""
 
@@ -89,6 +87,7 @@ class Summary(msgspec.Struct, frozen=True, kw_only=True):
     to_decide: int
     decided: dict[str, int]
     next: str
+    words: Words = CHATS
 
     @property
     def units(self) -> int:
@@ -122,6 +121,7 @@ def summarise(
         to_decide=len(unsettled(plan)),
         decided={name: given[name] for name in _DECIDED},
         next=_next(plan, votes, offline),
+        words=plan.words,
     )
 
 
@@ -161,6 +161,7 @@ def _codes(findings: Iterable[Finding]) -> set[Code]:
 
 def _next(plan: Plan, votes: Mapping[str, str], offline: bool) -> str:
     """What stands first: write what was approved, approve what is certain, decide about the rest."""
+    words = plan.words
     approved = sum(1 for unit in plan.units if votes.get(unit.id) == "approved")
     if approved:
         return (_CARRY_OFF if offline else _APPLY).format(count_of(approved, "unit"))
@@ -176,10 +177,12 @@ def _next(plan: Plan, votes: Mapping[str, str], offline: bool) -> str:
     if plan.loose:
         return _LOOK.format(count_of(len(plan.loose), "row"))
     if any(note.open for note in plan.notes):
-        return f"{UNCOMPARED}: look at the notes in `session.drift`."
+        return f"{words.uncompared}: look at the notes in `session.drift`."
     if ignored:
-        return _IGNORED.format(count_of(ignored, "unit"))
-    return _IN_SYNC if plan.in_sync_rooms or plan.in_sync_users else _EMPTY
+        return f"Nothing: {count_of(ignored, 'unit')} ignored, and {words.whole.format('other ')}."
+    if plan.in_sync_rooms or plan.in_sync_users:
+        return f"Nothing: {words.whole.format('')}{words.right}."
+    return f"Nothing: {words.nothing.format('')}{words.lacking}."
 
 
 def _decide(pending: list[Unit]) -> str:
@@ -203,7 +206,4 @@ _APPROVE = (
 )
 _SETTLE = "{} need{} a decision, one at a time; first {}: {}."
 _DECIDED_ALL = "Nothing: everything is decided. `await session.reload()` looks again."
-_IGNORED = "Nothing: {} ignored, and every other chat has its rows."
 _LOOK = "{} can't be read and belong to no unit: look at `session.drift`."
-_IN_SYNC = "Nothing: every chat has its rows, and they are right."
-_EMPTY = "Nothing: there are no chats that could lack anything."

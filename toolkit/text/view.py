@@ -119,6 +119,7 @@ def _place(unit: Unit) -> tuple[bool | int | str, ...]:
         unit.kind is not UnitKind.USER,
         number is None,
         number or 0,
+        natural_key((unit.chat_id or "") if unit.row else ""),
         natural_key(unit.id),
     )
 

@@ -9,6 +9,7 @@ from typing import NamedTuple
 from msgspec.structs import replace
 
 from toolkit.model import Code, Finding, Plan, Rung, Unit
+from toolkit.planning.links.rows import Local
 from toolkit.quotes import quote_odd
 from toolkit.records import ROOM, LocalState, parse_key
 from toolkit.writing.journal import Run
@@ -20,9 +21,9 @@ class _Given(NamedTuple):
     time: str
 
 
-def tell_given(plan: Plan, runs: Sequence[Run], local: LocalState) -> Plan:
+def tell_given(plan: Plan, runs: Sequence[Run], local: Local) -> Plan:
     """The plan, in which a room that lost its chat id by a decision says so; as it is if there is none."""
-    if not runs or not is_disputed(plan):
+    if not runs or not is_disputed(plan) or not isinstance(local, LocalState):
         return plan
     given = _find_given(runs, local)
     units = tuple(_tell(unit, given) if _disputes(unit) else unit for unit in plan.units)

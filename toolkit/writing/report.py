@@ -101,7 +101,13 @@ def build_report(plan: Plan, outcomes: Mapping[str, str | None]) -> Report:
     return report
 
 
-def stale_units(report: Report, units: Iterable[str]) -> dict[str, str]:
+class WithConflicts(TypedDict):
+    """A report of either shape."""
+
+    conflicts: list[Conflict]
+
+
+def stale_units(report: WithConflicts, units: Iterable[str]) -> dict[str, str]:
     """Units that the writer refused because something had moved, and what."""
     asked, found = set(units), {}
     for entry in report["conflicts"]:

@@ -15,10 +15,11 @@ from toolkit.records import encode_list
 
 
 class Block(msgspec.Struct, frozen=True):
-    """Why nothing is written for a room before a person has looked."""
+    """Why nothing is written for a room before a person has looked; `rivals` claim the id as well."""
 
     code: Code
     cause: str
+    rivals: tuple[str, ...] = ()
 
 
 class Verdict(msgspec.Struct, frozen=True):
@@ -76,7 +77,8 @@ def _judge(
         return Verdict(claim, Block(Code.DUPLICATE_ROW, _REPEATED.format(many)))
     rivals = [other for other in others if other.rank <= claim.rank]
     if rivals:
-        return Verdict(claim, Block(Code.DUPLICATE_ID, _say_rivals(claim, rivals)))
+        rooms = tuple(sorted(rival.room_id for rival in rivals))
+        return Verdict(claim, Block(Code.DUPLICATE_ID, _say_rivals(claim, rivals), rooms))
     if elsewhere:
         return Verdict(claim, _block_elsewhere(elsewhere, remote))
     if not claim.certain:
@@ -95,7 +97,7 @@ def _joined_elsewhere(claim: Claim, remote: RemoteState, links: LinkState) -> st
 def _block_elsewhere(room_id: str, remote: RemoteState) -> Block:
     if room_id in remote.unreadable:
         return Block(Code.ROOM_UNREADABLE, _UNREADABLE.format(quote_odd(room_id)))
-    return Block(Code.DUPLICATE_ID, _ELSEWHERE.format(quote_odd(room_id)))
+    return Block(Code.DUPLICATE_ID, _ELSEWHERE.format(quote_odd(room_id)), (room_id,))
 
 
 def _say_rivals(claim: Claim, rivals: Iterable[Claim]) -> str:

@@ -33,6 +33,7 @@ from toolkit.planning.links.contest import Block, Verdict, settle, told
 from toolkit.planning.links.leftovers import find_lost, sort_leftovers
 from toolkit.planning.links.rooms import Rooms, find_rooms
 from toolkit.planning.links.rows import LinkRow, LinkState
+from toolkit.words import link_words
 
 
 def plan_links(
@@ -94,6 +95,7 @@ class _Planner:
             orphans=left.orphans,
             notes=notes,
             loose=left.conflicts,
+            words=link_words(self.links.table.table),
         )
 
     def _choice(self, room_id: str) -> Choices:
@@ -177,6 +179,7 @@ class _Planner:
             cause=block.cause,
             evidence=_evidence(versions, claim),
             proposal=told(claim.id) if block.code in PROPOSALS else None,
+            rivals=block.rivals,
         )
 
     def _unit(
@@ -196,7 +199,7 @@ class _Planner:
             kind=UnitKind.ROOM,
             status=Status.CONFLICT if doubts else status,
             findings=tuple(findings),
-            owner=self._owner(row),
+            owner=self.links.owner(row),
             chat_id=told(claim.id),
             room_ids=tuple(room.room_id for room in versions),
             evidence=_evidence(versions, claim),
@@ -204,13 +207,12 @@ class _Planner:
             needs_human=bool(doubts) or picked != NO_CHOICES,
             choices=picked,
             row=self.links.key(claim.id),
+            candidates=self._disputed(claim.room_id),
         )
 
-    def _owner(self, row: LinkRow | None) -> str | None:
-        """What the declared column says, which is shown and never written."""
-        column = self.links.table.owner
-        value = None if row is None or column is None else row.cells.get(column)
-        return str(value) if isinstance(value, str | int) else None
+    def _disputed(self, room_id: str) -> tuple[str, ...]:
+        """All ids that a room may have whose evidence disagrees."""
+        return tuple(sorted({told(claim.id) for claim in self.answers[room_id].disputed}))
 
     def _unread(self, room_id: str) -> Unit:
         rows = self.links.pointing.get(room_id, [])

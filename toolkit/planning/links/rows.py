@@ -9,10 +9,13 @@ from typing import Any, TypeAlias
 import msgspec
 
 from toolkit.layout import Layout, LinkTable, TableFacts
-from toolkit.records import Raw, encode_row, link_key
+from toolkit.records import LocalState, Raw, encode_row, link_key
 
 Id: TypeAlias = tuple[str, ...]
 """The parts of an id as texts: 7 and "7" are the same to a bot that keeps one of them."""
+
+Local: TypeAlias = "LocalState | LinkState"
+"""The rows of a bot of either shape."""
 
 Claimed: TypeAlias = tuple[str | None, ...]
 """An id of which a part may be unknown."""
@@ -73,6 +76,11 @@ class LinkState(msgspec.Struct, frozen=True, kw_only=True, dict=True):
                 index.setdefault(tuple(id[place] for place in places), []).append(id)
             self._by_parts[places] = index
         return self._by_parts[places].get(tuple(known.values()), [])
+
+    def owner(self, row: LinkRow | None) -> str | None:
+        """What the declared column says, which is shown and never written."""
+        value = row and self.table.owner and row.cells.get(self.table.owner)
+        return str(value) if isinstance(value, str | int) else None
 
     @property
     def may_insert(self) -> bool:
