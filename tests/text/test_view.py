@@ -110,7 +110,7 @@ def test_conflicts_of_no_unit_are_narrowed_alike(view: View, expected: list[Find
 
 
 def test_a_code_that_there_is_not_is_an_error_and_no_empty_list() -> None:
-    with pytest.raises(ToolkitError, match="no code owner_gone; `matrix-drift explain`"):
+    with pytest.raises(ToolkitError, match="no code owner_gone; near it are owner_left"):
         View(codes=["owner_left", "owner_gone"])
 
 
