@@ -131,6 +131,7 @@ def test_no_option_takes_a_token() -> None:
     assert set(commands) == looking | writing | deciding | {
         "demo",
         "explain",
+        "fit",
         "notebook",
         "completion",
         "fit",

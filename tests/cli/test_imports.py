@@ -47,6 +47,7 @@ async def last_line(code: str, server: FakeHomeserver, bench: Bench, *arguments:
         ["check"],
         ["plan", "--json"],
         ["snapshot", "out.snapshot"],
+        ["fit", "bot.db"],
         ["apply", "--approve-certain", "--yes"],
     ],
     ids=lambda command: command[0],

@@ -194,11 +194,12 @@ def _name(proposal: Proposal) -> str:
 
 def _others(chosen: Proposal, proposals: Sequence[Proposal]) -> Iterator[Proposal]:
     """The next best of other columns, where there is anything to be said for them."""
-    seen = {_columns(chosen)}
+    seen, names = {_columns(chosen)}, {_name(chosen)}
     for other in proposals:
-        told = any(tell.right for tell in other.tells) or _columns(other) not in seen
-        if told and other.candidate.links and _name(other) != _name(chosen) and len(seen) <= _SHOWN:
+        new = other.tells or _columns(other) not in seen
+        if new and other.candidate.links and _name(other) not in names and len(names) <= _SHOWN:
             seen.add(_columns(other))
+            names.add(_name(other))
             yield other
 
 
