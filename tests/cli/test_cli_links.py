@@ -3,6 +3,7 @@
 import re
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 from click.testing import CliRunner
@@ -275,9 +276,22 @@ def test_a_snapshot_holds_the_mapping_and_gives_the_same_plan(
     assert md("ignore", "!twin", "--reason", "known", "--snapshot", "file").code == 0
 
 
-def test_an_anonymised_snapshot_is_for_chats_so_far(md: Md, desk: Desk, tmp_path: Path) -> None:
-    assert md("snapshot", "file", "--anonymise").said("An anonymised snapshot is for chats so far")
-    assert not (tmp_path / "file").exists()
+def test_an_anonymised_snapshot_has_the_same_drift_and_nobodys_data(
+    md: Md, desk: Desk, tmp_path: Path
+) -> None:
+    live = md("check", "--json").json
+    done = md("snapshot", "file", "--anonymise")
+    assert done.code == 0 and "chat" not in done.out + done.err
+    for word in ("Anna", "Ticket", "tickets", "user_room_id", "!four", "hs"):
+        assert word not in (tmp_path / "file").read_text(), word
+    told = md("check", "--snapshot", "file", "--json").json
+    assert sorted(map(_shape, told["units"])) == sorted(map(_shape, live["units"]))
+    assert len(told["skipped_rooms"]) == len(live["skipped_rooms"])
+
+
+def _shape(unit: dict[str, Any]) -> tuple[Any, ...]:
+    codes = [finding["code"] for finding in unit["findings"]]
+    return unit["status"], codes, unit["change"] is not None, unit["evidence"]["rung"]
 
 
 def test_a_snapshot_names_no_code_to_be_run(md: Md, desk: Desk, tmp_path: Path) -> None:
@@ -286,6 +300,7 @@ def test_a_snapshot_names_no_code_to_be_run(md: Md, desk: Desk, tmp_path: Path) 
     file.write_text('evidence = "tests.link_code:claim"\n' + head)
     assert md("snapshot", "file").code == 0
     assert md("check", "--snapshot", "file").code == 0
+    assert md("snapshot", "other", "--anonymise").said("what it reads isn't known")
     file.unlink()
     assert md("check", "--snapshot", "file").said("tests.link_code:claim", "names it as well")
 

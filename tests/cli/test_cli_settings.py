@@ -134,7 +134,6 @@ def test_no_option_takes_a_token() -> None:
         "fit",
         "notebook",
         "completion",
-        "fit",
     }
 
 

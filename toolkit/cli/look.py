@@ -14,7 +14,6 @@ from toolkit.decisions.case import Casebook
 from toolkit.decisions.ignoring import today
 from toolkit.decisions.ledger_file import load_beside
 from toolkit.decisions.record import NOTHING_DECIDED, Record
-from toolkit.errors import ToolkitError
 from toolkit.model import Plan, Reason
 from toolkit.quotes import quote_odd
 from toolkit.repairs import NOTHING_PICKED, Picked, Repairs, load_past_of, road_to
@@ -62,14 +61,14 @@ def plan(where: Where, view: View, *, as_json: bool, out: Path | None) -> int:
 
 def snapshot(where: Where, file: Path, *, anonymous: bool) -> int:
     """Write both sides into one file; of an anonymous one the original never touches the disk."""
-    where = where.with_token()
-    if anonymous and where.sides().layout.links:
-        raise ToolkitError(
-            "An anonymised snapshot is for chats so far: ids of a bot's own stand in too many texts."
-        )
-    found = asyncio.run(_take(where))
+    found = asyncio.run(_take(where.with_token()))
     save_snapshot(file, anonymise(found) if anonymous else found, datetime.now(UTC))
-    what = _ANONYMOUS if anonymous else "readable by you alone: it holds names and ids of people."
+    numbers = "" if found.layout else "chat numbers, "
+    what = (
+        _ANONYMOUS.format(numbers)
+        if anonymous
+        else "readable by you alone: it holds names and ids of people."
+    )
     say(f"{len(found.rooms)} rooms and {len(found.rows)} rows are in {file}, {what}")
     return IN_SYNC
 
@@ -131,6 +130,6 @@ async def _take(where: Where) -> Snapshot:
 
 _ANONYMOUS = (
     "anonymised: ids, names, servers, texts and unknown values are replaced, and what is left is the "
-    "shape, which is chat numbers, who is in which room, which room is older and which name newer (by "
+    "shape, which is {}who is in which room, which room is older and which name newer (by "
     "other times), what is damaged, and when you looked."
 )

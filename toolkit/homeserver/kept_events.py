@@ -40,7 +40,10 @@ def keep_events(body: bytes, types: Collection[str]) -> tuple[StateEvent, ...]:
         events = _decode_events(body)
     if events is None:
         events = _decode_leniently(body)
-    found = (_kept(event) for event in events if clean(event.type) in types)
+    asked = (
+        event for event in events if isinstance(event.type, str) and clean(event.type) in types
+    )
+    found = map(_kept, asked)
     return tuple(
         sorted(filter(None, found), key=lambda event: (event.type, event.state_key, event.event_id))
     )

@@ -9,11 +9,14 @@ What stays is the shape: who is in which room, chat numbers, which room is older
 import hashlib
 import json
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
+from functools import partial
 from typing import Any, TypeAlias
 
 from toolkit.convention import Convention
+from toolkit.errors import ToolkitError
 from toolkit.records import NULL, Raw, parse_key
+from toolkit.sources.link_pseudonyms import LinkPseudonyms
 from toolkit.sources.pseudonyms import BROKEN, MATRIX, STATE_TYPES, Pseudonyms
 from toolkit.sources.settings import CONVENTION
 from toolkit.sources.snapshot import Snapshot
@@ -28,6 +31,7 @@ _TIMED = ("m.room.create", "m.room.name")
 
 _TOO_DEEP = "[" * 5_000
 _NO_JSON = "{"
+_SHORT = re.compile("-?[0-9]{1,1000}")
 _VERSIONS = frozenset(str(number) for number in range(1, 100))
 _MEMBERSHIPS = frozenset({"join", "invite", "leave", "ban", "knock"})
 _ANSWERED = re.compile(
@@ -61,18 +65,34 @@ def listen(snapshot: Snapshot) -> Pseudonyms:
 
 def translate(snapshot: Snapshot, names: Pseudonyms) -> Snapshot:
     """The snapshot, in these words."""
+    links = _links(snapshot, names)
+    rooms = {names.text(room): _room(body, names, links) for room, body in snapshot.rooms.items()}
     return Snapshot(
         account=names.text(snapshot.account),
-        rooms={names.text(room_id): _room(body, names) for room_id, body in snapshot.rooms.items()},
+        rooms=rooms,
         unreadable={names.text(room_id): _why(why) for room_id, why in snapshot.unreadable.items()},
-        rows={
+        rows=links.rows()
+        if links
+        else {
             names.key(key): _row(raw, names)
             for key, raw in snapshot.rows.items()
             if parse_key(key).family
         },
         time=snapshot.time,
         settings=_settings(snapshot.settings, names.convention),
+        layout=links.layout if links else None,
+        facts=links.facts if links else None,
     )
+
+
+def _links(snapshot: Snapshot, names: Pseudonyms) -> LinkPseudonyms | None:
+    if snapshot.layout is None:
+        return None
+    if isinstance(snapshot.layout.evidence, str):
+        raise ToolkitError(
+            "Where the bot's own code tells the ids, no anonymised snapshot can be taken: what it reads isn't known."
+        )
+    return LinkPseudonyms(snapshot.layout, snapshot.facts, snapshot.rows, names)
 
 
 def _salt(snapshot: Snapshot) -> bytes:
@@ -99,7 +119,7 @@ def _why(why: str) -> str:
 # The remote side
 
 
-def _room(body: bytes, names: Pseudonyms) -> bytes:
+def _room(body: bytes, names: Pseudonyms, links: LinkPseudonyms | None) -> bytes:
     try:
         events = _parse(body.decode(errors="surrogateescape"))
     except RecursionError:
@@ -108,25 +128,41 @@ def _room(body: bytes, names: Pseudonyms) -> bytes:
         return _NO_JSON.encode() if body else b""
     if isinstance(events, _Object) or not isinstance(events, list):
         return b"{}"
-    return _dump([_event(event, names) for event in events]).encode()
+    return _dump([_event(event, names, links) for event in events]).encode()
 
 
-def _event(event: Any, names: Pseudonyms) -> Any:
+def _event(event: Any, names: Pseudonyms, links: LinkPseudonyms | None) -> Any:
     if not isinstance(event, _Object):
         return _value(event, names, names.text)
     say = _event_words(names)
     told = _fields(_Object(pair for pair in event if pair[0] in say), say, names)
     content = _content_words(names)
-    timed = dict(event).get("type") in _TIMED
+    kind = dict(event).get("type")
+    timed = kind in _TIMED
+    if links:
+        links.hear(dict(event).get("sender"))
+        content["name"] = links.name
     for field, value in event:
         if field == "content" and isinstance(value, _Object):
             known = _Object(pair for pair in value if pair[0] in content)
-            told.append((field, _fields(known, content, names)))
+            said = _fields(known, content, names)
+            for name, part in links.fields(kind, partial(_walk, value)) if links else ():
+                said.append((name, _Token(part) if type(part) is int else part))
+            told.append((field, said))
         elif field == "content":
             told.append((field, _value(value, names, names.text)))
         elif field == "origin_server_ts" and timed:
             told.append((field, _number(value, names, names.time)))
     return told
+
+
+def _walk(content: Any, path: Iterable[str]) -> Any:
+    """What stands at the end of a path of keys; a number that no id can be as one that is none."""
+    for key in path:
+        content = dict(content).get(key) if isinstance(content, _Object) else None
+    if not isinstance(content, _Token):
+        return content
+    return int(content) if _SHORT.fullmatch(content) else 0.5
 
 
 def _event_words(names: Pseudonyms) -> dict[str, _Say]:

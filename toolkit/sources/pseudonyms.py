@@ -14,6 +14,7 @@ from typing import Any
 import msgspec
 
 from toolkit.convention import Convention, chat_number
+from toolkit.layout import as_integer
 from toolkit.records import CHAT, UNREGISTERED, chat_key, parse_key
 
 BROKEN = "\udcff"
@@ -57,7 +58,7 @@ class Pseudonyms:
 
     def settle(self) -> None:
         """Number everything heard so far; nothing else can be asked from now on."""
-        orders: Mapping[str, Callable[[str], Any]] = {"!": str, "$": str, "time": int}
+        orders: Mapping[str, Callable[[str], Any]] = {"!": str, "$": str, "time": int, "id": str}
         for kind, heard in self._heard.items():
             width = max(4, len(str(len(heard))))
             ordered = enumerate(sorted(heard, key=orders.get(kind, self._shuffled)), 1)
@@ -89,6 +90,12 @@ class Pseudonyms:
             number = self._number(text[0], text)
             return f"{text[0]}{letter}{number}{colon}{self.server(server)}{mark}"
         return f"text{self._number('text', text)}{mark}"
+
+    def id(self, part: str) -> str:
+        """For a part of an id of a bot's own; integers stay integers, and in order as texts."""
+        if as_integer(part) is None:
+            return self.text(part)
+        return ("-" if part.startswith("-") else "") + "1" + self._number("id", part)
 
     def keep(self, text: str, words: frozenset[str] | set[str]) -> str:
         """The same text if it is one of these words."""
