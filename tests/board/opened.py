@@ -128,7 +128,7 @@ def look_with_axe(board: Table) -> None:
         (v["id"], [(n["html"][:120], n["failureSummary"][:200]) for n in v["nodes"][:2]])
         for v in found.response["violations"]
     ]
-    assert told == []
+    assert told == [], told
 
 
 Open = Callable[..., Table]

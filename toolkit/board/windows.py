@@ -108,8 +108,10 @@ class Order:
         self._order = sorted(self._keys.values())
         self._ready = {place for place in places if pool.is_ready(place)}
         self._open = [key for key in self._order if pool.is_open(key & _PLACE)]
-        self._sizes = Counter(map(_group, self._order))
-        self._ready_in = Counter(_group(self._keys[place]) for place in self._ready)
+        self._sizes, self._ready_in = Counter[int](), Counter[int]()
+        if query.folds:
+            self._sizes.update(map(_group, self._order))
+            self._ready_in.update(_group(self._keys[place]) for place in self._ready)
 
     def __len__(self) -> int:
         return len(self._order)

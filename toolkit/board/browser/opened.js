@@ -241,7 +241,7 @@ export function ask(board, {units, rows, what, rest, others, shown, plan, status
     h("strong", {}, plan ? `Approve ${units}, ${rows}?` : "There is nothing here to approve together."),
     listed(what), rest ? h("details", {}, h("summary", {}, rest), listed(others)) : "",
     shown.length ? h("details", {open: group !== "", class: "md-each"}, h("summary", {}, eachWords),
-      h("ul", {}, ...each)) : "",
+      h("ul", {tabindex: "0", "aria-label": eachWords}, ...each)) : "",
     h("div", {class: "md-bar"}, plan ? button(`Approve ${units}`, yes, {class: "md-button md-primary"}) : "",
       button("Back", () => shutExtra(board), {class: "md-button"})));
   board.extra.replaceChildren(box);
