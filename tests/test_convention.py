@@ -145,8 +145,20 @@ def test_everything_that_makes_a_convention_is_a_setting_and_an_option_wherever_
         for name, command in matrix_drift.commands.items()
     }
     assert {name for name, options in taken.items() if options} == {
-        *("check", "plan", "apply", "settle", "snapshot", "ignore", "reject", "defer", "withdraw"),
+        *(
+            "check",
+            "plan",
+            "apply",
+            "settle",
+            "fit",
+            "snapshot",
+            "ignore",
+            "reject",
+            "defer",
+            "withdraw",
+        ),
     }
+    assert taken.pop("fit") == {"helper_accounts", "former_accounts"}  # it has no chats to name
     assert all(options == names for options in taken.values() if options)
 
 

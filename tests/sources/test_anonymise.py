@@ -195,7 +195,11 @@ def _facts(room: Any, names: Pseudonyms | None = None) -> Any:
         return names.keep(value, fixed.get(field, module._VERSIONS))
 
     odd = room.chat_id if chat_number(room.chat_id) else type(room.chat_id)
-    return say(told) | {"created": room.created is None, "chat_id": odd}
+    return say(told) | {
+        "created": room.created is None,
+        "named": room.named is None,
+        "chat_id": odd,
+    }
 
 
 @pytest.mark.parametrize("body", BODIES)
