@@ -12,9 +12,10 @@ from dataclasses import dataclass
 from typing import ClassVar, Protocol, TypeAlias
 
 from toolkit.calls import Options, Reconciled
-from toolkit.database.store import transactional
+from toolkit.database.store import Store, transactional
 from toolkit.decisions.decision import Decision, user_name
 from toolkit.errors import ToolkitError
+from toolkit.homeserver.reading import ClientLike
 from toolkit.links import Linked
 from toolkit.links import reconcile as reconcile_rows
 from toolkit.model import Choices, Plan, RemoteState, Unit
@@ -114,11 +115,6 @@ class Repairs:
             return note_new_database(plan, str(self.sides.path.absolute()))
         return plan
 
-    async def look_and_plan(self, picked: Picked, progress: Progress | None) -> Plan:
-        """The plan as of now; writes nothing."""
-        remote, rows = await self.look(progress)
-        return self.plan(remote, self.read(rows), picked)
-
     def why_not(self, unit: Unit) -> str:
         return ""
 
@@ -147,7 +143,10 @@ class Repairs:
             sides.open_client() as client,
         ):
             with watched_by(progress):
-                return await reconcile(client, store, sides.manager(store), options)
+                return await self._reconcile(client, store, options)
+
+    async def _reconcile(self, client: ClientLike | None, store: Store, options: Options) -> Done:
+        return await reconcile(client, store, self.sides.manager(store), options)
 
     def _options(
         self, decisions: dict[str, Decision], max_changes: int | None, told: Told | None
@@ -182,18 +181,8 @@ class LinkRepairs(Repairs):
     def report(self, plan: Plan, outcomes: Mapping[str, str | None]) -> AnyReport:
         return build_link_report(plan, outcomes, self.sides.layout.link.room)
 
-    async def write(
-        self,
-        plan: Plan,
-        decisions: dict[str, Decision],
-        progress: Progress | None,
-        max_changes: int | None,
-        told: Told | None = None,
-    ) -> Done:
-        sides, options = self.sides, self._options(decisions, max_changes, told)
-        async with sides.open_store(read_only=False) as store, sides.open_client() as client:
-            with watched_by(progress):
-                return await reconcile_rows(client, store, sides.layout, options)
+    async def _reconcile(self, client: ClientLike | None, store: Store, options: Options) -> Done:
+        return await reconcile_rows(client, store, self.sides.layout, options)
 
 
 def road_to(sides: Sides, *, lower_counters: bool = False) -> Repairs:
