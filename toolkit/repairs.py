@@ -112,8 +112,7 @@ class Repairs:
         assert isinstance(local, LocalState)
         convention, lower = self.sides.convention, self.lower_counters
         plan = plan_repairs(remote, local, convention, picked, lower_counters=lower)
-        target = self.sides.target
-        if self.sides.allow_new and target and not local.rows:
+        if self.sides.allow_new and not local.rows and (target := self.sides.target):
             return note_new_database(plan, target.name)
         return plan
 

@@ -82,10 +82,10 @@ class StoreTransaction(Protocol):
     def given_up(self) -> bool:
         """Whether the database has rolled back everything by itself, because of what was written last."""
 
-    async def note(self, run: str, outcome: Callable[[], str]) -> bool:
-        """Put a run's last line into the journal as part of this transaction; whether that was done.
+    async def note(self, run: str, outcome: Callable[[], str]) -> None:
+        """Put a run's last line into the journal as part of this transaction, if that is in the database.
 
-        Where the journal isn't in the database it can't be, and then `outcome` isn't called.
+        Where it isn't, `outcome` isn't called, which says what the line is.
         """
 
     async def committed(self) -> bool:
@@ -188,7 +188,8 @@ class TransactionalStore(Store, Protocol):
         """
 
     async def remove_older(self, backup: Place) -> None:
-        """Once its run has written: of the backups of its kind only the latest few stay."""
+        """Once its run has written: of the backups of its kind only the latest few stay. Raises nothing:
+        one that can't be removed stays too."""
 
     async def discard_backup(self, backup: Place) -> None:
         """Its run wrote nothing, so that there is nothing to go back to."""

@@ -224,9 +224,12 @@ class _Writer:
 
     async def _note(self, transaction: StoreTransaction, run: Run) -> None:
         """Have the outcome committed with the rows, where the journal is in the database."""
-        run = self.tally.with_outcomes(run)
-        if await transaction.note(run.id, lambda: outcome_line(run)):
-            self.noted = run
+
+        def outcome() -> str:
+            self.noted = self.tally.with_outcomes(run)
+            return outcome_line(self.noted)
+
+        await transaction.note(run.id, outcome)
 
     async def _rehearse(self) -> None:
         """Write each unit by itself and take it back, to find those for which the database gives up."""
