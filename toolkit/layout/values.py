@@ -29,11 +29,13 @@ class Shape(_Said, frozen=True):
 
     `rooms`: those that the bot made; those that bear a declared state event which the bot sent
     ("bot-event"); or those made by accounts that match a pattern. The bot's own always count.
+    `stopped`: the bot keeps rows in memory and writes them back, so that people write only while it is stopped.
     """
 
     kind: Literal["chats", "links"] = "chats"
     rooms: Literal["bot", "bot-event"] | tuple[str, ...] = "bot"
     type: Literal["room", "space"] = "room"
+    stopped: bool = False
 
 
 class LinkTable(_Said, frozen=True):

@@ -14,6 +14,7 @@ from typing import Any
 from toolkit.convention import Convention
 from toolkit.database.chat_manager import ChatManager, ChatManagerLike
 from toolkit.database.look import load_look
+from toolkit.database.restore import check_unused
 from toolkit.database.store import SQLiteStore, Store, check_there, transactional
 from toolkit.deadline import within
 from toolkit.errors import NoDatabase, ToolkitError
@@ -185,6 +186,8 @@ class Sides:
             raise ToolkitError(OFFLINE.format("FILE"))
         if self.database is not None and not (read_only or new):
             check_there(self.database)
+        if self.path is not None and self.layout.shape.stopped and not read_only:
+            check_unused(self.path, ours=self.store is not None)
         with nullcontext() if read_only or self.path is None else hold_lock(self.path):
             if self.store is not None:
                 if isinstance(self.store, SQLiteStore):
