@@ -137,6 +137,7 @@ async def test_a_view_is_looked_at_and_never_written(path: Path) -> None:
     made = TICKETS + "CREATE VIEW links AS SELECT id, user_room_id AS room FROM tickets;"
     desk = links(made, path)
     assert len(await desk.rows()) == 3
+    assert (await facts(desk)).why_no_write == "it is a view, which can only be read"
     assert "it is a view, which can only be read" in await refusal(desk)
 
 

@@ -273,10 +273,12 @@ class Layout(_Said, frozen=True):
 
 
 class TableFacts(msgspec.Struct, frozen=True):
-    """What a database says of a link table: why nothing can be inserted, and which columns hold integers."""
+    """What a database says of a link table: why nothing can be inserted, which columns hold integers, and
+    why nothing can be written at all."""
 
     why_no_insert: str = ""
     integers: frozenset[str] = frozenset()
+    why_no_write: str = ""
 
 
 class _Every(frozenset[str]):

@@ -46,6 +46,7 @@ class LinkState(msgspec.Struct, frozen=True, kw_only=True, dict=True):
     nameless: tuple[Any, ...]
     integers: tuple[bool, ...]
     why_no_insert: str = ""
+    why_no_write: str = ""
 
     @cached_property
     def pointing(self) -> dict[str, list[LinkRow]]:
@@ -149,6 +150,7 @@ def load_links(
         nameless=nameless,
         integers=tuple(name in integers for name in table.ids),
         why_no_insert=facts.why_no_insert if facts else "",
+        why_no_write=facts.why_no_write if facts else "",
     )
 
 
