@@ -185,6 +185,11 @@ async def test_foreign_keys_that_are_looked_at_late_are_refused_for_writing(path
         ),
         ("CREATE TABLE links (id INT PRIMARY KEY, room TEXT)", {}, ""),
         (
+            "CREATE TABLE links (id DOUBLE PRIMARY KEY, room TEXT)",
+            {},
+            "its column 'id' holds floating point numbers, which are no ids",
+        ),
+        (
             "CREATE TABLE links (id TEXT AS (substr(room, 2)) UNIQUE, room TEXT)",
             {},
             "its column 'id' is generated from others",

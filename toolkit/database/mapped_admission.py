@@ -39,6 +39,15 @@ class TableColumn(msgspec.Struct, frozen=True):
         return "INT" in self.type.upper()
 
     @property
+    def real(self) -> bool:
+        """Whether it makes floating point numbers of integers."""
+        words = ("CHAR", "CLOB", "TEXT", "INT")
+        told = self.type.upper()
+        return not any(w in told for w in words) and any(
+            w in told for w in ("REAL", "FLOA", "DOUB")
+        )
+
+    @property
     def textual(self) -> bool:
         """Whether a number that is put there becomes a text."""
         return not self.integer and any(w in self.type.upper() for w in ("CHAR", "CLOB", "TEXT"))
@@ -154,6 +163,8 @@ class _Look:
             column = self.columns[name.lower()]
             if column.generated:
                 return f"its column {column.name!r} is generated from others"
+            if link and name in link.ids and column.real:
+                return f"its column {column.name!r} holds floating point numbers, which are no ids"
             if link and column.type.upper() == "INTEGER" and self._is_number_of_row(column):
                 return f"its column {column.name!r} is numbered by the database itself"
         told = {name.lower() for name in (*given, *table.where)}
