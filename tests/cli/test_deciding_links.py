@@ -15,7 +15,9 @@ from tests.cli.command import TOKEN, Md
 from tests.cli.test_cli_links import own, rooms, use
 from tests.tables import TICKETS, Desk, tickets
 from toolkit import Session
+from toolkit.model import RowWrite, UnitKind
 from toolkit.testing import FakeHomeserver
+from toolkit.writing.journal import Entry, Journal, Run
 
 TICKET = "[[evidence]]\nname = 'Ticket #{id} \\(.+\\)'\n"
 Open = Callable[[], Session]
@@ -146,3 +148,31 @@ def test_the_other_twin_says_whose_decision_gave_its_id_away(
     desk.sql("UPDATE tickets SET user_room_id = '!a' WHERE id = 2")
     md("undo", "--yes", run["run"])
     assert "by the decision" not in md("check").out
+
+
+def test_a_run_of_another_mapping_of_the_database_is_taken_back_with_that_one(
+    md: Md, desk: Desk, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    desk.sql("CREATE TABLE talks (id INTEGER PRIMARY KEY, room TEXT)")
+    desk.sql("INSERT INTO talks VALUES (3, NULL)")
+    md("apply", "!one")
+    mine = (tmp_path / "matrix-drift.toml").read_text()
+    use(desk, monkeypatch, TICKET, table="talks", id="id", room="room")
+    assert md("apply", "!new").code == 0 and desk.sql("SELECT room FROM talks") == [("!new",)]
+    first, second = (run["run"] for run in md("history", "--json").json)
+    done = md("undo", "--yes", first)
+    assert done.code == 2 and "take the run back with the one of tickets" in done.out
+    assert "Written back: 1 unit." in md("undo", "--yes", second).out
+    (tmp_path / "matrix-drift.toml").unlink()
+    desk.sql("CREATE TABLE kv (key TEXT PRIMARY KEY, value TEXT)")
+    assert "the one of tickets" in md("undo", "--yes", first).out
+    (tmp_path / "matrix-drift.toml").write_text(mine)
+    assert "Written back: 1 unit." in md("undo", "--yes", first).out
+    assert rooms(desk)[1] is None
+
+
+def test_a_run_over_chats_is_none_of_a_mapping_of_links(md: Md, desk: Desk, tmp_path: Path) -> None:
+    row = RowWrite("matrix_user:@a:hs", None, "{}")
+    entry = Entry("@a:hs", UnitKind.USER, (row,), "eva", outcome="applied")
+    Journal(desk.path).finish(Run("old", "2026-01-01", "approved", (entry,), None, finished=True))
+    assert "with the one of the shape chats" in md("undo", "--yes", "old").out
