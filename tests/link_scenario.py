@@ -3,7 +3,7 @@
 As `tests/scenario.py` has it for chats, and with the same words for rooms. What differs:
 
 - `layout`: `shape`, `rows` and `evidence` as the settings file has them; without it, tickets whose ids are told by the
-  name `Ticket #{id}`. `facts`: what the database says of the table (`integers`, `why_no_insert`).
+  name `Ticket #{id}`. `facts`: what the database says of the table (`integers`, `why_no_insert`, `why_no_write`).
 - `rows`: id -> the room that the row names, or null; or -> an object of columns; or -> a list of either, for several
   rows with one id. A composite id is written as a JSON list; what begins with `link:` is a whole key.
 - `expect`: unit -> `{status, codes}` and of id, rung, proposal, `says`, `proof`, `owner` what matters, with `writes` or
@@ -63,7 +63,9 @@ class LinkScenario:
     def facts(self) -> TableFacts | None:
         told = self.data.get("facts")
         return told and TableFacts(
-            told.get("why_no_insert", ""), frozenset(told.get("integers", ()))
+            told.get("why_no_insert", ""),
+            frozenset(told.get("integers", ())),
+            told.get("why_no_write", ""),
         )
 
     def remote(self, order: Order = list) -> RemoteState:

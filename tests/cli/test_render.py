@@ -22,6 +22,7 @@ from toolkit.cli.render import (
     render_undo,
 )
 from toolkit.convention import Convention
+from toolkit.layout import Layout
 from toolkit.model import Choices, Code, Finding, Plan, RowWrite, UnitKind
 from toolkit.planning.plan import plan_repairs
 from toolkit.records import Raw, load_records, room_key, user_key
@@ -246,9 +247,9 @@ def test_history_tells_when_only_a_part_was_taken_back(monkeypatch: pytest.Monke
 
 
 def test_an_undo_shows_what_goes_and_what_stays(monkeypatch: pytest.MonkeyPatch) -> None:
-    goes = plan_reversal(a_run("run-1"), {user_key(BOB): "{}"})
+    goes = plan_reversal(a_run("run-1"), {user_key(BOB): "{}"}, Layout())
     assert f"delete user row {user_key(BOB)}" in shown(render_undo(goes), "160", monkeypatch)
-    stays = plan_reversal(a_run("run-1"), {user_key(BOB): '{"x":1}'})
+    stays = plan_reversal(a_run("run-1"), {user_key(BOB): '{"x":1}'}, Layout())
     assert f"Stays: {user_key(BOB)}: " in shown(render_undo(stays), "160", monkeypatch)
 
 

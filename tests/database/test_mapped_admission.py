@@ -137,6 +137,7 @@ async def test_a_view_is_looked_at_and_never_written(path: Path) -> None:
     made = TICKETS + "CREATE VIEW links AS SELECT id, user_room_id AS room FROM tickets;"
     desk = links(made, path)
     assert len(await desk.rows()) == 3
+    assert (await facts(desk)).why_no_write == "it is a view, which can only be read"
     assert "it is a view, which can only be read" in await refusal(desk)
 
 
@@ -183,6 +184,11 @@ async def test_foreign_keys_that_are_looked_at_late_are_refused_for_writing(path
             "its column 'id' is numbered by the database itself",
         ),
         ("CREATE TABLE links (id INT PRIMARY KEY, room TEXT)", {}, ""),
+        (
+            "CREATE TABLE links (id DOUBLE PRIMARY KEY, room TEXT)",
+            {},
+            "its column 'id' holds floating point numbers, which are no ids",
+        ),
         (
             "CREATE TABLE links (id TEXT AS (substr(room, 2)) UNIQUE, room TEXT)",
             {},

@@ -2,6 +2,7 @@
 
 import json
 import sqlite3
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,8 @@ from tests.tables import (
     tickets,
 )
 from toolkit import StoreError
+from toolkit.database.mapped_sql import update
+from toolkit.database.virtual_rows import tables_of
 from toolkit.records import Names, Raw
 
 
@@ -236,3 +239,18 @@ async def test_a_row_that_moved_while_it_was_set_is_refused(
 async def test_another_store_on_the_same_rows_is_made_by_the_settings(path: Path) -> None:
     desk = Desk(path, TICKETS, tickets())
     assert desk.store().settings == {"layout": desk.layout, "busy_timeout": 0.05}
+
+
+async def test_a_row_without_a_room_is_found_by_its_id_and_not_among_all_that_have_none(
+    path: Path,
+) -> None:
+    """By an index of rooms it would be looked for among every row that names none, for each row anew."""
+    desk = Desk(path, PORTALS, portals())
+    [table] = tables_of(desk.layout).values()
+    before = {"gcid": "space:b", "gc_receiver": "", "mxid": None}
+    statement = update(table, before, before | {"mxid": "!b"})
+    with closing(sqlite3.connect(path)) as database:
+        database.execute("CREATE UNIQUE INDEX rooms ON portal (gc_receiver, mxid)")
+        explained = database.execute(f"EXPLAIN QUERY PLAN {statement.sql}", statement.parameters)
+        [(*_, how)] = explained.fetchall()
+    assert "(gcid=? AND gc_receiver=?)" in how

@@ -11,12 +11,13 @@ from tests.fitting.test_proposals import BOT, EVA, best, rooms, rows, sample
 from toolkit.fitting.chats import KeyValue, find_key_value
 from toolkit.fitting.page import chats_page, links_page, settings_page
 from toolkit.fitting.proposal import Proposal
-from toolkit.layout import Layout
+from toolkit.layout import Layout, TableFacts
 from toolkit.testing import World
 
 
-def page(proposal: Proposal, why: str = "", *, looked: bool = True) -> str:
-    text = "\n".join(links_page(proposal, why_no_insert=why, looked=looked))
+def page(proposal: Proposal, why: str = "", *, looked: bool = True, only_read: str = "") -> str:
+    facts = TableFacts(why, why_no_write=only_read)
+    text = "\n".join(links_page(proposal, facts, looked=looked))
     told = tomllib.loads(text)
     assert Layout.of(**told) == proposal.layout()
     return text
@@ -61,6 +62,11 @@ def test_strangers_names_end_no_comment() -> None:
 )
 def test_reasons_stand_beside_what_they_are_for(world: World, words: str) -> None:
     assert words in page(best(sample(*rows(2, EVA), columns="id room owner"), world))
+
+
+def test_a_table_that_can_only_be_read_says_so() -> None:
+    text = page(best(sample(*rows(2)), rooms(2)), only_read="it is so")
+    assert "it can only be looked at: it is so" in text
 
 
 def test_how_strong_a_clue_is_is_said() -> None:

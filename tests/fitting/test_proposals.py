@@ -131,6 +131,20 @@ def test_a_flag_restricts_rows_to_what_those_of_joined_rooms_say() -> None:
     assert one.rows["where"] == {"deleted": False}
 
 
+def test_an_id_may_be_there_again_in_rows_that_were_given_up() -> None:
+    rows = tuple(
+        (row, f"id{row // 2}", f"!r{row // 2}" if row % 2 else f"!old{row}", 1 - row % 2)
+        for row in range(6)
+    )
+    columns = (column("pk"), column("id"), column("room"), column("deleted", "INTEGER"))
+    world = rooms(3)
+    for number in range(3):
+        world.name(f"!r{number}", f"Team id{number}")
+    found = best(Sample("t", columns, (frozenset({"pk"}),), rows), world)
+    assert (found.rows["id"], found.rows["where"]) == ("id", {"deleted": 0})
+    assert found.rows["show"] == ["pk"]
+
+
 def test_a_flag_that_says_nothing_of_rooms_is_taken_by_its_name() -> None:
     columns = (column("id"), column("room"), column("active", "INTEGER"))
     table = Sample("t", columns, (frozenset({"id"}),), (("a", "!x:hs", 1), ("b", "!y:hs", 0)))

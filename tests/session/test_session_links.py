@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from tests.tables import TICKETS, Desk
-from toolkit import InMemoryStore, Layout, Session, SQLiteStore, ToolkitError, review, shadow_run
+from toolkit import InMemoryStore, Layout, Session, SQLiteStore, ToolkitError, review
 from toolkit.frames import LINK_COLUMNS
 from toolkit.plots import user_lines
 from toolkit.testing import FakeHomeserver, World
@@ -182,9 +182,3 @@ async def test_a_map_without_owners_is_one_of_the_table(
 def test_the_board_is_for_chats_so_far(session: Session) -> None:
     with pytest.raises(ToolkitError, match="shape links"):
         review(session)
-
-
-async def test_a_shadow_run_is_for_chats_so_far(desk: Desk) -> None:
-    async with desk.store() as store:
-        with pytest.raises(ToolkitError, match="shape links"):
-            await shadow_run(lambda client, store, chats: None, None, store)

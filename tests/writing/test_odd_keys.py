@@ -97,7 +97,7 @@ def test_what_the_database_did_not_take() -> None:
     rows: list[dict[str, Raw]] = [{KEY: "[]"}, {}, {"twin ": "{}"}]
     for now in rows:
         told(why_not_taken(NotTaken(change), now).detail, KEY, *now)
-    told(why_not_taken(NotTaken(change, changed=True), {}).detail, KEY)
+    told(why_not_taken(NotTaken(change, changed=["n"]), {}).detail, KEY)
 
 
 def test_why_decisions_cannot_be_followed() -> None:

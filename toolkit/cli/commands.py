@@ -26,7 +26,7 @@ def _complete(what: str) -> Callable[..., Any]:
     def complete(context: click.Context, parameter: click.Parameter, begun: str) -> list[Any]:
         from toolkit.cli import completion
 
-        find = completion.complete_units if what == "units" else completion.complete_runs
+        find: Callable[..., list[Any]] = getattr(completion, f"complete_{what}")
         return find(context, parameter, begun)
 
     return complete
@@ -259,6 +259,7 @@ def plan(as_json: bool, out: Path | None, shadow: str | None, **options: Any) ->
     "--id",
     "ids",
     multiple=True,
+    shell_complete=_complete("ids"),
     help="For one UNIT of shape links: the room's id; of several columns once for each, in their order.",
 )
 @click.option("--overwrite", is_flag=True, help="For one UNIT: replace a row that can't be read.")

@@ -9,7 +9,7 @@ import re
 import sys
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 from click.shell_completion import (
@@ -26,6 +26,9 @@ from click.shell_completion import (
 from toolkit.cli.output import unread
 from toolkit.database.address import is_server
 from toolkit.sources.settings import TABLE, load_settings
+
+if TYPE_CHECKING:
+    from toolkit.layout import Layout
 
 VARIABLE = "_MATRIX_DRIFT_COMPLETE"
 _NAME = "matrix-drift"
@@ -99,25 +102,41 @@ def complete_units(
     context: click.Context, parameter: click.Parameter, begun: str
 ) -> list[CompletionItem[Any]]:
     """Users and rooms of the database, and units that were decided about or written."""
-    from toolkit.database.names import local_names
+    from toolkit.database.names import local_names, mapped_names
     from toolkit.database.sql import Table
     from toolkit.decisions.ledger_file import load_beside
 
     names: set[str] = set()
-    database, snapshot, table = _where(context)
+    database, snapshot, table, layout = _where(context)
     with contextlib.suppress(Exception):
         names.update(load_beside(snapshot or database).votes)
     if database is not None and snapshot is None:
         names.update(entry.unit for run in _runs(database) for entry in run.entries)
-        names.update(local_names(database, Table(*table), begun))
+        if layout is not None and layout.mapped:
+            names.update(mapped_names(database, layout, begun))
+        else:
+            names.update(local_names(database, Table(*table), begun))
     return _items(sorted(names.difference(context.params.get("units") or ())), begun)
+
+
+def complete_ids(
+    context: click.Context, parameter: click.Parameter, begun: str
+) -> list[CompletionItem[Any]]:
+    """Ids of a bot's own table of links; the next part of one that has several."""
+    from toolkit.database.names import local_ids
+
+    database, _, _, layout = _where(context)
+    if database is None or layout is None or not layout.links:
+        return []
+    before = context.params.get("ids") or ()
+    return _items(local_ids(database, layout, before, begun), begun)
 
 
 def complete_runs(
     context: click.Context, parameter: click.Parameter, begun: str
 ) -> list[CompletionItem[Any]]:
     """The runs of the journal, the latest first."""
-    database, _, _ = _where(context)
+    database, *_ = _where(context)
     return _items((run.id for run in reversed(_runs(database))) if database else (), begun)
 
 
@@ -127,8 +146,10 @@ def _items(names: Iterable[str], begun: str) -> list[CompletionItem[Any]]:
     return [CompletionItem(name) for name in fit]
 
 
-def _where(context: click.Context) -> tuple[Path | None, Path | None, list[str]]:
-    """Database, snapshot, and the names of its table and columns: as a command would take them."""
+def _where(
+    context: click.Context,
+) -> "tuple[Path | None, Path | None, list[str], Layout | None]":
+    """Database, snapshot, the names of its table and columns, and its mapping: as a command would take them."""
     known: dict[str, Any] = {}
     with contextlib.suppress(Exception):
         known = load_settings()
@@ -137,7 +158,8 @@ def _where(context: click.Context) -> tuple[Path | None, Path | None, list[str]]
     database, snapshot = named.get("database"), named.get("snapshot")
     if database and is_server(database):  # a key that is pressed asks nobody
         database = None
-    return database and Path(database), snapshot and Path(snapshot), [named[n] for n in TABLE]
+    table = [named[name] for name in TABLE]
+    return database and Path(database), snapshot and Path(snapshot), table, named.get("layout")
 
 
 def _runs(database: Path) -> list[Any]:

@@ -70,7 +70,7 @@ async def _fit(where: Where, unseen: str) -> None:
     if fitting is None:
         raise ToolkitError(_why_nothing(path, found, proposals, remote))
     looked = remote is not None
-    page = links_page(fitting.proposal, why_no_insert=fitting.facts.why_no_insert, looked=looked)
+    page = links_page(fitting.proposal, fitting.facts, looked=looked)
     show_lines([*head, *page])
     _tell(fitting, proposals, found, unseen)
 
@@ -261,6 +261,6 @@ _NO_COLUMN = (
 )
 _NO_LINK = "Nothing to propose: {} may be of rooms, but the database doesn't let them be mapped."
 _NOT_OURS = (
-    "Nothing to propose: {} may be of rooms, but of none that {} is in has it exactly one row with an id; another "
-    "account's database?"
+    "Nothing to propose: {} may be of rooms, but of none that {} is in has it exactly one row with an id (a text or an "
+    "integer); another account's database?"
 )

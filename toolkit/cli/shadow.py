@@ -36,10 +36,10 @@ from toolkit.errors import ToolkitError
 from toolkit.homeserver.reading import Source
 from toolkit.homeserver.transport import open_nio
 from toolkit.model import Unit
+from toolkit.repairs import AnyReport
 from toolkit.shadow import ShadowRun, shadow_run
 from toolkit.text.visible import visible
 from toolkit.writing.job import Result, check_size
-from toolkit.writing.report import Report
 
 ERROR = 1
 Function = Callable[[Any, Any, Any], Any]
@@ -163,7 +163,8 @@ async def _run(where: Where, function: Function) -> ShadowRun:
         open_nio(sides.homeserver, sides.token) as client,
     ):
         client.user_id = await Source(client, sides.convention).account()
-        return await shadow_run(function, client, store, sides.manager(store))
+        manager = None if sides.layout.links else sides.manager(store)
+        return await shadow_run(function, client, store, manager)
 
 
 def _render(run: ShadowRun, limit: int | None) -> Iterator[RenderableType]:
@@ -198,7 +199,7 @@ def _run_json(run: ShadowRun) -> dict[str, Any]:
 
 
 def _applied_json(
-    run: ShadowRun, units: Sequence[Unit], result: Result, report: Report
+    run: ShadowRun, units: Sequence[Unit], result: Result, report: AnyReport
 ) -> dict[str, Any]:
     """The keys of `apply --json`, and what there is to know of the function's run."""
     return {
@@ -217,5 +218,6 @@ def _facts_json(run: ShadowRun) -> dict[str, Any]:
         "raised": run.raised,
         "returned": run.returned,
         "rewritten": run.rewritten,
+        "elsewhere": list(run.elsewhere),
         "warning": run.warning,
     }

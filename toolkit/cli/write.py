@@ -101,7 +101,7 @@ def apply(where: Where, wanted: Wanted, *, as_json: bool) -> int:
         _show_agreement(record.part(plan), record, agreed, wanted)
     if agreed.units and not wanted.agreed:
         many = f"these {len(agreed.units)} units" if len(agreed.units) > 1 else "this unit"
-        if not agree(f"Write {many} to {where.shown_database}?"):
+        if not _agree_to_write(where, many):
             raise Cancelled("nothing was written.")
     done = None
     if agreed.units:
@@ -115,6 +115,11 @@ def apply(where: Where, wanted: Wanted, *, as_json: bool) -> int:
     if done is not None and done.result.warning:
         say(done.result.warning)
     return _exit_code(record.part(plan), agreed, wanted, done)
+
+
+def _agree_to_write(where: Where, what: str) -> bool:
+    stopped = "The bot must be stopped. " if where.sides().layout.shape.stopped else ""
+    return agree(f"{stopped}Write {what} to {where.shown_database}?")
 
 
 def _check_pick(where: Where, wanted: Wanted) -> Choices:
@@ -242,7 +247,7 @@ def undo(where: Where, run_id: str, *, yes: bool, as_json: bool) -> int:
     if not as_json:
         show(render_undo(plan))
     back = [unit.id for unit in plan.units if unit.change]
-    if back and not yes and not agree(f"Write this back to {where.shown_database}?"):
+    if back and not yes and not _agree_to_write(where, "this back"):
         raise Cancelled("nothing was written.")
     result = run_to_write(_take_back(sides, run_id)) if back else Result({})
     if as_json:

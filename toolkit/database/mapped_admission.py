@@ -39,6 +39,15 @@ class TableColumn(msgspec.Struct, frozen=True):
         return "INT" in self.type.upper()
 
     @property
+    def real(self) -> bool:
+        """Whether it makes floating point numbers of integers."""
+        words = ("CHAR", "CLOB", "TEXT", "INT")
+        told = self.type.upper()
+        return not any(w in told for w in words) and any(
+            w in told for w in ("REAL", "FLOA", "DOUB")
+        )
+
+    @property
     def textual(self) -> bool:
         """Whether a number that is put there becomes a text."""
         return not self.integer and any(w in self.type.upper() for w in ("CHAR", "CLOB", "TEXT"))
@@ -81,9 +90,10 @@ class _Look:
         indexes = await unique_indexes(self.database, name)
         if not is_view:
             self._check_unique(indexes)
-        if not read_only:
-            self._check_writable(is_view=is_view, deferred=deferred)
-        why = self._why_no_insert(indexes)
+        why_no_write = self._why_no_write(is_view=is_view, deferred=deferred)
+        if why_no_write and not read_only:
+            self.refuse(why_no_write, _LOOK_ONLY)
+        why = why_no_write or self._why_no_insert(indexes)
         if why and not read_only and not self.layout.links:
             self.refuse(f"nothing can be inserted there: {why}", _CONSTANTS)
         mapped = {column.lower() for column in self.table.columns}
@@ -94,7 +104,7 @@ class _Look:
             children=await self._children(),
         )
         integers = frozenset(c for c in self.table.columns if self.columns[c.lower()].integer)
-        return table, TableFacts(why, integers)
+        return table, TableFacts(why, integers, why_no_write)
 
     async def fetch(self, sql: str, *parameters: str) -> list[tuple[Any, ...]]:
         return await self.database.fetch(sql, parameters, doing="open")
@@ -134,20 +144,16 @@ class _Look:
             return f"its rows are unique only together with {listed(others)}"
         return "neither the id nor the room is unique in it"
 
-    def _check_writable(self, *, is_view: bool, deferred: bool) -> None:
+    def _why_no_write(self, *, is_view: bool, deferred: bool) -> str:
+        """Why its rows can only be looked at; empty if they can be written."""
         if is_view:
-            self.refuse("it is a view, which can only be read", _LOOK_ONLY)
+            return "it is a view, which can only be read"
         if deferred:
-            self.refuse(
-                "its foreign keys are looked at when a transaction ends, where one wrong row would "
-                "take all others with it",
-                _LOOK_ONLY,
-            )
+            return _WHEN_IT_ENDS
         table, link = self.table, self.layout.rows.link
         written = (link.room,) if link else table.columns
-        for name in written:
-            if self.columns[name.lower()].generated:
-                self.refuse(f"its column {name!r} is generated from others", _LOOK_ONLY)
+        generated = [name for name in written if self.columns[name.lower()].generated]
+        return f"its column {generated[0]!r} is generated from others" if generated else ""
 
     def _why_no_insert(self, indexes: Sequence[UniqueIndex]) -> str:
         """Why no row can be made by what is mapped; empty if one can."""
@@ -157,6 +163,8 @@ class _Look:
             column = self.columns[name.lower()]
             if column.generated:
                 return f"its column {column.name!r} is generated from others"
+            if link and name in link.ids and column.real:
+                return f"its column {column.name!r} holds floating point numbers, which are no ids"
             if link and column.type.upper() == "INTEGER" and self._is_number_of_row(column):
                 return f"its column {column.name!r} is numbered by the database itself"
         told = {name.lower() for name in (*given, *table.where)}
@@ -231,6 +239,10 @@ async def _has_keys(database: Database, names: Iterable[str], table: Table) -> b
 
 
 _TELL_APART = "name in {} the columns that tell its rows apart (a further one may stand in show), or all of them"
+_WHEN_IT_ENDS = (
+    "its foreign keys are looked at when a transaction ends, where one wrong row would "
+    "take all others with it"
+)
 _LOOK_ONLY = (
     "open it with read_only=True to look only, or name the table that the bot itself writes in {}"
 )

@@ -117,9 +117,12 @@ def _as_it_was(table: Table, cells: Mapping[str, Any]) -> tuple[str, list[Raw]]:
     terms = [where]
     for part in table.parts:
         column, cell = quote(part.column), cells.get(part.column)
-        # A number without its prefix may be stored as either.
-        term = f"CAST({column} AS TEXT)" if part.prefix and cell is not None else column
-        told, value = _equals(term, str(cell) if term is not column else cell)
+        term = column
+        if cell is None:
+            term = f"+{column}"  # no index: it would find every other row that has none
+        elif part.prefix:  # a number without its prefix may be stored as either
+            term, cell = f"CAST({column} AS TEXT)", str(cell)
+        told, value = _equals(term, cell)
         terms.append(told)
         parameters += value
     return " AND ".join(terms), parameters

@@ -9,7 +9,7 @@ import contextlib
 import os
 import shutil
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from toolkit.database.files import share_like, sync_folder
@@ -49,8 +49,41 @@ def _alone(database: Path) -> Iterator[None]:
         yield
         return
     if pids := _find_holders(database):
-        raise _in_use(database, f"process {', '.join(map(str, pids))} has it open")
+        raise _in_use(database, _say_open(pids))
     _play_log(database)
+    with _locked(database) as free:
+        if not free:
+            raise _in_use(database, _CONNECTED)
+        yield
+
+
+def check_unused(database: Path, *, ours: bool) -> None:
+    """Raise `StoreError` if another program has it open, as far as that can be told.
+
+    For a bot that has to be stopped before its rows are written. `ours` says that this process may have
+    it open: to close a second descriptor would drop the locks of its own connections.
+    """
+    database = database.resolve()
+    if not database.exists():
+        return
+    pids, why = _find_holders(database), ""
+    if others := [pid for pid in pids if pid != os.getpid()]:
+        why = _say_open(others)
+    elif not (pids or ours) and os.access(
+        database, os.W_OK
+    ):  # who can't write learns it when trying
+        with _locked(database) as free:
+            why = "" if free else _CONNECTED
+    if why:
+        raise StoreError(
+            f"The mapping says that the bot must be stopped before its rows are written (shape.stopped), "
+            f"and {why}: stop it first. Nothing was written to {database}."
+        )
+
+
+@contextlib.contextmanager
+def _locked(database: Path) -> Iterator[bool]:
+    """Whether SQLite's own locks could be had, for as long as this lasts."""
     import fcntl  # as late as in `lock_file`
 
     handle = os.open(database, os.O_RDWR)
@@ -58,10 +91,18 @@ def _alone(database: Path) -> Iterator[None]:
         try:
             fcntl.lockf(handle, fcntl.LOCK_EX | fcntl.LOCK_NB, _LOCKS[1], _LOCKS[0])
         except (BlockingIOError, PermissionError):
-            raise _in_use(database, "another program is connected to it") from None
-        yield
+            yield False
+        else:
+            yield True
     finally:
         os.close(handle)
+
+
+def _say_open(pids: Sequence[int]) -> str:
+    return f"process {', '.join(map(str, pids))} has it open"
+
+
+_CONNECTED = "another program is connected to it"
 
 
 def _find_holders(database: Path) -> list[int]:

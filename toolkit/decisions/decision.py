@@ -91,12 +91,22 @@ def read_as(kind: type[D], decisions: Decisions) -> dict[str, D]:
     found = {}
     for unit, decision in decisions.items():
         if isinstance(decision, dict):
-            decision = {name: decision[name] for name in decision.keys() - {_WORDS}}
+            told = {name: decision[name] for name in decision.keys() - {_WORDS}}
+            decision = told | ({"choices": _picks(told["choices"])} if "choices" in told else {})
         try:
             found[unit] = msgspec.convert(decision, kind)
         except msgspec.ValidationError as error:
             raise ToolkitError(f"A decision can't be read: {error}.") from None
     return found
+
+
+def _picks(choices: Any) -> Any:
+    """What was picked, where a bot of shape links calls its id so."""
+    if not isinstance(choices, dict) or "id" not in choices or "chat_id" in choices:
+        return choices
+    return {name: pick for name, pick in choices.items() if name != "id"} | {
+        "chat_id": choices["id"]
+    }
 
 
 def agreed_units(plan: Plan, decisions: Mapping[str, Decision]) -> list[Unit]:

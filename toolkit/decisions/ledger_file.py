@@ -20,7 +20,7 @@ from toolkit.database.files import share_like
 from toolkit.decisions.decision import Decision, Ignored, read_as
 from toolkit.decisions.ledger import Ledger, Vote
 from toolkit.errors import SnapshotError, ToolkitError
-from toolkit.model import Plan, Unit
+from toolkit.model import Plan
 from toolkit.text.advice import action
 
 VERSION = 1
@@ -149,7 +149,7 @@ class LedgerText:
 
     def _line(self, unit: str) -> str:
         decision = self._ledger.votes[unit][1]
-        return f"{json.dumps(unit)}: {json.dumps(_line(decision, self._plan.unit(unit)))}"
+        return f"{json.dumps(unit)}: {json.dumps(_line(decision, self._plan, unit))}"
 
 
 class _Lines:
@@ -191,11 +191,13 @@ class _Lines:
         self._joined[at : at + 1] = [text.encode("ascii") for text in texts]
 
 
-def _line(decision: Decision, unit: Unit | None) -> dict[str, Any]:
+def _line(decision: Decision, plan: Plan, unit_id: str) -> dict[str, Any]:
     line: dict[str, Any] = msgspec.to_builtins(decision)
-    if not line.get("choices"):
-        line.pop("choices", None)
-    return line | ({"what": action(unit)} if unit else {})
+    picked = line.pop("choices", {})
+    if plan.words.table and "chat_id" in picked:
+        picked["id"] = picked.pop("chat_id")
+    line |= {"choices": picked} if picked else {}
+    return line | ({"what": action(unit)} if (unit := plan.unit(unit_id)) else {})
 
 
 def _parse(path: Path, text: str) -> Any:

@@ -2,8 +2,9 @@
 
 import re
 from collections import Counter
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from functools import cached_property
+from itertools import compress
 from typing import Any, TypeAlias
 
 import msgspec
@@ -131,16 +132,27 @@ def _ids(sample: Sample, room: str) -> Iterator[tuple[tuple[str, ...], dict[str,
         elif rest:
             yield rest, {}
     linked = [looks_like_room(cell) for cell in sample.cells(room)]
+    groups = [linked, *_still_counting(sample, linked)]
     for name in sample.names:
-        cells = [
-            cell
-            for cell, here in zip(sample.cells(name), linked, strict=True)
-            if here and cell not in (None, "")
-        ]
         if name == room or name.lower() in FLAGS:
             continue
-        if cells and len(set(cells)) == len(cells) and _is_id(cells):
+        column = sample.cells(name)
+        if any(_tells_apart([*compress(column, group)]) for group in groups):
             yield (name,), {}
+
+
+def _still_counting(sample: Sample, linked: Sequence[bool]) -> Iterator[list[bool]]:
+    """Which rows may still count by a column that is called so: of rows given up an id may be repeated."""
+    for name in filter(lambda name: name.lower() in FLAGS, sample.names):
+        cells = sample.cells(name)
+        for value in (0, 1):
+            yield [here and cell == value for here, cell in zip(linked, cells, strict=True)]
+
+
+def _tells_apart(column: Iterable[Any]) -> bool:
+    """Whether these cells may be ids, none of which is there twice."""
+    cells = [cell for cell in column if cell not in (None, "")]
+    return bool(cells) and len(set(cells)) == len(cells) and _is_id(cells)
 
 
 def _is_id(cells: Sequence[Any]) -> bool:

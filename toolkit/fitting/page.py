@@ -11,6 +11,7 @@ from toolkit.fitting.clues import Tell
 from toolkit.fitting.columns import is_sayable
 from toolkit.fitting.proposal import Proposal
 from toolkit.fitting.toml import inline, key
+from toolkit.layout import TableFacts
 from toolkit.text.visible import visible
 
 
@@ -38,11 +39,11 @@ def chats_page(found: KeyValue) -> list[str]:
     ]
 
 
-def links_page(proposal: Proposal, *, why_no_insert: str, looked: bool) -> list[str]:
+def links_page(proposal: Proposal, facts: TableFacts, *, looked: bool) -> list[str]:
     """The tables of a mapping of links. `looked` is whether the rooms were read."""
     lines = ["", "[shape]", *_entries(proposal.shape, _shape_reasons(proposal, looked))]
     lines += ["", "[rows.link]"]
-    lines += _entries(proposal.rows, _rows_reasons(proposal, why_no_insert, looked))
+    lines += _entries(proposal.rows, _rows_reasons(proposal, facts, looked))
     if proposal.owner and not proposal.members:
         lines += ["# its users were not seen in the rooms; if they own them:"]
         lines += [f"# owner = {inline(proposal.owner)}"]
@@ -74,20 +75,22 @@ def _shape_reasons(proposal: Proposal, looked: bool) -> dict[str, str]:
     return {"rooms": rooms}
 
 
-def _rows_reasons(proposal: Proposal, why_no_insert: str, looked: bool) -> dict[str, str]:
+def _rows_reasons(proposal: Proposal, facts: TableFacts, looked: bool) -> dict[str, str]:
     one = proposal.candidate
     unique = "unique in the table" if one.is_key else "nothing in the table keeps it unique"
     named = f"{len(one.links):,} of the rows that were looked at link an id to a room of its own"
     if looked:
         named += f", {proposal.witnesses:,} of them to a joined one"
-    insert = why_no_insert and f"no row can be made: {why_no_insert}"
+    if facts.why_no_write:
+        named += f"; it can only be looked at: {facts.why_no_write}"
+    insert = facts.why_no_insert and f"no row can be made: {facts.why_no_insert}"
     if isinstance(proposal.insert, dict):
         insert = "needed for a new row, and the same in all rows that were looked at"
     elif proposal.insert:
         insert = "a new row needs nothing else"
     elif proposal.untold:
         insert = f"nothing tells what a new row would hold in {', '.join(proposal.untold)}"
-    elif not why_no_insert:
+    elif not facts.why_no_insert:
         insert = "nothing tells the id of a room that has no row"
     return {
         "id": unique,

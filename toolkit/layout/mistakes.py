@@ -105,7 +105,7 @@ def _check_chats(layout: "Layout") -> None:
         _refuse("rows.link belongs to shape.kind 'links', and shape.kind is 'chats'.")
     if layout.evidence:
         _refuse("evidence belongs to shape.kind 'links', and shape.kind is 'chats'.")
-    if layout.shape != type(layout.shape)():
+    if layout.shape != type(layout.shape)(stopped=layout.shape.stopped):
         _refuse(
             "shape.rooms and shape.type belong to shape.kind 'links', and shape.kind is 'chats'."
         )

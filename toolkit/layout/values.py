@@ -29,11 +29,13 @@ class Shape(_Said, frozen=True):
 
     `rooms`: those that the bot made; those that bear a declared state event which the bot sent
     ("bot-event"); or those made by accounts that match a pattern. The bot's own always count.
+    `stopped`: the bot keeps rows in memory and writes them back, so that people write only while it is stopped.
     """
 
     kind: Literal["chats", "links"] = "chats"
     rooms: Literal["bot", "bot-event"] | tuple[str, ...] = "bot"
     type: Literal["room", "space"] = "room"
+    stopped: bool = False
 
 
 class LinkTable(_Said, frozen=True):
@@ -271,10 +273,12 @@ class Layout(_Said, frozen=True):
 
 
 class TableFacts(msgspec.Struct, frozen=True):
-    """What a database says of a link table: why nothing can be inserted, and which columns hold integers."""
+    """What a database says of a link table: why nothing can be inserted, which columns hold integers, and
+    why nothing can be written at all."""
 
     why_no_insert: str = ""
     integers: frozenset[str] = frozenset()
+    why_no_write: str = ""
 
 
 class _Every(frozenset[str]):

@@ -443,9 +443,8 @@ class Session:
 
     def plan_undo(self, run: str | None = None) -> ShownUndo:
         """What taking back a run would write, by default the last that wasn't taken back."""
-        return ShownUndo(
-            plan_reversal(self.state.find_run(run), self.state.local.rows), named=bool(run)
-        )
+        found, rows = self.state.find_run(run), self.state.local.rows
+        return ShownUndo(plan_reversal(found, rows, self._sides.layout), named=bool(run))
 
     async def undo(self, run: str | None = None, progress: Progress | None = None) -> Applied:
         """Take back a run, by default the last, as far as nobody has written its rows since.

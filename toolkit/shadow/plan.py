@@ -29,6 +29,7 @@ from toolkit.records import (
     parse_key,
 )
 from toolkit.shadow.store import same_row
+from toolkit.writing.read_back import holds
 from toolkit.writing.staleness import compare_rows, why_stale
 
 
@@ -69,11 +70,11 @@ def _unit_id(key: str, after: LocalState) -> str:
 
 
 def _unit(unit_id: str, writes: Sequence[RowWrite], after: LocalState, function: str) -> Unit:
-    findings = tuple(f for write in writes for f in _findings(unit_id, write, function))
+    findings = tuple(f for write in writes for f in findings_of(unit_id, write, function))
     unit = Unit(
         id=unit_id,
         kind=UnitKind.USER if unit_id.startswith("@") else UnitKind.ROOM,
-        status=_status(findings),
+        status=status_of(findings),
         findings=findings,
         change=Change(tuple(writes)),
         needs_human=True,
@@ -102,7 +103,7 @@ def _with_room(unit: Unit, writes: Sequence[RowWrite], after: LocalState) -> Uni
     return msgspec.structs.replace(unit, owner=owner, chat_id=chat_id, space_id=space_id)
 
 
-def _findings(unit_id: str, write: RowWrite, function: str) -> Iterator[Finding]:
+def findings_of(unit_id: str, write: RowWrite, function: str) -> Iterator[Finding]:
     """What differs between the row and what the function makes of it."""
     cause = f"{function} would have written it"
     before, after = _fields(write.before), _fields(write.after)
@@ -142,7 +143,7 @@ def _value(row: Mapping[str, bytes], field: str) -> object:
     return msgspec.json.decode(row[field]) if field in row else None
 
 
-def _status(findings: Iterable[Finding]) -> Status:
+def status_of(findings: Iterable[Finding]) -> Status:
     codes = {finding.code for finding in findings}
     if codes & CONFLICTS:
         return Status.CONFLICT
@@ -173,8 +174,8 @@ def rows_before(plan: Plan, then: Rows, now: Rows) -> dict[str, Raw]:
 
 
 def _done(unit: Unit, now: Rows) -> bool:
-    writes = unit.writes
-    return all(write.key in now and same_row(now[write.key], write.after) for write in writes)
+    same = holds if unit.row else same_row  # a table fills in columns that a new row isn't given
+    return all(write.key in now and same(now[write.key], write.after) for write in unit.writes)
 
 
 def _moved(unit: Unit, why: str) -> Unit:

@@ -8,15 +8,20 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
+from toolkit.calls import Reconciled
 from toolkit.convention import Convention
 from toolkit.database.contract import Store, transactional
 from toolkit.database.look import Look, load_look
 from toolkit.decisions.decision import user_name
 from toolkit.errors import ToolkitError
+from toolkit.links import Linked
 from toolkit.model import Plan, RowWrite, Unit
+from toolkit.planning.links.rows import LinkState
 from toolkit.progress import Progress
 from toolkit.quotes import quote_odd
 from toolkit.records import Raw, decode_object, parse_key
+from toolkit.repairs import AnyReport, Done
+from toolkit.shadow.link_plan import why_only_shown
 from toolkit.shadow.plan import rows_before
 from toolkit.sources.sides import Sides
 from toolkit.text.advice import row_name, verb
@@ -24,7 +29,8 @@ from toolkit.text.summary import count_of
 from toolkit.text.visible import visible
 from toolkit.writing.apply import apply_changes
 from toolkit.writing.job import Result, Told, new_job
-from toolkit.writing.report import Report, build_report
+from toolkit.writing.link_report import build_link_report
+from toolkit.writing.report import build_report
 from toolkit.writing.turns import one_at_a_time
 
 if TYPE_CHECKING:
@@ -51,6 +57,10 @@ class ShadowResult:
     warning: str
     look: Look
     store: Store
+    links: LinkState | None = None
+    """The rows as the function left them, of a bot of shape links."""
+    elsewhere: tuple[str, ...] = ()
+    """What it wrote to, by name, that the mapping of such a bot doesn't name."""
     _seen: dict[str, Raw] = field(default_factory=dict)
     """The rows as of the last time that this run wrote some; empty before."""
 
@@ -70,10 +80,12 @@ class ShadowResult:
     @property
     def quiet(self) -> bool:
         """Whether it would have written nothing and called nothing."""
-        return not (self.value.units or self.refused)
+        return not (self.value.units or self.refused or self.elsewhere)
 
     def why_not(self, unit: Unit) -> str | None:
         """Why a unit is shown and can't be applied, or None if it can."""
+        if self.links is not None:
+            return why_only_shown(unit, self.links)
         for write in unit.writes:
             if not parse_key(write.key).family:
                 return f"{quote_odd(write.key)} is none of the rows that the toolkit writes and can take back"
@@ -141,11 +153,17 @@ class ShadowResult:
             )
             return await apply_changes(job, store, None)
 
-    def report(self, result: Result) -> Report:
+    def report(self, result: Result) -> AnyReport:
         """What came of writing, told as the bot's own functions tell it."""
+        return self.done(result).report
+
+    def done(self, result: Result) -> Done:
+        """The same, with what the writer says of its run."""
         units = tuple(unit for unit in self.value.units if unit.id in result.outcomes)
         plan = Plan(account=self.value.account, joined=(), units=units)
-        return build_report(plan, result.reasons)
+        if self.links is None:
+            return Reconciled(build_report(plan, result.reasons), result)
+        return Linked(build_link_report(plan, result.reasons, self.links.table.room), result)
 
     def _is_own(self, store: Store) -> bool:
         """Whether it is the database of the shadow run, whoever has opened it."""
@@ -201,6 +219,9 @@ class ShadowResult:
             yield f"It raised {visible(self.raised, _LONG)}"
         elif self.returned != "None":
             yield f"It returned {visible(self.returned, _LONG)}"
+        if self.elsewhere:
+            names = ", ".join(map(quote_odd, self.elsewhere))
+            yield f"It wrote to more than the mapping names, which is never written here: {names}"
         if self.rewritten:
             yield f"Written with what they hold already: {count_of(self.rewritten, 'row')}."
         if self.warning:

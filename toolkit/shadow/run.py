@@ -4,21 +4,26 @@ import contextlib
 import copy
 import functools
 import inspect
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from types import MethodType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from toolkit.database.chat_manager import ChatManagerLike
 from toolkit.database.contract import Store, transactional
 from toolkit.database.look import Look, load_look
+from toolkit.database.store import SQLiteStore
 from toolkit.errors import ToolkitError
 from toolkit.homeserver.client_memory import user_id_of
 from toolkit.homeserver.reading import ClientLike
 from toolkit.homeserver.readonly import ReadOnlyClient
 from toolkit.homeserver.refused_calls import hide
+from toolkit.planning.links.rows import load_links
+from toolkit.quotes import quote_odd
 from toolkit.records import Raw
+from toolkit.shadow.copied import open_copy
+from toolkit.shadow.link_plan import plan_link_writes
 from toolkit.shadow.plan import plan_writes
 from toolkit.shadow.result import ShadowResult
 from toolkit.shadow.store import ShadowStore
@@ -71,37 +76,96 @@ async def shadow_run(
     chat manager on that view. What it reaches by other ways (a global variable, a path) isn't
     guarded. It may raise: that hides nothing of what came before.
 
+    For a bot of shape links it gets such a client, a store on a copy of the database (whose `path` it may
+    open for any SQL), and the layout: `shadow_run(reconcile_links, client, store)`.
+
     Raises `StoreError` if the rows can't be read, `ToolkitError` for a function or a chat manager
     that holds the real objects and would use them.
     """
-    if transactional(store) and store.layout.links:
-        raise ToolkitError("A shadow run is for a bot of shape chats so far, not for shape links.")
     name = _name(fn)
     _refuse_shortcut(fn, name, (client, store, chat_mgr))
     refused: list[str] = []
-    look = await load_look(store)
-    shadow = ShadowStore(store, look, refused)
     guarded = None if client is None else ReadOnlyClient(client, refused)
-    manager = _on_shadow(chat_mgr, {id(store): shadow, id(client): guarded}, shadow)
     token = getattr(client, "access_token", None)
     secret = token if isinstance(token, str) else ""
-    returned, raised = None, None
-    try:
-        answer = fn(guarded, shadow, manager)
-        returned = await answer if inspect.isawaitable(answer) else answer
-    except (Exception, SystemExit) as error:  # the bot's own code may raise anything: it is shown
-        raised = hide(f"{type(error).__name__}: {error}", secret)
+    account = user_id_of(client)
+    if transactional(store) and store.layout.links:
+        if not isinstance(store, SQLiteStore):
+            raise ToolkitError(
+                "A shadow run of shape links copies the bot's tables, and can do so with SQLite only."
+            )
+        if chat_mgr is not None:
+            raise ToolkitError("A bot of shape links has no chat manager: leave chat_mgr out.")
+        return await _run_on_copy(
+            lambda copy: _call(fn, secret, guarded, copy, store.layout),
+            name,
+            store,
+            account,
+            refused,
+        )
+    look = await load_look(store)
+    shadow = ShadowStore(store, look, refused)
+    manager = _on_shadow(chat_mgr, {id(store): shadow, id(client): guarded}, shadow)
+    ended = await _call(fn, secret, guarded, shadow, manager)
     return ShadowRun(
         function=name,
-        value=plan_writes(shadow.changes(), look.rows, user_id_of(client), name),
+        value=plan_writes(shadow.changes(), look.rows, account, name),
         refused=tuple(refused),
-        raised=raised,
-        returned=hide(_said(returned), secret),
+        raised=ended.raised,
+        returned=ended.returned,
         rewritten=shadow.rewritten(),
         warning=await _moved(store, look),
         look=look,
         store=store,
     )
+
+
+async def _run_on_copy(
+    call: "Callable[[SQLiteStore], Awaitable[_Ended]]",
+    name: str,
+    store: SQLiteStore,
+    account: str,
+    refused: list[str],
+) -> ShadowRun:
+    """The same on a copy of the tables: the function's writes are what differs there afterwards."""
+    async with open_copy(store) as copied:
+        look = copied.look
+        ended = await call(copied.store)
+        after = await copied.look_again()
+        elsewhere = await copied.changed_elsewhere(after)
+    gone = sorted(look.rows.keys() - after.rows.keys())
+    refused += [f"DELETE of the row {quote_odd(key)}" for key in gone]
+    links = load_links(after.rows, store.layout, after.facts)
+    return ShadowRun(
+        function=name,
+        value=plan_link_writes(look.rows, links, account, name),
+        refused=tuple(refused),
+        raised=ended.raised,
+        returned=ended.returned,
+        rewritten=0,
+        warning=await _moved(store, look),
+        look=look,
+        store=store,
+        links=links,
+        elsewhere=elsewhere,
+    )
+
+
+class _Ended(NamedTuple):
+    """How a function ended, as short texts without the access token."""
+
+    returned: str
+    raised: str | None
+
+
+async def _call(fn: Callable[..., Any], secret: str, *given: Any) -> _Ended:
+    returned, raised = None, None
+    try:
+        answer = fn(*given)
+        returned = await answer if inspect.isawaitable(answer) else answer
+    except (Exception, SystemExit) as error:  # the bot's own code may raise anything: it is shown
+        raised = hide(f"{type(error).__name__}: {error}", secret)
+    return _Ended(hide(_said(returned), secret), raised)
 
 
 def _name(fn: Any) -> str:

@@ -7,20 +7,20 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import ClassVar
 
-from toolkit.calls import Reconciled
 from toolkit.decisions.decision import Decision, agreed_units, approvers
 from toolkit.errors import ToolkitError
 from toolkit.model import Choices, Plan, RemoteState, Unit
-from toolkit.planning.links.rows import Local
+from toolkit.planning.links.rows import Local, load_links
 from toolkit.progress import Progress
 from toolkit.records import Raw, load_records
-from toolkit.repairs import AnyReport, Picked
+from toolkit.repairs import AnyReport, Done, Picked
 from toolkit.session.session import Session
 from toolkit.shadow.html import ShadowPlan
 from toolkit.shadow.plan import AGAIN, plan_left
 from toolkit.shadow.result import ShadowResult
 from toolkit.sources.sides import Sides
 from toolkit.writing.job import Told, check_size
+from toolkit.writing.link_report import build_link_report
 from toolkit.writing.report import build_report
 
 
@@ -47,7 +47,8 @@ class ShadowRoad:
         return await self.sides.load_rows()
 
     def read(self, rows: Mapping[str, Raw]) -> Local:
-        return load_records(rows)
+        layout = self.sides.layout
+        return load_links(rows, layout, self.run.look.facts) if layout.links else load_records(rows)
 
     def plan(self, remote: RemoteState, local: Local, picked: Picked) -> Plan:
         if picked:
@@ -63,6 +64,8 @@ class ShadowRoad:
         return ""  # `plan` says why of any
 
     def report(self, plan: Plan, outcomes: Mapping[str, str | None]) -> AnyReport:
+        if (links := self.run.links) is not None:
+            return build_link_report(plan, outcomes, links.table.room)
         return build_report(plan, outcomes)
 
     def about(self) -> tuple[str, ...]:
@@ -75,13 +78,13 @@ class ShadowRoad:
         progress: Progress | None,
         max_changes: int | None,
         told: Told | None = None,
-    ) -> Reconciled:
+    ) -> Done:
         agreed = agreed_units(plan, decisions)
         check_size(agreed, max_changes)
         by = approvers(agreed, decisions)
         async with self.sides.open_store(read_only=False) as store:
             result = await self.run.write(agreed, store, by, progress, told=told)
-        return Reconciled(self.run.report(result), result)
+        return self.run.done(result)
 
 
 def open_session(run: ShadowResult, rows: Mapping[str, Raw]) -> Session:

@@ -17,6 +17,7 @@ from toolkit.database.chat_manager import ChatManager, ChatManagerLike
 from toolkit.database.contract import Store, TransactionalStore, transactional
 from toolkit.database.look import load_look
 from toolkit.database.opening import store_at
+from toolkit.database.restore import check_unused
 from toolkit.deadline import within
 from toolkit.errors import NoDatabase, ToolkitError
 from toolkit.homeserver.belonging import check_belonging, check_named
@@ -211,6 +212,8 @@ class Sides:
         store = self._store(read_only=read_only) if self.store is None else self.store
         async with AsyncExitStack() as stack:
             if not read_only:
+                if store.file is not None and self.layout.shape.stopped:
+                    check_unused(store.file, ours=self.store is not None)
                 await stack.enter_async_context(store.alone())
             await store.open(make=read_only or new or self.store is not None)
             if self.store is None:

@@ -5,7 +5,7 @@ keys for the same. "Somebody wrote it meanwhile" is said only where somebody did
 """
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from toolkit.database.sql import RowChange
 from toolkit.quotes import quote_odd
@@ -17,7 +17,9 @@ from toolkit.writing.journal import State
 class NotTaken(Exception):
     """A row isn't as it was written; the savepoint rolls back. Of many rows, it isn't known which."""
 
-    def __init__(self, row: RowChange | None = None, *, changed: bool = False) -> None:
+    def __init__(
+        self, row: RowChange | None = None, *, changed: Sequence[str] | None = None
+    ) -> None:
         super().__init__("a row was not taken")
         self.row, self.changed = row, changed
 
@@ -40,6 +42,15 @@ def holds(stored: Raw, wanted: Raw) -> bool:
     return all(f in found and json.dumps(found[f]) == json.dumps(fields[f]) for f in fields)
 
 
+def changed_fields(stored: Raw, wanted: Raw) -> list[str]:
+    """The fields of a row that aren't as they were to be; none where it is no row any more."""
+    try:
+        found, fields = decode_object(stored), decode_object(wanted)
+    except ValueError:
+        return []
+    return [f for f in fields if f not in found or json.dumps(found[f]) != json.dumps(fields[f])]
+
+
 def why_not_taken(error: NotTaken, now: Mapping[str, Raw]) -> Outcome:
     """What to say of a unit, from the rows as they are once its own writes are taken back."""
     row = error.row
@@ -49,6 +60,11 @@ def why_not_taken(error: NotTaken, now: Mapping[str, Raw]) -> Outcome:
         return Outcome(State.STALE, f"row {quote_odd(row.key)} was written meanwhile; look again")
     start = f"the database did not take the row {quote_odd(row.key)}"
     if error.changed:
+        fields = ", ".join(map(quote_odd, error.changed))
+        return Outcome(
+            State.FAILED, f"{start}: a trigger, or the column's own type, changed {fields}"
+        )
+    if error.changed is not None:
         return Outcome(State.FAILED, f"{start}: a trigger changed it, or took it away")
     if other := next((key for key in now if key != row.key), None):
         return Outcome(

@@ -20,7 +20,7 @@ from toolkit.writing.chat_rows import (
 )
 from toolkit.writing.job import APPLIED, Outcome
 from toolkit.writing.journal import State
-from toolkit.writing.read_back import NotTaken, holds, why_not_taken
+from toolkit.writing.read_back import NotTaken, changed_fields, holds, why_not_taken
 from toolkit.writing.tally import Tally
 
 
@@ -84,7 +84,7 @@ class Savepoints:
         for row in rows:
             stored = now.get(row.key)
             if not holds(stored, row.after):
-                raise NotTaken(row, changed=True)
+                raise NotTaken(row, changed=changed_fields(stored, row.after))
             if stored != row.after:
                 self.tally.texts[row.key] = stored
 

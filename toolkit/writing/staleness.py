@@ -49,10 +49,10 @@ def why_stale(unit: Unit, plan: Plan, moved: Moved) -> str | None:
     own = {write.key for write in unit.writes} | set(unit.change.relies_on)
     if touched := sorted(own & moved.keys):
         return f"row {quote_odd(touched[0])} was written meanwhile"
-    if plan.foreign:
-        return _about_named(unit.change, moved)
     if unit.row:
         return _about_link(unit, moved)
+    if plan.foreign:
+        return _about_named(unit.change, moved)
     if unit.owner is None:
         return None  # an undo rests on nothing but the rows that it puts back
     about = _about_user if unit.kind is UnitKind.USER else _about_room

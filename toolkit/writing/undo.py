@@ -8,13 +8,14 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 
-from toolkit.database.contract import TransactionalStore
+from toolkit.database.contract import Store, TransactionalStore, transactional
 from toolkit.database.look import load_look
 from toolkit.errors import StoreError
+from toolkit.layout import Layout
 from toolkit.model import Change, Code, Finding, Plan, RowWrite, Status, Unit
 from toolkit.progress import Progress
 from toolkit.quotes import quote_odd
-from toolkit.records import Raw
+from toolkit.records import LINK, Raw, split_link_key
 from toolkit.writing.apply import apply_changes
 from toolkit.writing.job import Result, new_job
 from toolkit.writing.journal import RESTORE, Entry, Run
@@ -34,7 +35,8 @@ async def history(store: TransactionalStore) -> list[Run]:
 async def plan_undo(store: TransactionalStore, run_id: str) -> Plan:
     """What taking back this run would write; reads only. Raises `StoreError` for an unknown run."""
     look = await load_look(store)
-    return plan_reversal(find_run(await load_past(store, look.rows), run_id), look.rows)
+    run = find_run(await load_past(store, look.rows), run_id)
+    return plan_reversal(run, look.rows, layout_of(store))
 
 
 async def undo(
@@ -49,7 +51,7 @@ async def undo(
     async with one_at_a_time(store):
         look = await load_look(store)
         run = find_run(await load_past(store, look.rows), run_id)
-        plan = plan_reversal(run, look.rows)
+        plan = plan_reversal(run, look.rows, layout_of(store))
         units = [unit for unit in plan.units if unit.change]
         job = new_job(
             plan,
@@ -65,25 +67,34 @@ async def undo(
         return plan, await apply_changes(job, store, None)
 
 
-def plan_reversal(run: Run, rows: Mapping[str, Raw]) -> Plan:
+def layout_of(store: Store | None) -> Layout:
+    """Where a store's rows stand, as far as it says so."""
+    return store.layout if store is not None and transactional(store) else Layout()
+
+
+def plan_reversal(run: Run, rows: Mapping[str, Raw], layout: Layout) -> Plan:
     """The plan that takes back a run: every applied unit's rows, the other way round.
 
-    Raises `StoreError` for one that replaced the whole database.
+    A database may have several mappings, and one journal: rows of another one aren't seen here. Raises
+    `StoreError` for one that replaced the whole database.
     """
     if run.action == RESTORE:
         raise StoreError(
             f"Run {quote_odd(run.id)} went back to a backup, and has no rows of its own to take back: "
             f"`matrix-drift restore {quote_odd(run.id)}` goes forward again."
         )
-    units = tuple(sorted((_reverse(entry, rows) for entry in run.applied), key=lambda u: u.id))
+    reversed_ = (_reverse(entry, rows, layout) for entry in run.applied)
+    units = tuple(sorted(reversed_, key=lambda unit: unit.id))
     return Plan(account="", joined=(), units=units)
 
 
-def _reverse(entry: Entry, rows: Mapping[str, Raw]) -> Unit:
+def _reverse(entry: Entry, rows: Mapping[str, Raw], layout: Layout) -> Unit:
     back = tuple(RowWrite(w.key, w.after, w.before) for w in reversed(entry.writes))
     moved = [w.key for w in back if rows.get(w.key) != w.before]
     undone = all(rows.get(w.key) == w.after for w in back)
     cause = _UNDONE if undone else _MOVED
+    if others := [key for key in moved if not _shows(layout, key)]:
+        cause = _ELSEWHERE.format(_whose(others[0]))
     findings = tuple(
         Finding(unit=entry.unit, code=Code.STALE_PLAN, key=key, cause=cause) for key in moved
     )
@@ -94,6 +105,17 @@ def _reverse(entry: Entry, rows: Mapping[str, Raw]) -> Unit:
         findings=findings,
         change=None if moved else Change(back),
     )
+
+
+def _shows(layout: Layout, key: str) -> bool:
+    """Whether a row of this key would be seen by this layout; all but rows of links are of shape chats."""
+    if not key.startswith(LINK):
+        return not layout.links
+    return layout.links and split_link_key(key)[0] == layout.link.table
+
+
+def _whose(key: str) -> str:
+    return quote_odd(split_link_key(key)[0]) if key.startswith(LINK) else "the shape chats"
 
 
 def find_run(past: Past, run_id: str) -> Run:
@@ -120,4 +142,5 @@ def say_older(run_id: str) -> str:
 
 
 _UNDONE = "the row is already as it was before the run; there is nothing to take back"
+_ELSEWHERE = "the row is none of this mapping: take the run back with the one of {}"
 _MOVED = "the row was written again after the run; undoing it would lose that, so it stays as it is"

@@ -121,18 +121,19 @@ class _Planner:
         key, room_id = self.links.key(claim.id), claim.room_id
         evidence = _evidence(versions, claim)
         if row is not None:
-            cause = _moved(row, versions)
+            cause, why = _moved(row, versions), self.links.why_no_write
             finding = Finding(
                 unit=room_id,
                 code=Code.WRONG_FIELD,
                 key=key,
-                cause=cause,
+                cause=f"{cause}; {_LOOK_ONLY.format(why)}" if why else cause,
                 field=self.links.table.room,
                 local=row.room,
                 remote=room_id,
                 evidence=evidence,
             )
-            return RowWrite(key, self.links.rows[key], self.links.pointed(row, room_id)), finding
+            after = self.links.pointed(row, room_id)
+            return (None if why else RowWrite(key, self.links.rows[key], after)), finding
         if key in self.links.unreadable:
             return self._overwrite(key, claim, evidence)
         why = self._why_no_insert(versions)
@@ -158,7 +159,7 @@ class _Planner:
         )
         raw = self.links.rows[key]
         after = self.links.mended(raw, claim.room_id)
-        if after is None or not self._choice(claim.room_id).overwrite:
+        if after is None or self.links.why_no_write or not self._choice(claim.room_id).overwrite:
             return None, finding
         return RowWrite(key, raw, after), finding
 
@@ -169,7 +170,7 @@ class _Planner:
         if self.links.may_insert:
             return ""
         why = self.links.why_no_insert
-        return _NOT_LET if self.links.table.insert is False else _CANNOT.format(why)
+        return _CANNOT.format(why) if why else _NOT_LET
 
     def _conflict(self, versions: tuple[RoomState, ...], claim: Claim, block: Block) -> Finding:
         return Finding(
@@ -254,6 +255,7 @@ _LOST = (
 _NAMELESS = "a row without an id names the room, and only rooms are written, no ids"
 _NOT_LET = "the mapping doesn't let a row be made (insert)"
 _CANNOT = "no row can be made: {}"
+_LOOK_ONLY = "it can't be written: {}"
 _ODD = "the row is there but can't be read: {}; it gets this room only if you say so"
 _UNLINKED = "the row names no room: a crash came between making the room and writing it down"
 _UPGRADED = "the room was upgraded, and the row still names the old one"

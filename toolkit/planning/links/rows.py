@@ -46,6 +46,7 @@ class LinkState(msgspec.Struct, frozen=True, kw_only=True, dict=True):
     nameless: tuple[Any, ...]
     integers: tuple[bool, ...]
     why_no_insert: str = ""
+    why_no_write: str = ""
 
     @cached_property
     def pointing(self) -> dict[str, list[LinkRow]]:
@@ -114,8 +115,8 @@ def load_links(
 ) -> LinkState:
     """Read every row by itself, so that an odd one is a finding and the others go on.
 
-    `facts` are what the database says of the table; where it isn't asked, the rows tell which columns
-    of the id hold integers.
+    `facts` are what the database says of the table. A column of the id that holds nothing but integers
+    is one of integers, whatever its type: compared with a number, a text may find nothing.
     """
     table, family = layout.link, link_key(layout.link.table, [""])
     links: dict[Id, LinkRow] = {}
@@ -139,7 +140,10 @@ def load_links(
         else:
             read = tuple(_row(key, cells, table) for cells in several)
             repeated[read[0].id] = read
-    integers = facts.integers if facts else _integers(table, links.values())
+    kinds = _kinds(table, links.values())
+    facts = facts or TableFacts()
+    integers = facts.integers | {name for name in table.ids if kinds[name] == {int}}
+    mixed = [name for name in table.ids if name not in integers and len(kinds[name]) > 1]
     return LinkState(
         table=table,
         rows=rows,
@@ -148,7 +152,8 @@ def load_links(
         unreadable=unreadable,
         nameless=nameless,
         integers=tuple(name in integers for name in table.ids),
-        why_no_insert=facts.why_no_insert if facts else "",
+        why_no_insert=facts.why_no_insert or (_MIXED.format(mixed[0]) if mixed else ""),
+        why_no_write=facts.why_no_write,
     )
 
 
@@ -181,10 +186,13 @@ def _row(key: str, cells: dict[str, Any], table: LinkTable) -> LinkRow:
     return LinkRow(key, id, cells.get(table.room) or None, cells)
 
 
-def _integers(table: LinkTable, rows: Iterable[LinkRow]) -> set[str]:
-    """Columns of the id that hold nothing but integers, and at least one."""
+def _kinds(table: LinkTable, rows: Iterable[LinkRow]) -> dict[str, set[type]]:
+    """Which types the columns of the id hold: one without a declared type keeps what it is given."""
     found: dict[str, set[type]] = {name: set() for name in table.ids}
     for row in rows:
         for name in table.ids:
             found[name].add(type(row.cells[name]))
-    return {name for name, types in found.items() if types == {int}}
+    return found
+
+
+_MIXED = "its column {!r} holds texts beside numbers, and nothing tells which of them a new id is"
