@@ -51,7 +51,11 @@ def rooms_of(desk: Desk) -> dict[int, Any]:
 
 def said(model: ReviewModel) -> str:
     """Everything that a browser is told of a review, but the names of messages and fields."""
-    told = [to_browser.state(model), to_browser.words(model), to_browser.history(model.history())]
+    told = [
+        to_browser.state(model),
+        to_browser.say_words(model.words),
+        to_browser.history(model.history()),
+    ]
     lines = model.window(Query(quiet=True), 0, 100).lines
     told += [to_browser._any_line(line) for line in lines]
     groups = model.window(Query(quiet=True, grouped=True), 0, 100).lines
@@ -91,7 +95,7 @@ class TestWords:
             assert "cases 3 of @ben:hs" in text and not FOREIGN.search(text)
 
     async def test_columns_are_the_bots_own(self, shown: Shown, bridge: Shown) -> None:
-        desk, portals = (to_browser.words(find_model(s.session)) for s in (shown, bridge))
+        desk, portals = (to_browser.say_words(find_model(s.session).words) for s in (shown, bridge))
         assert (desk["owner"], desk["chat"], desk["id"], desk["parts"]) == ("Owner", "Id", "id", [])
         assert desk["search"].startswith("room, owner, words")
         assert portals["owner"] == "" and portals["search"].startswith("room, words")

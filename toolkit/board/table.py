@@ -48,7 +48,7 @@ class ReviewTable:
     def __init__(self, model: ReviewModel) -> None:
         self.model = model
         with _outside_of_cells():
-            self.widget = _Table(words=to_browser.words(model))
+            self.widget = _Table(words=to_browser.say_words(model.words))
         self._views = Views()
         self.widget.on_msg(self._on_message)
         model.subscribe(self._on_event)

@@ -22,6 +22,7 @@ from toolkit.decisions.offers import join_choices
 from toolkit.model import Plan, Status
 from toolkit.text.summary import count_of
 from toolkit.text.visible import visible
+from toolkit.words import Words
 
 Json = dict[str, Any]
 
@@ -90,9 +91,8 @@ def state(model: ReviewModel) -> Json:
     }
 
 
-def words(model: ReviewModel) -> Json:
+def say_words(told: Words) -> Json:
     """What the table calls things: the heads of two columns, "" for one that isn't there, and fields to type in."""
-    told = model.words
     who = f"{told.person}, " if told.owner else ""
     return {
         "owner": "Owner" if told.owner else "",
