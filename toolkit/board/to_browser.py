@@ -101,7 +101,6 @@ def say_words(told: Words) -> Json:
         "id": told.id,
         "parts": [visible(part) for part in told.parts],
         "example": "" if told.table else "C12",
-        "long": bool(told.table),
     }
 
 

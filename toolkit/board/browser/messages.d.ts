@@ -284,7 +284,6 @@ export interface Words {
   id: string;
   parts: string[];
   example: string;
-  long: boolean;
 }
 
 /** The part of anywidget's model that is used. */

@@ -155,7 +155,8 @@ export class Board extends Wording {
    */
   constructor(model, el) {
     super(model);
-    this.root.classList.toggle("md-long-ids", this.words.long);
+    this.root.classList.toggle("md-own-ids", !this.words.example);
+    this.root.classList.toggle("md-composite-ids", this.words.parts.length > 0);
     this.root.classList.toggle("md-ownerless", !this.words.owner);
     this.until = h("div", {class: "md-until tex2jax_ignore mathjax_ignore", hidden: true},
       h("p", {}, NOBODY), h("pre", {}, model.get("until")));
