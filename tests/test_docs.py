@@ -10,7 +10,8 @@ import pytest
 
 import toolkit
 from toolkit import reconcile_matrix_state, reconcile_single_room
-from toolkit.board.items import make_details, make_item
+from toolkit.board.details import make_details
+from toolkit.board.items import make_item
 from toolkit.cli.commands import matrix_drift
 from toolkit.cli.explain import DOCS, load_passages
 from toolkit.decisions.offers import NO_OFFERS

@@ -209,6 +209,7 @@ def _restrict(plan: Plan, remote: RemoteState, room_id: str) -> Plan:
         skipped=tuple(skip for skip in plan.skipped if skip.room_id in mine),
         units=units,
         orphans=(),
+        unlinked=(),
         notes=tuple(note for note in plan.notes if note.unit in mine),
         loose=(),
     )

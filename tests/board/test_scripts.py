@@ -19,6 +19,7 @@ from toolkit.board.views import VIEWS
 from toolkit.decisions.ledger import Vote
 from toolkit.model import Choices, RowWrite, Status, UnitKind
 from toolkit.testing import FakeHomeserver
+from toolkit.words import Words, link_words
 
 FOLDER = typescript.ROOT / "toolkit" / "board" / "browser"
 COLUMNS = 120
@@ -85,6 +86,12 @@ class TestAgreeing:
         whole = to_browser.line(FULL, finished=True) | {"quiet": True, "group": heading["group"]}
         assert self.check(tmp_path, ("Required<said.Line>", whole)) == ""
         assert "cuase" in self.check(tmp_path, ("said.Line", {**whole, "cuase": ""}))
+
+    def test_what_things_are_called(self, tmp_path: Path) -> None:
+        words = [Words(), link_words("portal", ["gcid", "gc_receiver"], owner=True)]
+        told = [to_browser.say_words(found) for found in words]
+        assert self.check(tmp_path, ("said.Words[]", told)) == ""
+        assert "ownr" in self.check(tmp_path, ("said.Words", {**told[0], "ownr": ""}))
 
     def test_what_python_reads(self, tmp_path: Path) -> None:
         asked: dict[str, dict[str, Any]] = {}

@@ -104,7 +104,7 @@ class TestShowing:
         json.dumps(about)
 
     async def test_nothing_is_offered_to_pick(self, model: ReviewModel) -> None:
-        assert not any(i.options or i.offers for i in model.items())
+        assert not any(i.options or i.offers.free for i in model.items())
         answer = model.pick("!b1", Choices(overwrite=True))
         assert not answer.accepted and "Nothing can be picked here" in answer
         assert not model.decide("!b1", "approve", choices=Choices(owner=ALICE)).accepted
