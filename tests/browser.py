@@ -48,6 +48,14 @@ _CANARY = """Object.defineProperty(window, '__hacked', {
   set(what) { window.__canary(String(what)); }, configurable: false,
 });"""
 _NOTEBOOK = "const panel = window.jupyterapp.shell.currentWidget;"
+_CLOSE_ALL = """() => {
+  const {shell} = window.jupyterapp;
+  for (const opened of [...shell.widgets('main')]) {
+    if (opened.context?.model) opened.context.model.dirty = false;
+    opened.dispose();
+  }
+  shell.expandLeft();
+}"""
 _TOOLBAR_IDLE = """() => {
   const panel = window.jupyterapp?.shell.currentWidget;
   const toolbar = panel?.node.querySelector('.jp-Notebook-ExecutionIndicator');
@@ -102,6 +110,27 @@ def launch_chromium(executable: str) -> Iterator[Browser]:
             browser.close()
 
 
+class Windows:
+    """A browser window for one test after the other, which loads JupyterLab only once."""
+
+    def __init__(self) -> None:
+        self._window: NotebookPage | None = None
+
+    def take(self, browser: Browser, lab: Lab) -> NotebookPage:
+        """Lend the window, another one where it shows another Lab."""
+        window, self._window = self._window, None
+        if window and window.lab is lab:
+            return window
+        if window:
+            window.close()
+        return NotebookPage(browser, lab)
+
+    def give_back(self, window: NotebookPage) -> None:
+        """Take the window back from a test that is content with it."""
+        window.clear()
+        self._window = window
+
+
 def beside(action: Callable[[], T]) -> T:
     """Do something in a thread of its own, where `asyncio.run` is allowed.
 
@@ -122,6 +151,7 @@ class NotebookPage:
     def __init__(self, browser: Browser, lab: Lab) -> None:
         self.lab = lab
         self.notebook = ""
+        self._cleared = False
         self.left_loopback: list[str] = []
         self.errors: list[str] = []
         self.dialogs: list[str] = []
@@ -157,18 +187,41 @@ class NotebookPage:
         if not keep_kernel:
             self.lab.end_session(self.notebook)
 
+    def clear(self) -> None:
+        """Be as new, without loading JupyterLab again: nothing open, nothing of the last notebook left."""
+        self._cleared = self.page.url.startswith(f"{self.lab.url}/lab")
+        if self._cleared:
+            self.page.evaluate(_CLOSE_ALL)
+            self.page.set_viewport_size(_VIEWPORT)
+            if self.page.locator(f"body[data-jp-theme-name='{_THEMES['dark']}']").count():
+                self.set_theme("light")
+                self.settle()
+        else:
+            self.page.goto("about:blank")
+        self.lab.spare_kernel(self.notebook)
+        self.notebook = ""
+        for noted in (self.left_loopback, self.errors, self.dialogs, self._hacked):
+            noted.clear()
+
     # -- the notebook
 
     def open(self, notebook: str) -> Self:
         """Open a notebook below the Lab's root and wait until its kernel is ready."""
         self.notebook = notebook
-        self.page.goto(f"{self.lab.url}/lab/tree/{quote(notebook)}?reset&token={self.lab.token}")
-        self._await_kernel()
+        self.lab.use_spare_kernel(notebook)
+        if self._cleared:
+            self._cleared = False
+            self.command("docmanager:open", path=notebook)
+            self._await_kernel()
+        else:
+            self.reload()
         return self
 
     def reload(self) -> None:
         """Load the page again, as F5 does: what was not saved is gone, the kernel stays."""
-        self.open(self.notebook)
+        path = f"/lab/tree/{quote(self.notebook)}"
+        self.page.goto(f"{self.lab.url}{path}?reset&token={self.lab.token}")
+        self._await_kernel()
 
     def run_all(self, *, seconds: float = SECONDS) -> None:
         """Run all cells as the menu does; fail with the outputs if one raises."""

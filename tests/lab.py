@@ -1,6 +1,6 @@
 """A real JupyterLab on loopback, stopped with its kernels, and a way to ask a kernel.
 
-The browser's side is in tests/browser.py. Starting takes some seconds: one Lab per test module.
+The browser's side is in tests/browser.py. Starting takes some seconds, a kernel two: tests share both.
 """
 
 from __future__ import annotations
@@ -34,6 +34,11 @@ _KERNEL_SECONDS = 60.0
 _LOG_LINES = 30
 # What the developer's own shell says must not reach a test's kernel.
 _NOT_INHERITED = ("JUPYTER", "IPYTHON", "MATRIX_")
+_SPARE = "a spare kernel.ipynb"
+# What a test has left in a kernel: its names, its widgets.
+_FORGET = """import sys
+if "ipywidgets" in sys.modules: sys.modules["ipywidgets"].Widget.close_all()
+get_ipython().reset()"""
 # Loopback only, whatever proxy the environment names.
 _OPENER = build_opener(ProxyHandler({}))
 
@@ -105,10 +110,11 @@ class Lab:
         _write_json(path, notebook)
         return path
 
-    def call(self, method: str, path: str) -> Any:
+    def call(self, method: str, path: str, content: object = None) -> Any:
         """Make one request to the server's REST API and return its JSON."""
-        headers = {"Authorization": f"token {self.token}"}
-        request = Request(self.url + path, headers=headers, method=method)  # noqa: S310  # ours
+        headers = {"Authorization": f"token {self.token}", "Content-Type": "application/json"}
+        data = None if content is None else json.dumps(content).encode()
+        request = Request(self.url + path, data, headers, method=method)  # noqa: S310  # ours
         with _OPENER.open(request, timeout=30) as answer:
             return json.loads(answer.read() or b"null")
 
@@ -132,6 +138,22 @@ class Lab:
         if session := self.session(notebook):
             self.call("DELETE", f"/api/sessions/{session['id']}")
 
+    def spare_kernel(self, notebook: str) -> None:
+        """Keep the notebook's kernel for another one, without what it remembers, unless there is one."""
+        session = self.session(notebook)
+        idle = session and session["kernel"]["execution_state"] == "idle"
+        if session and idle and not self.session(_SPARE):
+            self.kernel(notebook).execute(_FORGET)
+            self._move(session, _SPARE)
+        else:
+            self.end_session(notebook)
+
+    def use_spare_kernel(self, notebook: str) -> None:
+        """Let a notebook without a kernel find the spare one when it is opened."""
+        spare = self.session(_SPARE)
+        if spare and not self.session(notebook):
+            self._move(spare, notebook)
+
     def stop(self) -> None:
         """End the server and its kernels: politely, and by force only if they do not listen."""
         process, self._process = self._process, None
@@ -145,6 +167,10 @@ class Lab:
             time.sleep(0.02)
         for kernel in alive:
             kernel.kill()
+
+    def _move(self, session: Mapping[str, Any], notebook: str) -> None:
+        where = {"path": notebook, "name": notebook}
+        self.call("PATCH", f"/api/sessions/{session['id']}", where)
 
     def _configure(self) -> None:
         """Write a config that talks to nobody and asks no questions."""

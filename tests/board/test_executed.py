@@ -8,7 +8,6 @@ import os
 import re
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -70,12 +69,6 @@ def executed(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFa
     name, *options = EXECUTORS[request.param]
     run(folder, name, "plain.ipynb", *output, *options)
     return folder / f"{request.param}.ipynb"
-
-
-@pytest.fixture(scope="module")
-def lab(chromium: Browser, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
-    with Lab.start(tmp_path_factory.mktemp("lab"), env=ENV) as lab:
-        yield lab
 
 
 def assert_shows(output: Locator) -> None:

@@ -7,7 +7,6 @@ import os
 import re
 import signal
 import sqlite3
-from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -35,27 +34,8 @@ from toolkit.records import chat_key, room_key, user_key
 if TYPE_CHECKING:
     from playwright.sync_api import Browser
 
-    from tests.browser import NotebookPage
-
 
 ROOT = Path(__file__).parent.parent.parent
-
-
-@pytest.fixture(scope="module")
-def lab(chromium: Browser, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
-    """JupyterLab whose kernels find these tests, for their worlds."""
-    with Lab.start(tmp_path_factory.mktemp("lab"), env={"PYTHONPATH": str(ROOT)}) as lab:
-        yield lab
-
-
-@pytest.fixture
-def table(page: NotebookPage, tmp_path: Path) -> Open:
-    """Opens a world's table."""
-
-    def opened(world: str = "small", *more: str) -> Table:
-        return Table(page, world, tmp_path / "bot.db", *more)
-
-    return opened
 
 
 class TestDeciding:
@@ -364,13 +344,13 @@ class TestMany:
         assert (board.page.lab.root / board.page.notebook).stat().st_size < 300_000
 
     def test_first_row_last_row_and_back(self, table: Open) -> None:
-        board = table("many")
+        board = table("thousand")
         board.flatten()
         board.board.locator(".md-row").first.focus()
         board.press("End", "a")
         board.said("approved 2", ".md-chip")  # its user's row goes along
         board.press("End")
-        board.board.locator(".md-row:focus[aria-rowindex='5501']").wait_for()
+        board.board.locator(".md-row:focus[aria-rowindex='1101']").wait_for()
         board.press("Enter")
         board.said("insert matrix_room:", ".md-rowtable")
         board.press("Home", "a")
@@ -383,7 +363,7 @@ class TestMany:
         assert places == sorted(places) and places[0] == 2
 
     def test_filters_and_sorting(self, table: Open) -> None:
-        board = table("many")
+        board = table("thousand")
         board.flatten()
         board.board.get_by_label("Filter by text").fill("@u77:")
         board.button("Approve all 11").click()
@@ -393,24 +373,24 @@ class TestMany:
         board.button(re.compile("^all")).click()
         board.button("Owner").click()
         board.button("Owner").click()
-        board.begins_with("u499")
+        board.begins_with("u99")
         board.button("approved 11").click()
         board.said("u77", ".md-row")
         assert board.board.locator(".md-row").count() == 11
         board.board.get_by_label("show").check()
         board.button(re.compile("^all")).click()
-        board.button("skipped 501").click()
+        board.button("skipped 101").click()
         board.said("it is a Space", ".md-row")
 
     def test_a_narrow_window_sorts_too(self, table: Open) -> None:
-        board = table("many")
+        board = table("thousand")
         board.flatten()
         sorting = board.board.get_by_label("sort by")
         assert not sorting.is_visible()
         board.page.page.set_viewport_size({"width": 700, "height": 900})
         sorting.focus()
         sorting.select_option("Owner, descending")
-        board.begins_with("u499")
+        board.begins_with("u99")
         assert board.focused() != "OUTSIDE"
         board.page.page.set_viewport_size({"width": 1280, "height": 900})
         board.board.locator("[aria-sort=descending]", has_text="Owner").wait_for()

@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-
-import pytest
 
 from tests.lab import Lab
 
 if TYPE_CHECKING:
-    from playwright.sync_api import Browser, Locator
+    from playwright.sync_api import Locator
 
     from tests.browser import NotebookPage
 
@@ -27,13 +24,6 @@ send = view.widget.send
 view.widget.send = lambda content, buffers=None: (told.append(len(json.dumps(content))), send(content, buffers))
 view"""
 FIRST, LAST = "2", "5501"
-
-
-@pytest.fixture(scope="module")
-def lab(chromium: Browser, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
-    """JupyterLab whose kernels find these tests, for their worlds."""
-    with Lab.start(tmp_path_factory.mktemp("lab"), env={"PYTHONPATH": str(ROOT)}) as lab:
-        yield lab
 
 
 def row(board: Locator, index: str, *, focused: bool = False) -> Locator:
