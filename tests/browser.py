@@ -212,7 +212,7 @@ class NotebookPage:
         if self._cleared:
             self._cleared = False
             self.command("docmanager:open", path=notebook)
-            self._await_kernel()
+            self.await_kernel()
         else:
             self.reload()
         return self
@@ -221,7 +221,7 @@ class NotebookPage:
         """Load the page again, as F5 does: what was not saved is gone, the kernel stays."""
         path = f"/lab/tree/{quote(self.notebook)}"
         self.page.goto(f"{self.lab.url}{path}?reset&token={self.lab.token}")
-        self._await_kernel()
+        self.await_kernel()
 
     def run_all(self, *, seconds: float = SECONDS) -> None:
         """Run all cells as the menu does; fail with the outputs if one raises."""
@@ -236,7 +236,7 @@ class NotebookPage:
         """Wait for what `start_all` started."""
         self._finish("running all cells", seconds)
         self._wait(_CELLS_RUN, "not every cell was run")
-        self._await_kernel()
+        self.await_kernel()
 
     def run_cell(self, index: int) -> None:
         """Run one cell again, the first is 0."""
@@ -244,7 +244,7 @@ class NotebookPage:
             f"index => {{ {_NOTEBOOK} panel.content.activeCellIndex = index; }}", index
         )
         self.command("notebook:run-cell")
-        self._await_kernel()
+        self.await_kernel()
 
     def restart_and_run_all(self) -> None:
         """Press what restarts the kernel and runs all cells, and agree to the question."""
@@ -257,7 +257,7 @@ class NotebookPage:
         self._start("notebook:restart-kernel")
         self._agree_to_restart()
         self._finish("notebook:restart-kernel")
-        self._await_kernel()
+        self.await_kernel()
 
     def save(self) -> None:
         """Save the notebook to its file."""
@@ -350,7 +350,7 @@ class NotebookPage:
     def _agree_to_restart(self) -> None:
         self.page.locator(".jp-Dialog .jp-mod-accept").click()
 
-    def _await_kernel(self) -> None:
+    def await_kernel(self) -> None:
         """Wait until server and toolbar agree: the toolbar alone says "idle" before there is a kernel."""
         self._poll(self._ready, "the kernel was not ready")
 

@@ -189,6 +189,7 @@ class Lab:
                 "check_for_updates_class": "jupyterlab.NeverCheckForUpdate",
                 "extension_manager": "readonly",
             },
+            "JupyterNotebookApp": {"expose_app_in_browser": True},
             "LanguageServerManager": {"autodetect": False},  # it would call npm
         }
         settings = {

@@ -43,7 +43,8 @@ def test_notebook_7_shows_the_review_and_applies(page: NotebookPage, tmp_path: P
     name = write(page, "seven.ipynb", tmp_path / "bot.db")
     window = page.page
     window.goto(f"{page.lab.url}/notebooks/{name}?token={page.lab.token}")
-    window.locator(".jp-Notebook-ExecutionIndicator[data-status=idle]").wait_for(state="attached")
+    window.locator(".jp-Notebook-ExecutionIndicator").wait_for(state="attached")
+    page.await_kernel()
     board = window.locator(".md-board")
     for cell in range(2):
         window.locator(".jp-Notebook .jp-CodeCell").nth(cell).locator(".cm-content").click()
