@@ -111,24 +111,23 @@ def launch_chromium(executable: str) -> Iterator[Browser]:
 
 
 class Windows:
-    """A browser window for one test after the other, which loads JupyterLab only once."""
+    """Browser windows for one test after the other, each of which loads JupyterLab only once."""
 
     def __init__(self) -> None:
-        self._window: NotebookPage | None = None
+        self._idle: list[NotebookPage] = []
 
     def take(self, browser: Browser, lab: Lab) -> NotebookPage:
-        """Lend the window, another one where it shows another Lab."""
-        window, self._window = self._window, None
-        if window and window.lab is lab:
-            return window
-        if window:
-            window.close()
+        """Lend a window that shows this Lab."""
+        for window in self._idle:
+            if window.lab is lab:
+                self._idle.remove(window)
+                return window
         return NotebookPage(browser, lab)
 
     def give_back(self, window: NotebookPage) -> None:
         """Take the window back from a test that is content with it."""
         window.clear()
-        self._window = window
+        self._idle.append(window)
 
 
 def beside(action: Callable[[], T]) -> T:

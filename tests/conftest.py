@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 import pytest
 from hypothesis import settings
 
+from tests.children import finding_us, start_lean
 from toolkit.demo.world import DemoWorld, seed_demo
 from toolkit.testing import FakeHomeserver, Synapse
 
@@ -30,7 +31,6 @@ if TYPE_CHECKING:
 settings.register_profile("toolkit", deadline=None, derandomize=bool(os.environ.get("CI")))
 settings.load_profile("toolkit")
 
-ROOT = Path(__file__).parent.parent
 _REQUIRE_ALL = "MATRIX_DRIFT_REQUIRE_ALL"
 _FAILED = pytest.StashKey[bool]()
 _MARKER_OF_FIXTURE = {"synapse": "synapse", "chromium": "browser"}
@@ -39,6 +39,7 @@ _MARKER_OF_FIXTURE = {"synapse": "synapse", "chromium": "browser"}
 def pytest_configure(config: pytest.Config) -> None:
     """Let nbval's kernels be: it would measure them too, and takes a bare `--cov` for a folder."""
     config.option.cov_source = None
+    start_lean()
     for name in ("MATRIX_HOMESERVER", "MATRIX_ACCESS_TOKEN", "MATRIX_ACCESS_TOKEN_FILE"):
         os.environ.pop(name, None)  # the tests are about no bot of the developer's
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # in the background of a shell's script
@@ -144,20 +145,19 @@ def lab(
     """The JupyterLab of all, whose kernels find these tests, for their worlds."""
     from tests.lab import Lab
 
-    with Lab.start(tmp_path_factory.mktemp("lab"), env={"PYTHONPATH": str(ROOT)}) as lab:
+    with Lab.start(tmp_path_factory.mktemp("lab"), env=finding_us()) as lab:
         yield lab
 
 
 @pytest.fixture(scope="session")
 def windows() -> Windows:
-    """What lends `page`."""
+    """What lends `page` and `second_page`."""
     from tests.browser import Windows
 
     return Windows()
 
 
-@pytest.fixture
-def page(
+def lend(
     request: pytest.FixtureRequest, chromium: Browser, lab: Lab, windows: Windows
 ) -> Iterator[NotebookPage]:
     """A browser window, with nothing open and nothing remembered."""
@@ -167,3 +167,7 @@ def page(
         page.close()
     else:
         windows.give_back(page)
+
+
+page = pytest.fixture(lend, name="page")
+second_page = pytest.fixture(lend, name="second_page")

@@ -34,7 +34,7 @@ _KERNEL_SECONDS = 60.0
 _LOG_LINES = 30
 # What the developer's own shell says must not reach a test's kernel.
 _NOT_INHERITED = ("JUPYTER", "IPYTHON", "MATRIX_")
-_SPARE = "a spare kernel.ipynb"
+_SPARE = "a-spare-kernel"
 # What a test has left in a kernel: its names, its widgets.
 _FORGET = """import sys
 if "ipywidgets" in sys.modules: sys.modules["ipywidgets"].Widget.close_all()
@@ -120,11 +120,15 @@ class Lab:
 
     def session(self, notebook: str) -> dict[str, Any] | None:
         """Return the notebook's session with its kernel's state, None while there is none."""
+        return next((s for s in self.sessions() if s["path"] == notebook), None)
+
+    def sessions(self) -> list[dict[str, Any]]:
+        """Return all notebooks' sessions, none while a kernel starts."""
         try:
-            sessions: list[dict[str, Any]] = self.call("GET", "/api/sessions")
+            found: list[dict[str, Any]] = self.call("GET", "/api/sessions")
         except OSError:  # 500 while a kernel starts
-            return None
-        return next((s for s in sessions if s["path"] == notebook), None)
+            return []
+        return found
 
     def kernel(self, notebook: str) -> Kernel:
         """Return the kernel that runs a notebook."""
@@ -138,19 +142,23 @@ class Lab:
         if session := self.session(notebook):
             self.call("DELETE", f"/api/sessions/{session['id']}")
 
+    def start_kernel(self, notebook: str) -> Kernel:
+        """Start a kernel as for a notebook that nobody has open."""
+        kernel = {"path": notebook, "name": notebook, "type": "notebook", "kernel": {"name": ""}}
+        return Kernel(self, self.call("POST", "/api/sessions", kernel)["kernel"]["id"])
+
     def spare_kernel(self, notebook: str) -> None:
-        """Keep the notebook's kernel for another one, without what it remembers, unless there is one."""
+        """Keep the notebook's kernel for another one, without what it remembers."""
         session = self.session(notebook)
-        idle = session and session["kernel"]["execution_state"] == "idle"
-        if session and idle and not self.session(_SPARE):
+        if session and session["kernel"]["execution_state"] == "idle":
             self.kernel(notebook).execute(_FORGET)
-            self._move(session, _SPARE)
+            self._move(session, f"{_SPARE}-{session['id']}")
         else:
             self.end_session(notebook)
 
     def use_spare_kernel(self, notebook: str) -> None:
-        """Let a notebook without a kernel find the spare one when it is opened."""
-        spare = self.session(_SPARE)
+        """Let a notebook without a kernel find a spare one when it is opened."""
+        spare = next((s for s in self.sessions() if s["path"].startswith(_SPARE)), None)
         if spare and not self.session(notebook):
             self._move(spare, notebook)
 

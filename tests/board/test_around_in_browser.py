@@ -6,12 +6,10 @@ import json
 import re
 import sqlite3
 from contextlib import closing
-from pathlib import Path
 
 from tests.bench import A1, C1, small_rows
 from tests.board.opened import ALICE, Open, Table
 
-ROOT = Path(__file__).parent.parent.parent
 FOOT = """() => { window.__foot = [];
   const foot = document.querySelector('.md-board .md-foot');
   new MutationObserver(() => window.__foot.push(foot.innerText)).observe(

@@ -3,16 +3,12 @@
 from __future__ import annotations
 
 import re
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tests.board.opened import ALICE, Open, Table, look_with_axe
 
 if TYPE_CHECKING:
     from playwright.sync_api import Locator
-
-
-ROOT = Path(__file__).parent.parent.parent
 
 
 def current(board: Table, words: str) -> Locator:

@@ -17,8 +17,6 @@ if TYPE_CHECKING:
 
     from tests.browser import NotebookPage
 
-ROOT = Path(__file__).parent.parent.parent
-
 
 def write(page: NotebookPage, name: str, database: Path) -> str:
     page.lab.write(name, [OPEN.format(world="small", path=str(database)), REVIEW])

@@ -3,11 +3,8 @@
 from __future__ import annotations
 
 import json
-from pathlib import Path
 
 from tests.board.opened import ALICE, Open
-
-ROOT = Path(__file__).parent.parent.parent
 
 
 def test_a_reason_is_typed_after_i_and_enter_ignores(table: Open) -> None:

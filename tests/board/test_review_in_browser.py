@@ -46,7 +46,7 @@ def opened(page: NotebookPage, demo: DemoWorld) -> Iterator[Opened]:
 
 
 def copied(lesson: Path, lab: Lab) -> Path:
-    return shutil.copy(lesson, lab.root / lesson.name)
+    return Path(shutil.copy(lesson, lab.root))
 
 
 def row(demo: DemoWorld, key: str) -> Any:

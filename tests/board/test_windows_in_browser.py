@@ -12,7 +12,6 @@ if TYPE_CHECKING:
 
     from tests.browser import NotebookPage
 
-ROOT = Path(__file__).parent.parent.parent
 CELLS = """from pathlib import Path
 from tests.boards import show
 server, session = await show("many", Path({path!r}))

@@ -70,7 +70,7 @@ def test_run_again_it_says_the_same_if_its_decisions_are_its_own(tmp_path: Path)
     (tmp_path / "bot").mkdir()
     (tmp_path / "notebooks").mkdir()
     with serve_recorded(tmp_path / "bot") as served:
-        other = shutil.copy(served.database, tmp_path / "other.db")
+        other = Path(shutil.copy(served.database, tmp_path / "other.db"))
         for name, notebook in {
             "lesson": read_notebook(APPROVE),
             "own": make_notebook([OPEN.format(how=OWN.format(folder=tmp_path)), *CELLS]),

@@ -14,7 +14,6 @@ from toolkit.records import room_key, user_key
 if TYPE_CHECKING:
     from tests.browser import NotebookPage
 
-ROOT = Path(__file__).parent.parent.parent
 RUN = """from contextlib import suppress
 from pathlib import Path
 from tests.boards import small
