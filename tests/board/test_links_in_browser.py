@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import sqlite3
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,14 +12,10 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from tests.board.opened import Table, look_with_axe
-from tests.lab import Lab
 
 if TYPE_CHECKING:
-    from playwright.sync_api import Browser
-
     from tests.browser import NotebookPage
 
-ROOT = Path(__file__).parent.parent.parent
 FOREIGN = re.compile(r"\bchats?\b|\bspaces?\b(?!:)|user row", re.IGNORECASE)
 OPEN = """from pathlib import Path
 from tests.link_boards import make_desk
@@ -44,13 +40,6 @@ class Desk(Table):
 
 
 OpenDesk = Callable[[str], Desk]
-
-
-@pytest.fixture(scope="module")
-def lab(chromium: Browser, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
-    """JupyterLab whose kernels find these tests, for their worlds."""
-    with Lab.start(tmp_path_factory.mktemp("lab"), env={"PYTHONPATH": str(ROOT)}) as lab:
-        yield lab
 
 
 @pytest.fixture
