@@ -278,10 +278,8 @@ def test_a_server_that_restarts_and_forgets_while_rows_and_rooms_change(
         database.execute("PRAGMA foreign_keys = ON")
         database.execute("DELETE FROM sliding_sync_connections")
     watch.until_told(hs.url)
-    see(
-        lambda: (bot.put(room_key(room), None), hs._launch()),
-        lambda seen: seen.codes(room) == {"missing_row"},
-    )
+    bot.put(room_key(room), None)
+    see(hs._launch, lambda seen: seen.codes(room) == {"missing_row"})
     see(
         lambda: bot.home.bot.put_state(room, "m.room.name", {"name": "После"}),
         lambda seen: seen.remote.rooms[room].name == "После",

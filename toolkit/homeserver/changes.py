@@ -18,6 +18,7 @@ from toolkit.homeserver.server import Homeserver, NotFollowed
 from toolkit.layout import Layout
 
 POLL_SECONDS = 30.0  # as clients do; proxies cut what is silent for a minute
+BURST_SECONDS, IDLE_SECONDS = 0.1, 1.0  # from one question to the next, at least
 LIST_SECONDS = 1.5
 
 Told = frozenset[str] | None
@@ -79,11 +80,19 @@ class Changes:
             return self._joined ^ before
         try:
             if self._following.begun:
-                return await self._ask(self._server, POLL_SECONDS)
+                return await self._poll(self._server)
         except NotFollowed:
             self._following.restart()
         await self.begin()
         return None
+
+    async def _poll(self, server: Homeserver) -> frozenset[str]:
+        """What comes at once is waited for longer: of a burst it is the rest, of an impatient server a rest."""
+        clock = asyncio.get_running_loop().time
+        began = clock()
+        told = await self._ask(server, POLL_SECONDS)
+        await asyncio.sleep((BURST_SECONDS if told else IDLE_SECONDS) - (clock() - began))
+        return told
 
     async def _ask(self, server: Homeserver, seconds: float) -> frozenset[str]:
         try:
