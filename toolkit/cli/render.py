@@ -86,6 +86,7 @@ def render_news(
     words: str, plan: Plan, view: View, news: News, record: Record, cases: Casebook | None = None
 ) -> Iterator[RenderableType]:
     """When and why there was a look, what is new as `check` shows it, what is settled, and how much is left."""
+    yield ""
     yield _line(words, "bold")
     told = {*news.appeared, *news.changed}
     units = [unit for unit in record.open(view.units(plan)) if unit.id in told]
