@@ -1,4 +1,4 @@
-"""What `check --watch` shows of a small bot whose chat is renamed, and whose row then follows: the product's own output.
+"""What `check --watch` shows of a small bot whose chat is renamed, and whose row then follows, by the product itself.
 
 `python -m tests.update_readme watch` puts it into the README.
 """

@@ -171,7 +171,7 @@ def test_a_link_of_the_space(bot: Bot, see: See) -> None:
 def test_messages_end_no_poll_and_a_redaction_is_found_by_a_look_at_everything(bot: Bot) -> None:
     room = bot.rooms["alice/2"]
     event = bot.home.bot.put_state(room, "m.room.name", {"name": "Чат 2 и всё"})
-    with Followed(bot.road, every=3) as watch:
+    with Followed(bot.road, every=2) as watch:
         count = len(watch.looks)
         bot.home.bot.send_text(room, "Привет")
         bot.home.bot.redact(room, event)

@@ -17,6 +17,7 @@ from tests.watch.conftest import Until
 from toolkit import InMemoryStore
 from toolkit.database.store import SQLiteStore
 from toolkit.errors import HomeserverError, NoDatabase, StoreError, TokenRefused, ToolkitError
+from toolkit.homeserver import changes
 from toolkit.homeserver import server as matrix
 from toolkit.homeserver.changes import Changes
 from toolkit.layout import Layout
@@ -195,7 +196,7 @@ async def test_a_lost_position_is_nobodys_trouble(
 
 @pytest.mark.parametrize(
     "fault",
-    [Status(502, "<html>"), Status(404, "<html>"), Status(429, {"retry_after_ms": 60})],
+    [Status(502, "<html>"), Status(404, "<html>"), Status(429, {"retry_after_ms": 20})],
     ids=["bad gateway", "a proxy's word", "throttled"],
 )
 async def test_a_trouble_is_told_once_and_its_end_once(
@@ -218,7 +219,8 @@ async def test_one_that_falls_silent_is_given_up_and_asked_again(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     async with watching(road, until) as watched:
-        monkeypatch.setattr(matrix, "REQUEST_SECONDS", 0.1)
+        monkeypatch.setattr(matrix, "REQUEST_SECONDS", 1.0)
+        monkeypatch.setattr(changes, "POLL_SECONDS", 0.1)
         server.fault(Fault(SYNC, Hang(), times=1))
         await until(lambda: "gave no whole answer" in "".join(watched.told))
         bench.world.name("!a2", "Отпуск")
@@ -228,7 +230,7 @@ async def test_one_that_falls_silent_is_given_up_and_asked_again(
 async def test_one_that_answers_at_once_is_not_asked_all_the_time(
     road: Repairs, until: Until, server: FakeHomeserver, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("toolkit.homeserver.changes.POLL_SECONDS", 0.0)
+    monkeypatch.setattr(changes, "POLL_SECONDS", 0.0)
     async with watching(road, until):
         server.requests.clear()
         await asyncio.sleep(0.3)
@@ -381,8 +383,8 @@ async def test_a_stand_in_is_asked_for_its_list(bench: Bench, quick: None) -> No
         async def room_get_state(self, room_id: str) -> Any:
             raise AssertionError
 
-    changes = Changes(StandIn(), bench.convention, Layout())
-    await changes.begin()
-    assert changes.only_lists and await changes.wait() == frozenset()
+    listening = Changes(StandIn(), bench.convention, Layout())
+    await listening.begin()
+    assert listening.only_lists and await listening.wait() == frozenset()
     rooms.append("!a2")
-    assert await changes.wait() == frozenset({"!a2"})
+    assert await listening.wait() == frozenset({"!a2"})

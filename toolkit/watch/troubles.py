@@ -21,15 +21,13 @@ class Troubles:
             self._tell(words)
         count = self._failures[doing] = self._failures.get(doing, 0) + 1
         pause = max(least, min(FIRST * 2.0 ** min(count - 1, 10), LONGEST))
-        self._better.clear()
-        if least:
+        if least:  # the homeserver's own word counts, whatever works
             await asyncio.sleep(pause)
             return
-        try:
-            async with asyncio.timeout(pause):
-                await self._better.wait()
-        except TimeoutError:
-            pass
+        self._better.clear()
+        alarm = asyncio.get_running_loop().call_later(pause, self._better.set)
+        await self._better.wait()
+        alarm.cancel()
 
     def end(self, doing: str) -> None:
         """It works."""

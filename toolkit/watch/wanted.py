@@ -50,12 +50,10 @@ class Pending:
 
     async def wait(self, seconds: float) -> bool:
         """Until something is wanted; False if nothing is after so long."""
-        try:
-            async with asyncio.timeout(seconds):
-                await self._there.wait()
-        except TimeoutError:
-            return False
-        return True
+        alarm = asyncio.get_running_loop().call_later(seconds, self._there.set)
+        await self._there.wait()
+        alarm.cancel()
+        return bool(self._wanted)
 
     def take(self) -> Wanted:
         """All of it, which then is wanted no more."""
