@@ -2,6 +2,7 @@
 
     ToolkitError
     ├── HomeserverError      the list of rooms can't be had
+    │   └── TokenRefused     as the access token isn't accepted
     ├── RemoteIncomplete     it can, but not enough of the rooms
     ├── StoreError           the database can't be read or written
     │   ├── NoDatabase       it isn't there, or has no table yet
@@ -20,6 +21,10 @@ class ToolkitError(Exception):
 
 class HomeserverError(ToolkitError):
     """The homeserver can't be asked, or refuses to say which rooms the account is in."""
+
+
+class TokenRefused(HomeserverError):
+    """The homeserver doesn't accept the access token: to ask again is of no use."""
 
 
 class RemoteIncomplete(ToolkitError):

@@ -6,7 +6,7 @@ Looking back and taking back are the same on both.
 """
 
 import asyncio
-from collections.abc import Coroutine, Mapping
+from collections.abc import Collection, Coroutine, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any, ClassVar, Protocol, TypeAlias, TypeVar
@@ -101,6 +101,12 @@ class Repairs:
 
     async def look(self, progress: Progress | None) -> tuple[RemoteState, dict[str, Raw]]:
         return await self.sides.look(progress)
+
+    async def look_again(
+        self, known: RemoteState, changed: Collection[str]
+    ) -> tuple[RemoteState, dict[str, Raw]]:
+        """The rows, and of the rooms those that changed since these were known."""
+        return await self.sides.look_again(known, changed)
 
     async def load_rows(self) -> dict[str, Raw]:
         return await self.sides.load_rows()

@@ -6,7 +6,8 @@ usually that of the bot's own function; what a person decides is kept in `decidi
 
 import asyncio
 import os
-from collections.abc import Callable, Coroutine, Mapping
+from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
+from contextlib import asynccontextmanager
 from dataclasses import replace
 from datetime import UTC, date, datetime
 from pathlib import Path
@@ -33,9 +34,11 @@ from toolkit.session.decided import Decided
 from toolkit.session.deciding import Deciding, choices_of
 from toolkit.session.results import Applied, ShownPlan, ShownUndo
 from toolkit.session.state import SessionState
+from toolkit.session.watching import Watching
 from toolkit.sources.sides import Sides, find_sides
 from toolkit.text.summary import count_causes, count_of
 from toolkit.text.visible import visible
+from toolkit.watch.watch import Look
 from toolkit.writing.journal import Run, State, work_out
 from toolkit.writing.lineage import Past
 from toolkit.writing.report import stale_units
@@ -73,6 +76,9 @@ class Session:
         self._cases: Casebook | None = None
         self._task: asyncio.Task[Any] | None = None
         self._looked: datetime | None = None
+        self._seen: datetime | None = None
+        self._looking = asyncio.Lock()
+        self._watching: Watching | None = None
 
     @property
     def looked(self) -> datetime | None:
@@ -165,17 +171,52 @@ class Session:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        """Nothing stays open between looks; a run that is still going on is cancelled."""
+        """Nothing stays open between looks; a run or a watch that is still going on is cancelled."""
         self.cancel()
         if self._task is not None:
             await asyncio.wait([self._task])
+        if self._watching is not None:
+            self._watching.cancel()
+            await self._watching.ended()
 
     async def reload(self, progress: Progress | None = None) -> None:
         """Look at both sides again; decisions about changes that are no longer planned are pending."""
-        began = datetime.now(UTC)
-        remote, rows = await self._road.look(progress)
-        self._looked = began
-        self.see(rows, remote, await load_past_of(self._sides, rows))
+        async with self._looking:
+            began = datetime.now(UTC)
+            remote, rows = await self._road.look(progress)
+            self._looked = began
+            self.see(rows, remote, await load_past_of(self._sides, rows))
+
+    def watch(self, *, every: float | None = None) -> Watching:
+        """Look again by itself whenever rows or rooms have changed, until `cancel()` of what is returned.
+
+        Returns at once, and writes nothing; views show what it finds, and decisions stay as after `reload`. There is
+        one watch at a time: while one goes on, that is returned. Every `every` seconds, by default five minutes, it
+        looks at everything. Raises `ToolkitError` where there is nothing to watch, or no running event loop.
+        """
+        if self._watching is None or not self._watching.running:
+            self._watching = Watching(self._road, self._see_look, self._turn, every)
+        return self._watching
+
+    @asynccontextmanager
+    async def _turn(self) -> AsyncIterator[None]:
+        """For a look of the watch: neither beside another, nor while rows are being written."""
+        while self._task is not None and not self._task.done():
+            await asyncio.wait([self._task])
+        async with self._looking:
+            yield
+
+    async def _see_look(self, look: Look) -> bool:
+        """False if rows may have been written, or others have been seen, since it began."""
+        writing = self._task is not None and not self._task.done()
+        if writing or (self._seen is not None and self._seen > look.began):
+            return False
+        self._looked = look.began
+        if (look.remote, look.rows) == (self.state.remote, self.state.local.rows):
+            self._deciding.tell()  # of the time of the look
+        else:
+            self.see(look.rows, look.remote, await load_past_of(self._sides, look.rows))
+        return True
 
     async def _reload_rows(self) -> str:
         """After an undo; what goes wrong then is told, not raised."""
@@ -198,6 +239,7 @@ class Session:
         decisions and the history that are there by now."""
         past, self._shelf = past or load_past_now(self._sides, rows), Shelf()
         self._deciding.look(remote or self.state.remote, self._road.read(rows), past)
+        self._seen = datetime.now(UTC)
 
     def why_not(self, unit: Unit) -> str:
         """Why a unit is only shown and can't be approved; nothing if it can."""

@@ -5,7 +5,7 @@ one run, so that a session that nobody closes holds nothing.
 """
 
 import os
-from collections.abc import AsyncIterator, Callable, Hashable, Mapping
+from collections.abc import AsyncIterator, Callable, Collection, Hashable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -108,6 +108,12 @@ class Sides:
             return taken.remote(self.convention), dict(taken.rows)
         return await self._look(progress)
 
+    async def look_again(
+        self, known: RemoteState, changed: Collection[str]
+    ) -> tuple[RemoteState, dict[str, Raw]]:
+        """The same, but of the rooms only those that `changed` since these were known, or are new."""
+        return await self._look(known=known, changed=changed)
+
     async def take(self, settings: Mapping[str, Any], progress: Progress | None = None) -> Snapshot:
         """Both sides as a look finds them, for a file; `settings` are those of the convention."""
         bodies: dict[str, bytes] = {}
@@ -138,7 +144,11 @@ class Sides:
         return found
 
     async def _look(
-        self, progress: Progress | None, seen: Callable[[str, bytes], None] | None = None
+        self,
+        progress: Progress | None = None,
+        seen: Callable[[str, bytes], None] | None = None,
+        known: RemoteState | None = None,
+        changed: Collection[str] = (),
     ) -> tuple[RemoteState, dict[str, Raw]]:
         """A room that the bot makes while we read is in neither side, as the rows come first."""
         layout = self._check_layout()
@@ -154,6 +164,8 @@ class Sides:
                     seen=seen,
                     sliding_sync=self.sliding_sync,
                     layout=layout if layout.links else None,
+                    known=known,
+                    changed=changed,
                 )
         if not self.allow_empty:
             self._check_belonging(rows, remote)
