@@ -1,0 +1,209 @@
+"""An open connection to a PostgreSQL server, over psycopg; errors come out as a `StoreError` in words.
+
+Every statement has to be answered in time: a server that hangs must not make its callers hang as well.
+"""
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Sequence
+from itertools import count
+from typing import Any, LiteralString, cast
+
+import psycopg
+from psycopg import errors
+from psycopg.pq import TransactionStatus
+
+from toolkit.database.postgres.dsn import Address
+from toolkit.errors import StoreError
+
+Row = tuple[Any, ...]
+PATIENCE = 60.0
+"""Seconds in which a statement must be answered, or the next rows of an answer."""
+CONNECT = 10.0
+"""Seconds to get in, unless the DSN says otherwise (`connect_timeout`)."""
+
+_numbers = count()
+
+
+class Connection:
+    """An open connection; one task uses it at a time. Outside `begin` … `commit`, each statement stands alone."""
+
+    def __init__(
+        self, name: str, connection: psycopg.AsyncConnection[Row], patience: float = PATIENCE
+    ) -> None:
+        self.name = name
+        self.number = next(_numbers)
+        self._connection, self._patience = connection, patience
+
+    @property
+    def in_transaction(self) -> bool:
+        """Whether one is open, also one that an error has ended but for its `roll_back`."""
+        return self._connection.info.transaction_status in _IN_TRANSACTION
+
+    @property
+    def lost(self) -> bool:
+        """Whether nothing can be asked any more."""
+        return self._connection.closed
+
+    async def fetch(
+        self, sql: str, parameters: Sequence[object] = (), doing: str = "read"
+    ) -> list[Row]:
+        """All rows of one query, and so of one moment."""
+        async with self.explained(doing):
+            cursor = await self._connection.execute(as_query(sql), tuple(parameters))
+            return await cursor.fetchall()
+
+    async def run(
+        self, sql: str, parameters: Sequence[object] = (), doing: str = "write"
+    ) -> tuple[int, str]:
+        """Run what answers without rows; how many it changed, and what it says that it did."""
+        async with self.explained(doing):
+            cursor = await self._connection.execute(as_query(sql), tuple(parameters))
+            return cursor.rowcount, cursor.statusmessage or ""
+
+    async def run_many(self, sql: str, parameters: Sequence[Sequence[object]]) -> int:
+        """Run it once for each of the parameters, all sent at once; how many rows changed in all."""
+        async with self.explained("write"):
+            cursor = self._connection.cursor()
+            await cursor.executemany(as_query(sql), parameters)
+            return cursor.rowcount
+
+    async def copy_out(self, sql: str) -> AsyncIterator[bytes]:
+        """What a COPY … TO STDOUT tells, piece by piece."""
+        async with self._connection.cursor() as cursor, cursor.copy(as_query(sql), ()) as copy:
+            while True:
+                async with self.explained("back up"):
+                    piece = await copy.read()
+                if not piece:
+                    return
+                yield bytes(piece)
+
+    async def close(self) -> None:
+        """Never waits for the server."""
+        with contextlib.suppress(psycopg.Error, OSError):
+            await self._connection.close()
+
+    @contextlib.asynccontextmanager
+    async def explained(self, doing: str) -> AsyncIterator[None]:
+        """The server's errors as a StoreError: what was being done, what happened, what to try."""
+        try:
+            async with asyncio.timeout(self._patience) as limit:
+                yield
+        except TimeoutError:
+            if not limit.expired():
+                raise
+            await self.close()  # what it answers now is no answer to what is asked next
+            why = f"no answer came within {self._patience:.0f} s; look whether the server is well"
+            raise StoreError(
+                f"Can't {doing} the database {self.name}: {why}.", concerns_all=True
+            ) from None
+        except psycopg.Error as error:
+            raise explain(self.name, doing, error) from error
+
+
+async def connect(
+    address: Address, *, read_only: bool = False, patience: float = PATIENCE
+) -> Connection:
+    """Come in; `read_only` has the server itself refuse every write. Looks at nothing yet."""
+    try:
+        found = await psycopg.AsyncConnection.connect(
+            **_said(address),
+            autocommit=True,  # psycopg begins no transactions of its own
+            row_factory=psycopg.rows.tuple_row,
+        )
+    except psycopg.Error as error:
+        failed = explain(address.name, "open", error)
+    else:
+        connection = Connection(address.name, found, patience)
+        try:
+            await connection.run(_READ_ONLY if read_only else _READ_WRITE, doing="open")
+        except BaseException:
+            await connection.close()
+            raise
+        return connection
+    raise failed  # out here, without the error, which knows how we came in
+
+
+def _said(address: Address) -> dict[str, Any]:
+    """What is told to libpq: what the DSN says, and what it leaves open."""
+    return {
+        "connect_timeout": int(CONNECT),
+        "application_name": "matrix-drift",
+        **address.parameters,
+        "client_encoding": "UTF8",
+    }
+
+
+def as_query(sql: str) -> LiteralString:
+    """SQL of ours, in which nothing but quoted names comes from elsewhere."""
+    return cast(LiteralString, sql)
+
+
+def quote(name: str) -> str:
+    """A name, whatever is in it, as SQL; psycopg reads a single % as the start of a parameter."""
+    return '"' + name.replace('"', '""').replace("%", "%%") + '"'
+
+
+def explain(name: str, doing: str, error: psycopg.Error) -> StoreError:
+    """An error in a sentence; none of them repeats the password."""
+    return StoreError(
+        f"Can't {doing} the database {name}: {_reason(error)}.",
+        concerns_all=not isinstance(error, _OF_A_ROW) or isinstance(error, _NOT_OF_A_ROW),
+    )
+
+
+def _reason(error: psycopg.Error) -> str:
+    for kinds, reason in _REASONS:
+        if isinstance(error, kinds):
+            return reason
+    said = error.diag.message_primary or str(error).strip().partition("\n")[0]
+    if error.sqlstate is None:  # libpq's own words
+        return f"{said or 'the connection was lost'}; check that the server runs and can be reached"
+    return f"the server says {said!r} ({error.sqlstate})"
+
+
+_IN_TRANSACTION = {TransactionStatus.INTRANS, TransactionStatus.INERROR, TransactionStatus.ACTIVE}
+_READ_ONLY = "SET default_transaction_read_only = on"
+_READ_WRITE = "SET default_transaction_isolation = 'read committed'"
+_OF_A_ROW = (
+    errors.DataError,
+    errors.IntegrityError,
+    errors.RaiseException,
+    errors.ProgrammingError,
+    errors.NotSupportedError,
+)
+_NOT_OF_A_ROW = (errors.InsufficientPrivilege, errors.InFailedSqlTransaction)
+_REASONS: tuple[tuple[tuple[type[psycopg.Error], ...], str], ...] = (
+    (
+        (errors.InsufficientPrivilege,),
+        "the role may not do that; grant it SELECT, INSERT and UPDATE on the table (and DELETE, which "
+        "taking a run back may need)",
+    ),
+    (
+        (errors.InvalidPassword, errors.InvalidAuthorizationSpecification),
+        "the server doesn't let this role in; check user and password (in the DSN, PGPASSWORD or a "
+        "passfile), and pg_hba.conf",
+    ),
+    ((errors.InvalidCatalogName,), "the server has no such database; check the DSN"),
+    ((errors.TooManyConnections,), "the server has no connection left; try again in a moment"),
+    (
+        (errors.ReadOnlySqlTransaction,),
+        "it may only be read there (read_only=True, or the server is a standby)",
+    ),
+    (
+        (errors.LockNotAvailable,),
+        "another program holds its lock; try again in a moment, or stop that program first",
+    ),
+    (
+        (errors.DiskFull,),
+        "the server's disk is full; nothing of this was written; free some space and try again",
+    ),
+    (
+        (errors.AdminShutdown, errors.CrashShutdown, errors.CannotConnectNow),
+        "the server is shutting down or starting, or has ended this connection; try again in a moment",
+    ),
+    (
+        (errors.UndefinedTable,),
+        "the table is gone since it was opened; open the store again",
+    ),
+)
