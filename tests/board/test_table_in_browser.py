@@ -292,7 +292,7 @@ class TestOnce:
 
         board = table()
         hold = f"""from pathlib import Path
-from toolkit.writing.turns import hold_lock
+from toolkit.database.lock import hold_lock
 held = hold_lock(Path({str(board.path)!r}))
 held.__enter__()"""
         board.button(f"Approve C1 of {ALICE}").click()

@@ -112,11 +112,11 @@ def road_of(where: Where) -> Repairs:
 async def _look(road: Repairs, picked: Picked) -> Looked:
     with progress("Reading rooms") as tell:
         remote, rows = await road.look(tell)
-    ledger = load_beside(road.sides.path).on(today())
+    ledger = load_beside(road.sides.beside).on(today())
     local = road.read(rows)
     plan = road.plan(remote, local, picked)
     if is_disputed(plan):
-        plan = tell_given(plan, load_past_of(road.sides, rows).runs, local)
+        plan = tell_given(plan, (await load_past_of(road.sides, rows)).runs, local)
     # What was approved with a pick is so on a plan with the pick.
     decided = road.plan(remote, local, ledger.choices) if ledger.choices else plan
     record = Record.of(plan, ledger.standing(decided), ledger)

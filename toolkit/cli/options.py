@@ -58,6 +58,7 @@ class Where:
     def sides(self) -> "Sides":
         """The two sides as they are named, or the snapshot instead; each opened where it is used."""
         from toolkit.convention import Convention
+        from toolkit.database.address import read_address
         from toolkit.sources.sides import Sides, snapshot_sides
 
         if self.snapshot is not None:
@@ -66,7 +67,7 @@ class Where:
             Convention(**self.settings),
             homeserver=self.homeserver,
             token=self.token,
-            database=Path(self.named_database()),
+            database=read_address(self.named_database()),
             table={name: getattr(self, name) for name in TABLE} | _mapped(),
             backup_dir=None if self.backup_dir is None else Path(self.backup_dir),
             allow_empty=self.allow_empty,

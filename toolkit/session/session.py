@@ -16,7 +16,7 @@ from weakref import WeakValueDictionary
 
 from toolkit.convention import Convention
 from toolkit.database.chat_manager import ChatManagerLike
-from toolkit.database.store import Store
+from toolkit.database.contract import Store
 from toolkit.decisions.case import Casebook
 from toolkit.decisions.decision import ANOTHER, Decision
 from toolkit.decisions.ledger import Vote
@@ -28,7 +28,7 @@ from toolkit.model import Choices, Plan, RemoteState, Status, Unit
 from toolkit.planning.links.picks import picked_id
 from toolkit.progress import Progress
 from toolkit.records import Raw
-from toolkit.repairs import AnyReport, Road, load_past_of, road_to, take_back
+from toolkit.repairs import AnyReport, Road, load_past_now, load_past_of, road_to, take_back
 from toolkit.session.decided import Decided
 from toolkit.session.deciding import Deciding, choices_of
 from toolkit.session.results import Applied, ShownPlan, ShownUndo
@@ -37,6 +37,7 @@ from toolkit.sources.sides import Sides, find_sides
 from toolkit.text.summary import count_causes, count_of
 from toolkit.text.visible import visible
 from toolkit.writing.journal import Run, State, work_out
+from toolkit.writing.lineage import Past
 from toolkit.writing.report import stale_units
 from toolkit.writing.staleness import compare_rows, why_stale
 from toolkit.writing.undo import plan_reversal
@@ -67,7 +68,7 @@ class Session:
         show: Callable[[Plan, Mapping[str, Vote]], ShownPlan] | None = None,
     ) -> None:
         self._road, self._show = road, show or self._show_plan
-        self._deciding = Deciding(road, decisions_file, road.sides.path)
+        self._deciding = Deciding(road, decisions_file, road.sides.beside)
         self._shelf = Shelf()
         self._cases: Casebook | None = None
         self._task: asyncio.Task[Any] | None = None
@@ -150,7 +151,7 @@ class Session:
             sliding_sync=sliding_sync,
             deadline=deadline,
         )
-        beside = file_beside(sides.path) if sides.path else None
+        beside = file_beside(sides.beside) if sides.beside else None
         session = cls(road_to(sides), Path(decisions) if decisions else beside)
         await session.reload(progress)
         return session
@@ -174,20 +175,28 @@ class Session:
         began = datetime.now(UTC)
         remote, rows = await self._road.look(progress)
         self._looked = began
-        self.see(rows, remote)
+        self.see(rows, remote, await load_past_of(self._sides, rows))
 
     async def _reload_rows(self) -> str:
         """After an undo; what goes wrong then is told, not raised."""
         try:
-            self.see(await self._road.load_rows())
+            await self._see(await self._road.load_rows())
         except ToolkitError as error:
             return _OUTDATED.format(error)
         return ""
 
-    def see(self, rows: Mapping[str, Raw], remote: RemoteState | None = None) -> None:
+    async def _see(self, rows: Mapping[str, Raw]) -> None:
+        self.see(rows, past=await load_past_of(self._sides, rows))
+
+    def see(
+        self,
+        rows: Mapping[str, Raw],
+        remote: RemoteState | None = None,
+        past: Past | None = None,
+    ) -> None:
         """Plan anew from these rows, by default with the rooms as they were last seen, and with the
-        decisions and the history that are on disk by now."""
-        past, self._shelf = load_past_of(self._sides, rows), Shelf()
+        decisions and the history that are there by now."""
+        past, self._shelf = past or load_past_now(self._sides, rows), Shelf()
         self._deciding.look(remote or self.state.remote, self._road.read(rows), past)
 
     def why_not(self, unit: Unit) -> str:
@@ -398,7 +407,7 @@ class Session:
     async def _settle(self, rows: Mapping[str, Raw], written: set[str], *, anew: bool) -> str:
         """Show what a run has left, and forget what was decided about what it wrote; as above."""
         try:
-            self.see(rows)
+            await self._see(rows)
             self._deciding.forget(written)
             if anew:
                 await self.reload()
@@ -408,8 +417,7 @@ class Session:
 
     async def _alone(self, work: Coroutine[Any, Any, T]) -> T | None:
         """One run at a time on a database; None if `cancel` has ended it."""
-        path = self._sides.path
-        key = path.resolve() if path else id(self._sides.store)
+        key = self._sides.identity
         if (other := _running.get(key)) and not other.done():
             work.close()
             raise ToolkitError(

@@ -11,8 +11,8 @@ from types import MethodType
 from typing import TYPE_CHECKING, Any
 
 from toolkit.database.chat_manager import ChatManagerLike
+from toolkit.database.contract import Store, transactional
 from toolkit.database.look import Look, load_look
-from toolkit.database.store import SQLiteStore, Store, transactional
 from toolkit.errors import ToolkitError
 from toolkit.homeserver.client_memory import user_id_of
 from toolkit.homeserver.reading import ClientLike
@@ -74,7 +74,7 @@ async def shadow_run(
     Raises `StoreError` if the rows can't be read, `ToolkitError` for a function or a chat manager
     that holds the real objects and would use them.
     """
-    if isinstance(store, SQLiteStore) and store.layout.links:
+    if transactional(store) and store.layout.links:
         raise ToolkitError("A shadow run is for a bot of shape chats so far, not for shape links.")
     name = _name(fn)
     _refuse_shortcut(fn, name, (client, store, chat_mgr))

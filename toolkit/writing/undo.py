@@ -8,8 +8,8 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 
+from toolkit.database.contract import TransactionalStore
 from toolkit.database.look import load_look
-from toolkit.database.store import TransactionalStore
 from toolkit.errors import StoreError
 from toolkit.model import Change, Code, Finding, Plan, RowWrite, Status, Unit
 from toolkit.progress import Progress
@@ -28,13 +28,13 @@ async def history(store: TransactionalStore) -> list[Run]:
     What became of a run that was cut short is worked out from the rows as they are now.
     """
     look = await load_look(store)
-    return load_past(store.path, look.rows).runs
+    return (await load_past(store, look.rows)).runs
 
 
 async def plan_undo(store: TransactionalStore, run_id: str) -> Plan:
     """What taking back this run would write; reads only. Raises `StoreError` for an unknown run."""
     look = await load_look(store)
-    return plan_reversal(find_run(load_past(store.path, look.rows), run_id), look.rows)
+    return plan_reversal(find_run(await load_past(store, look.rows), run_id), look.rows)
 
 
 async def undo(
@@ -48,7 +48,7 @@ async def undo(
     """Take back what a run wrote, unit by unit, where the rows are still as it left them."""
     async with one_at_a_time(store):
         look = await load_look(store)
-        run = find_run(load_past(store.path, look.rows), run_id)
+        run = find_run(await load_past(store, look.rows), run_id)
         plan = plan_reversal(run, look.rows)
         units = [unit for unit in plan.units if unit.change]
         job = new_job(
