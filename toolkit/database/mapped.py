@@ -72,7 +72,9 @@ class Mapped(ABC):
         found: dict[str, Raw] = {}
         for table, mine in self._by_table(keys):
             for start in range(0, len(mine), _AT_ONCE):
-                rows = await database.fetch(*self.sql.select_some(table, mine[start : start + _AT_ONCE]))
+                rows = await database.fetch(
+                    *self.sql.select_some(table, mine[start : start + _AT_ONCE])
+                )
                 found.update(gather(map(table.show, rows)))
         return found
 
@@ -127,7 +129,9 @@ class Mapped(ABC):
     async def _explain_kept(self, database: Asked, change: RowChange) -> None:
         """A row that isn't deleted although it is as it was, as far as it is mapped."""
         table = self._table(change.key)
-        if await database.fetch(*self.sql.still_there(table, table.cells(change.key, change.before))):
+        if await database.fetch(
+            *self.sql.still_there(table, table.cells(change.key, change.before))
+        ):
             raise _refused(change.key, _IN_USE)
 
     def _by_table(self, keys: Sequence[str]) -> list[tuple[Table, list[str]]]:

@@ -22,6 +22,15 @@ def store_at(
     Raises `StoreError` where the program for it isn't installed.
     """
     if is_server(database):
+        try:
+            from toolkit.database.postgres.store import PostgresStore  # nobody else pays for it
+        except ModuleNotFoundError as error:
+            if error.name != "psycopg":
+                raise
+        else:
+            return PostgresStore(
+                os.fspath(database), read_only=read_only, backup_dir=backup_dir, **settings
+            )
         raise StoreError(
             f"Can't open the database {shown_address(database)}: PostgreSQL needs the extra `postgres`; "
             "pip install 'matrix-drift[postgres]' and try again."

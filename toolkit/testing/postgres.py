@@ -159,7 +159,12 @@ class Postgres:
             "--no-instructions",
         ]
         made = subprocess.run(
-            command, cwd=self.folder, user=self._user, capture_output=True, env=_ENVIRONMENT, check=False
+            command,
+            cwd=self.folder,
+            user=self._user,
+            capture_output=True,
+            env=_ENVIRONMENT,
+            check=False,
         )
         if made.returncode:
             raise PostgresError(f"initdb failed: {made.stderr.decode('utf-8', 'replace')}")
@@ -177,7 +182,9 @@ class Postgres:
         )
         why = self._process.why_not_up(self._ask, _START_SECONDS)
         if why is not None:
-            raise PostgresError("\n".join([f"PostgreSQL {why}:", *last_lines(self.log, _LOG_LINES)]))
+            raise PostgresError(
+                "\n".join([f"PostgreSQL {why}:", *last_lines(self.log, _LOG_LINES)])
+            )
 
     def _ask(self) -> None:
         import psycopg

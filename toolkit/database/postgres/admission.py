@@ -51,9 +51,7 @@ async def admit_server(connection: Connection, *, read_only: bool) -> None:
         _refuse(connection, "the server is a standby, which can only be read")
 
 
-async def find_table(
-    connection: Connection, name: str, *, advice: str, read_only: bool
-) -> Found:
+async def find_table(connection: Connection, name: str, *, advice: str, read_only: bool) -> Found:
     """The table of this name (`schema.table` for one that isn't in the search path), if it can be used."""
     seen = await connection.fetch(_TABLE, (split_name(name),), doing="open")
     if not seen:
@@ -77,8 +75,7 @@ async def find_table(
         if rules:
             _refuse_table(table, "it has rules, which make something else of a write", _LOOK_ONLY)
         if deferred:
-            why = f"{deferred!r} is looked at when a transaction ends, where one wrong row would take all others with it"
-            _refuse_table(table, why, _LOOK_ONLY)
+            _refuse_table(table, f"{deferred!r} {_DEFERRED}", _LOOK_ONLY)
         if lacking := [right for right, has in zip(_RIGHTS, rights, strict=True) if not has]:
             _refuse_table(
                 table,
@@ -137,7 +134,12 @@ def _refuse_table(table: str, why: str, advice: str) -> NoReturn:
     raise StoreError(f"Can't use {table}: {why}; {advice}.")
 
 
-_LOOK_ONLY = "open it with read_only=True to look only, or name the table that the bot itself writes"
+_LOOK_ONLY = (
+    "open it with read_only=True to look only, or name the table that the bot itself writes"
+)
+_DEFERRED = (
+    "is looked at when a transaction ends, where one wrong row would take all others with it"
+)
 _RIGHTS = ("SELECT", "INSERT", "UPDATE")
 _KINDS = {
     "v": "a view",

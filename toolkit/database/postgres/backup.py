@@ -30,7 +30,9 @@ async def back_up(
             await connection.run(_SNAPSHOT, doing="back up")
             try:
                 for table, columns in copied:
-                    await write(f"COPY {table} ({columns}) FROM stdin;\n".replace("%%", "%").encode())
+                    await write(
+                        f"COPY {table} ({columns}) FROM stdin;\n".replace("%%", "%").encode()
+                    )
                     async for piece in connection.copy_out(f"COPY {table} ({columns}) TO STDOUT"):
                         await write(piece)
                     await write(b"\\.\n")
@@ -44,9 +46,7 @@ async def back_up(
         ) from error
 
 
-def new_backup_path(
-    beside: Path, directory: Path | None, name: str, *, by_bot: bool
-) -> Path:
+def new_backup_path(beside: Path, directory: Path | None, name: str, *, by_bot: bool) -> Path:
     """Where the backup of a run goes; the folder of one's own state is made if it isn't there."""
     if directory is None:
         make_folder(beside.parent)

@@ -7,7 +7,7 @@ import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Sequence
 from itertools import count
-from typing import Any, LiteralString, cast
+from typing import Any, LiteralString
 
 import psycopg
 from psycopg import errors
@@ -136,7 +136,7 @@ def _said(address: Address) -> dict[str, Any]:
 
 def as_query(sql: str) -> LiteralString:
     """SQL of ours, in which nothing but quoted names comes from elsewhere."""
-    return cast(LiteralString, sql)
+    return sql
 
 
 def quote(name: str) -> str:

@@ -25,15 +25,13 @@ class Ledger:
     def __init__(self, label: str) -> None:
         self._label = label
 
-    async def note(
-        self, connection: Connection, run: str, line: Callable[[], str]
-    ) -> int | None:
+    async def note(self, connection: Connection, run: str, line: Callable[[], str]) -> int | None:
         """Put a line there, if there is such a table that we may add to; its number."""
         table = await self._place(connection)
         if not await self._may(connection, table, "INSERT"):
             return None
         [(number,)] = await connection.fetch(
-            f"INSERT INTO {table} (bot, run, line) VALUES (%s, %s, %s) RETURNING number",  # noqa: S608
+            f"INSERT INTO {table} (bot, run, line) VALUES (%s, %s, %s) RETURNING number",
             (self._label, run, line()),
             doing="write",
         )
@@ -42,7 +40,7 @@ class Ledger:
     async def has(self, connection: Connection, number: int) -> bool:
         """Whether a line was committed."""
         table = await self._place(connection)
-        sql = f"SELECT 1 FROM {table} WHERE number = %s"  # noqa: S608
+        sql = f"SELECT 1 FROM {table} WHERE number = %s"
         return bool(await connection.fetch(sql, (number,)))
 
     async def make(self, connection: Connection) -> None:
@@ -60,7 +58,7 @@ class Ledger:
         table = await self._place(connection)
         if not await self._may(connection, table, "SELECT"):
             return []
-        sql = f"SELECT line FROM {table} WHERE bot = %s ORDER BY number"  # noqa: S608
+        sql = f"SELECT line FROM {table} WHERE bot = %s ORDER BY number"
         return [line for (line,) in await connection.fetch(sql, (self._label,))]
 
     async def _may(self, connection: Connection, table: str, right: str) -> bool:

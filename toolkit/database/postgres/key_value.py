@@ -63,7 +63,9 @@ class KeyValueRows:
             return with_null(found)
         return await aside(self._checked, connection, found)
 
-    def _checked(self, connection: Connection, found: list[tuple[Any, ...]]) -> list[tuple[str, Raw]]:
+    def _checked(
+        self, connection: Connection, found: list[tuple[Any, ...]]
+    ) -> list[tuple[str, Raw]]:
         rows = with_null(found)
         if why := why_no_objects(rows):
             self._refuse(connection, why)

@@ -55,7 +55,9 @@ async def _admit(
         texts=frozenset(name for name, kind in types.items() if kind not in INTEGERS),
         types=types,
         fresh=look.fresh(),
-        children=tuple((child, tuple(zip(own, theirs, strict=True))) for child, own, theirs in children),
+        children=tuple(
+            (child, tuple(zip(own, theirs, strict=True))) for child, own, theirs in children
+        ),
     )
     integers = frozenset(name for name in table.columns if types[name] in INTEGERS)
     stored = [quote(name) for name, column in found.columns.items() if not column.generated]
@@ -82,7 +84,9 @@ class _Look:
             why = "its rows are unique only among some of them (an index is partial)"
         elif self.found.unique:
             why = f"its rows are unique only together with {listed(sorted(self.found.unique[0] - mapped))}"
-        self.refuse(why, f"name in {self.where} the columns that tell its rows apart, or all of them")
+        self.refuse(
+            why, f"name in {self.where} the columns that tell its rows apart, or all of them"
+        )
 
     def check_writable(self) -> None:
         """What is written must be a column's own."""
@@ -127,7 +131,9 @@ class _Look:
         }
 
     def refuse(self, why: str, advice: str) -> NoReturn:
-        raise StoreError(f"Can't use the table {self.table.name!r} of {self.name}: {why}; {advice}.")
+        raise StoreError(
+            f"Can't use the table {self.table.name!r} of {self.name}: {why}; {advice}."
+        )
 
     def _given(self) -> Sequence[str]:
         link = self.layout.rows.link

@@ -40,7 +40,7 @@ def select_all(tables: Sequence[Table], about: Names | None = None) -> Statement
             named, names = _naming(table, about)
             where, values = f"{where} AND ({named})", [*values, *names]
         columns = ", ".join([f"{place}::int", *cells])
-        selects.append(f"SELECT {columns} FROM {quote_table(table.name)} WHERE {where}")  # noqa: S608
+        selects.append(f"SELECT {columns} FROM {quote_table(table.name)} WHERE {where}")
         parameters += values
     return Statement(" UNION ALL ".join(selects), tuple(parameters))
 
@@ -57,7 +57,9 @@ def select_some(table: Table, keys: Sequence[str]) -> Statement:
         names.append(f"({' AND '.join(sql for sql, _ in terms)})")
         values += [value for _, found in terms for value in found]
     columns = ", ".join(_shown(table, part) for part in table.parts)
-    sql = f"SELECT {columns} FROM {quote_table(table.name)} WHERE {where} AND ({' OR '.join(names)})"  # noqa: S608
+    sql = (
+        f"SELECT {columns} FROM {quote_table(table.name)} WHERE {where} AND ({' OR '.join(names)})"
+    )
     return Statement(sql, (*parameters, *values))
 
 
@@ -71,7 +73,7 @@ def update(table: Table, before: Mapping[str, Any], after: Mapping[str, Any]) ->
     sets = [f"{quote(name)} = {_cast(table, name)}" for name in changed]
     values = [_told(cell) for cell in changed.values()]
     where, parameters = _as_it_was(table, before)
-    sql = f"UPDATE {quote_table(table.name)} SET {', '.join(sets)} WHERE {where}"  # noqa: S608
+    sql = f"UPDATE {quote_table(table.name)} SET {', '.join(sets)} WHERE {where}"
     return Statement(sql, (*values, *parameters))
 
 
@@ -84,7 +86,7 @@ def insert(table: Table, after: Mapping[str, Any]) -> Statement:
     there = " AND ".join([where, *(sql for sql, _ in keyed)])
     name = quote_table(table.name)
     sql = (
-        f"INSERT INTO {name} ({', '.join(map(quote, row))}) "  # noqa: S608
+        f"INSERT INTO {name} ({', '.join(map(quote, row))}) "
         f"SELECT {', '.join(_cast(table, column) for column in row)} "
         f"WHERE NOT EXISTS (SELECT 1 FROM {name} WHERE {there})"
     )
@@ -105,15 +107,15 @@ def delete(table: Table, before: Mapping[str, Any]) -> Statement:
     terms += [f"{quote(c)}::text IS NOT DISTINCT FROM {d}" for c, d in table.fresh.items()]
     for child, pairs in table.children:
         same = " AND ".join(f"child.{quote(c)} = parent.{quote(p)}" for c, p in pairs)
-        terms.append(f"NOT EXISTS (SELECT 1 FROM {child} AS child WHERE {same})")  # noqa: S608
-    sql = f"DELETE FROM {name} AS parent WHERE {' AND '.join(terms)}"  # noqa: S608
+        terms.append(f"NOT EXISTS (SELECT 1 FROM {child} AS child WHERE {same})")
+    sql = f"DELETE FROM {name} AS parent WHERE {' AND '.join(terms)}"
     return Statement(sql, tuple(values))
 
 
 def still_there(table: Table, before: Mapping[str, Any]) -> Statement:
     """Whether the row is as it was, as far as it is mapped."""
     where, parameters = _as_it_was(table, before)
-    return Statement(f"SELECT 1 FROM {quote_table(table.name)} WHERE {where}", tuple(parameters))  # noqa: S608
+    return Statement(f"SELECT 1 FROM {quote_table(table.name)} WHERE {where}", tuple(parameters))
 
 
 def _as_it_was(table: Table, cells: Mapping[str, Any]) -> tuple[str, list[Raw]]:

@@ -169,7 +169,9 @@ class PostgresStore:
             return decode_object(raw)
         except ValueError as error:
             reason = f"{error}; repair it first"
-            raise StoreError(f"Can't read the row {quote_odd(key)} of {self.name}: {reason}.") from None
+            raise StoreError(
+                f"Can't read the row {quote_odd(key)} of {self.name}: {reason}."
+            ) from None
 
     async def set(self, key: str, value: Mapping[str, Any]) -> None:
         """Write the whole row as compact JSON, new or not; inside a transaction, as part of it."""
@@ -227,9 +229,7 @@ class PostgresStore:
         """
         if joined(self._connection):
             raise StoreError(f"Can't back up {self.name} inside a transaction: do it before.")
-        target = new_backup_path(
-            self.beside, directory or self._backup_dir, name, by_bot=by_bot
-        )
+        target = new_backup_path(self.beside, directory or self._backup_dir, name, by_bot=by_bot)
         async with self._turn() as connection:
             await finish(back_up(connection, self._rows.copied, self.beside, target))
         return target.absolute()

@@ -51,7 +51,7 @@ class Table:
         self.quoted = f"{quote(schema)}.{quote(name)}" if schema else quote(name)
         key, value = f"t.{quote(key_column)}", f"t.{quote(value_column)}"
         self._key, self._exact, self._text = key, f'{key} COLLATE "C"', f"{value}::text"
-        self._rows = f"SELECT {key}, {self._text} FROM {self.quoted} AS t"  # noqa: S608  # names, quoted
+        self._rows = f"SELECT {key}, {self._text} FROM {self.quoted} AS t"
         self._families = " OR ".join(map(self._begins, FAMILIES))
         columns = f"{quote(key_column)}, {quote(value_column)}"
         same = f"{key} = u.key AND {self._exact} = u.key"
@@ -59,22 +59,22 @@ class Table:
         told = f"RETURNING {key}, {self._text}"
         after = f"u.after::{value_type}"
         self._insert = (
-            f"INSERT INTO {self.quoted} AS t ({columns}) SELECT u.key, {after} FROM {_PAIRS} "  # noqa: S608
+            f"INSERT INTO {self.quoted} AS t ({columns}) SELECT u.key, {after} FROM {_PAIRS} "
             f"ON CONFLICT ({quote(key_column)}) DO NOTHING {told}"
         )
         self._update = (
-            f"UPDATE {self.quoted} AS t SET {quote(value_column)} = {after} "  # noqa: S608
+            f"UPDATE {self.quoted} AS t SET {quote(value_column)} = {after} "
             f"FROM {_TRIPLES} WHERE {as_it_was} {told}"
         )
-        self._delete = f"DELETE FROM {self.quoted} AS t USING {_TRIPLES} WHERE {as_it_was} {told}"  # noqa: S608
+        self._delete = f"DELETE FROM {self.quoted} AS t USING {_TRIPLES} WHERE {as_it_was} {told}"
         self._set = (
-            f"UPDATE {self.quoted} AS t SET {quote(value_column)} = {after} "  # noqa: S608
+            f"UPDATE {self.quoted} AS t SET {quote(value_column)} = {after} "
             f"FROM {_PAIRS} WHERE {same}"
         )
         self._add = (
-            f"INSERT INTO {self.quoted} AS t ({columns}) SELECT u.key, {after} FROM {_PAIRS} "  # noqa: S608
+            f"INSERT INTO {self.quoted} AS t ({columns}) SELECT u.key, {after} FROM {_PAIRS} "
             f"ON CONFLICT ({quote(key_column)}) DO UPDATE SET "
-            f'{quote(value_column)} = EXCLUDED.{quote(value_column)} '
+            f"{quote(value_column)} = EXCLUDED.{quote(value_column)} "
             f'WHERE {self._exact} = EXCLUDED.{quote(key_column)} COLLATE "C"'
         )
 
@@ -117,7 +117,7 @@ class Table:
 
     def prefixed(self, prefix: str) -> Statement:
         """The keys that begin so. LIKE would be no prefix search, and a range none under ICU."""
-        sql = f"SELECT {self._key} FROM {self.quoted} AS t WHERE starts_with({self._exact}, %s)"  # noqa: S608
+        sql = f"SELECT {self._key} FROM {self.quoted} AS t WHERE starts_with({self._exact}, %s)"
         return Statement(sql, (prefix,))
 
     def set(self, key: str, text: str) -> tuple[Statement, Statement]:
@@ -130,7 +130,9 @@ class Table:
         kinds: dict[str, list[RowChange]] = {}
         for row in rows:
             kinds.setdefault(self._kind(row), []).append(row)
-        return [(self._change(sql, group), [row.key for row in group]) for sql, group in kinds.items()]
+        return [
+            (self._change(sql, group), [row.key for row in group]) for sql, group in kinds.items()
+        ]
 
     def _kind(self, row: RowChange) -> str:
         if row.before is None and row.after is None:
@@ -155,7 +157,7 @@ def with_null(rows: list[tuple[Any, ...]]) -> list[tuple[str, Raw]]:
     for place, (key, raw) in enumerate(rows):
         if raw is None:
             rows[place] = key, NULL
-    return rows  # type: ignore[return-value]
+    return rows
 
 
 def _storable(key: str, raw: Raw) -> str | None:
