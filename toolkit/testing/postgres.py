@@ -32,6 +32,7 @@ _SETTINGS = {
     "max_connections": "60",
     "shared_buffers": "64MB",
     "autovacuum": "off",
+    "track_commit_timestamp": "on",  # who came before whom
     "jit": "off",
     "log_statement": "none",
 }
