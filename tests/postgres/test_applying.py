@@ -2,7 +2,7 @@
 
 import json
 
-from tests.bench import A1, A2, C1, C2, UA, UB, small_rows, states
+from tests.bench import A2, UA, small_rows, states
 from tests.postgres.server_bench import ServerBench
 from toolkit.database.look import load_look
 from toolkit.writing.undo import history, undo

@@ -22,7 +22,7 @@ from toolkit.database.look import Look
 from toolkit.homeserver.room_state import decode_room
 from toolkit.model import RemoteState, Unit, UnitKind
 from toolkit.planning.plan import plan_repairs
-from toolkit.records import load_records, parse_key
+from toolkit.records import Raw, load_records, parse_key
 from toolkit.writing.apply import apply_changes
 from toolkit.writing.job import new_job
 
@@ -57,18 +57,20 @@ async def test_nothing_of_live_workers_is_lost_and_no_unit_rests_on_what_they_ch
                 assert isinstance(look.token, tuple)
                 done = [unit for unit in units if unit.id in applied]
                 slipped += _slipped(dsn, job.run, look.token[1], done)
-    done = Work(**json.loads(await workers))
+    work = Work(**json.loads(await workers))
     rows = {key: json.loads(value).get("n", 0) for key, (_, value) in bench.bytes().items()}
-    [(deadlocks,)] = bench.sql("SELECT deadlocks FROM pg_stat_database WHERE datname = current_database()")
-    print(  # noqa: T201  # the figures of the page
-        f"{done.commits} commits, {runs} runs, {written} units written, {dict(left)}, "
-        f"longest stall {done.stall * 1000:.0f} ms"
+    [(deadlocks,)] = bench.sql(
+        "SELECT deadlocks FROM pg_stat_database WHERE datname = current_database()"
     )
-    assert done.commits > 300 and written > 20 and left["stale"]
-    assert done.failed == [] and deadlocks == 0
-    assert {key: n for key, n in rows.items() if n} == dict(done.added)  # 0 lost
+    print(  # noqa: T201  # the figures of the page
+        f"{work.commits} commits, {runs} runs, {written} units written, {dict(left)}, "
+        f"longest stall {work.stall * 1000:.0f} ms"
+    )
+    assert work.commits > 300 and written > 20 and left["stale"]
+    assert work.failed == [] and deadlocks == 0
+    assert {key: n for key, n in rows.items() if n} == dict(work.added)  # 0 lost
     assert slipped == []
-    assert done.stall < 2.0
+    assert work.stall < 2.0
 
 
 def _slipped(dsn: str, run: str, look: str, units: Iterable[Unit]) -> list[str]:
@@ -99,5 +101,5 @@ def _look(dsn: str, token: Hashable) -> Look:
     with psycopg.connect(dsn) as connection:
         connection.isolation_level = psycopg.IsolationLevel.REPEATABLE_READ
         [(snapshot,)] = connection.execute("SELECT pg_current_snapshot()::text").fetchall()
-        rows = dict(connection.execute("SELECT key, value FROM kv").fetchall())
+        rows: dict[str, Raw] = dict(connection.execute("SELECT key, value FROM kv").fetchall())
     return Look(rows, (token[0], snapshot))

@@ -46,7 +46,7 @@ class Work:
 
 async def work(dsn: str, seconds: float, seed: int) -> Work:
     """Write for so long."""
-    chance, done = random.Random(seed), Work()
+    chance, done = random.Random(seed), Work()  # noqa: S311  # no secret
     async with await psycopg.AsyncConnection.connect(dsn) as connection:
         found = await (await connection.execute("SELECT key, value FROM kv")).fetchall()
         await connection.commit()
@@ -97,7 +97,9 @@ async def _once(
         for key, value in locked:
             row = json.loads(value)
             row["n"] = row.get("n", 0) + 1
-            await connection.execute("UPDATE kv SET value = %s WHERE key = %s", (json.dumps(row), key))
+            await connection.execute(
+                "UPDATE kv SET value = %s WHERE key = %s", (json.dumps(row), key)
+            )
         touched = counted = [key for key, _ in locked]
     await connection.execute(_LOGGED, (touched,))
     return counted, inserted

@@ -5,9 +5,10 @@ Every statement has to be answered in time: a server that hangs must not make it
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Sequence
+import socket
+from collections.abc import AsyncIterator, Coroutine, Sequence
 from itertools import count
-from typing import Any, LiteralString
+from typing import Any, LiteralString, TypeVar
 
 import psycopg
 from psycopg import errors
@@ -17,6 +18,7 @@ from toolkit.database.postgres.dsn import Address
 from toolkit.errors import StoreError
 
 Row = tuple[Any, ...]
+T = TypeVar("T")
 PATIENCE = 60.0
 """Seconds in which a statement must be answered, or the next rows of an answer."""
 CONNECT = 10.0
@@ -49,56 +51,82 @@ class Connection:
         self, sql: str, parameters: Sequence[object] = (), doing: str = "read"
     ) -> list[Row]:
         """All rows of one query, and so of one moment."""
-        async with self.explained(doing):
+
+        async def ask() -> list[Row]:
             cursor = await self._connection.execute(as_query(sql), tuple(parameters))
             return await cursor.fetchall()
+
+        return await self._ask(doing, ask())
 
     async def run(
         self, sql: str, parameters: Sequence[object] = (), doing: str = "write"
     ) -> tuple[int, str]:
         """Run what answers without rows; how many it changed, and what it says that it did."""
-        async with self.explained(doing):
+
+        async def ask() -> tuple[int, str]:
             cursor = await self._connection.execute(as_query(sql), tuple(parameters))
             return cursor.rowcount, cursor.statusmessage or ""
 
+        return await self._ask(doing, ask())
+
     async def run_many(self, sql: str, parameters: Sequence[Sequence[object]]) -> int:
         """Run it once for each of the parameters, all sent at once; how many rows changed in all."""
-        async with self.explained("write"):
+
+        async def ask() -> int:
             cursor = self._connection.cursor()
             await cursor.executemany(as_query(sql), parameters)
             return cursor.rowcount
 
+        return await self._ask("write", ask())
+
     async def copy_out(self, sql: str) -> AsyncIterator[bytes]:
         """What a COPY … TO STDOUT tells, piece by piece."""
         async with self._connection.cursor() as cursor, cursor.copy(as_query(sql), ()) as copy:
-            while True:
-                async with self.explained("back up"):
-                    piece = await copy.read()
-                if not piece:
-                    return
-                yield bytes(piece)
+            while piece := await self._ask("back up", _read(copy)):
+                yield piece
 
     async def close(self) -> None:
         """Never waits for the server."""
         with contextlib.suppress(psycopg.Error, OSError):
             await self._connection.close()
 
-    @contextlib.asynccontextmanager
-    async def explained(self, doing: str) -> AsyncIterator[None]:
-        """The server's errors as a StoreError: what was being done, what happened, what to try."""
+    async def _ask(self, doing: str, asking: Coroutine[Any, Any, T]) -> T:
+        """An answer in time, or a `StoreError`: what was being done, what happened, what to try.
+
+        Who is late, or cancelled, is cut off: psycopg would ask the server to stop, and wait for that as well.
+        """
+        late = False
+
+        def end() -> None:
+            nonlocal late
+            late = True
+            self._cut()
+
+        timer = asyncio.get_running_loop().call_later(self._patience, end)
+        task = asyncio.ensure_future(asking)
         try:
-            async with asyncio.timeout(self._patience) as limit:
-                yield
-        except TimeoutError:
-            if not limit.expired():
-                raise
-            await self.close()  # what it answers now is no answer to what is asked next
-            why = f"no answer came within {self._patience:.0f} s; look whether the server is well"
-            raise StoreError(
-                f"Can't {doing} the database {self.name}: {why}.", concerns_all=True
-            ) from None
+            return await asyncio.shield(task)
+        except asyncio.CancelledError:
+            self._cut()
+            await asyncio.wait({task})
+            task.exception()  # which nobody asks for
+            raise
         except psycopg.Error as error:
-            raise explain(self.name, doing, error) from error
+            raise explain(self.name, doing, error, self._patience if late else None) from error
+        finally:
+            timer.cancel()
+
+    def _cut(self) -> None:
+        """End the connection under psycopg's feet, which then finds it closed."""
+        with contextlib.suppress(OSError, psycopg.Error):
+            number = self._connection.fileno()
+            way = socket.fromfd(number, socket.AF_INET, socket.SOCK_STREAM)
+            way.shutdown(socket.SHUT_RDWR)
+            way.close()
+
+
+async def _read(copy: psycopg.AsyncCopy) -> bytes:
+    return bytes(await copy.read())
 
 
 async def connect(
@@ -144,10 +172,11 @@ def quote(name: str) -> str:
     return '"' + name.replace('"', '""').replace("%", "%%") + '"'
 
 
-def explain(name: str, doing: str, error: psycopg.Error) -> StoreError:
+def explain(name: str, doing: str, error: psycopg.Error, waited: float | None = None) -> StoreError:
     """An error in a sentence; none of them repeats the password."""
+    why = _reason(error) if waited is None else _SILENT.format(waited)
     return StoreError(
-        f"Can't {doing} the database {name}: {_reason(error)}.",
+        f"Can't {doing} the database {name}: {why}.",
         concerns_all=not isinstance(error, _OF_A_ROW) or isinstance(error, _NOT_OF_A_ROW),
     )
 
@@ -163,6 +192,7 @@ def _reason(error: psycopg.Error) -> str:
 
 
 _IN_TRANSACTION = {TransactionStatus.INTRANS, TransactionStatus.INERROR, TransactionStatus.ACTIVE}
+_SILENT = "no answer came within {:.3g} s; look whether the server is well, and the way to it"
 _READ_ONLY = "SET default_transaction_read_only = on"
 _READ_WRITE = "SET default_transaction_isolation = 'read committed'"
 _OF_A_ROW = (
