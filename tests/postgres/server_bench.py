@@ -52,3 +52,12 @@ class ServerBench(Bench):
     def store(self, **more: Any) -> PostgresStore:
         """A store on it that isn't open, with files beside `path`."""
         return PostgresStore(self.dsn, **{"beside": self.path, "busy_timeout": 3.0, **more})
+
+
+def as_worker(dsn: str, granted: str = "SELECT, INSERT, UPDATE") -> str:
+    """The DSN of a role of this database alone, with these rights on its table."""
+    role = f"worker_{dsn.rpartition('/')[2]}"
+    with psycopg.connect(dsn, autocommit=True) as connection:
+        sql = f"CREATE ROLE {role} LOGIN PASSWORD 'worker-secret'; GRANT {granted} ON kv TO {role}"
+        connection.execute(sql.encode())
+    return dsn.replace("admin:throw-away-admin", f"{role}:worker-secret")

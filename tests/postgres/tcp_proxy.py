@@ -14,8 +14,8 @@ COMMIT = b"COMMIT\0"
 class TcpProxy:
     """Passes everything on to the server of a DSN, until it is told otherwise; `dsn` leads through it.
 
-    `lose`: a commit is passed on, and its answer isn't. `swallow`: not even the commit is. While
-    `passes` is cleared, nothing goes through, and nobody is told. `refuse`: nobody new is let in, once something was lost.
+    `lose`: a commit is passed on, and its answer isn't. `swallow`: not even the commit is. `refuse`: nobody
+    new is let in, once something was lost. While `passes` is cleared, nothing goes through, and nobody is told.
     """
 
     def __init__(self, dsn: str) -> None:

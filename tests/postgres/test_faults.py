@@ -13,7 +13,7 @@ import psycopg
 import pytest
 
 from tests.bench import A1, A2, UB, states
-from tests.postgres.server_bench import ServerBench
+from tests.postgres.server_bench import ServerBench, as_worker
 from tests.postgres.tcp_proxy import TcpProxy
 from toolkit.database.postgres import transaction
 from toolkit.database.postgres.store import PostgresStore
@@ -35,10 +35,7 @@ async def _outcomes(bench: ServerBench) -> list[set[str]]:
 @pytest.fixture
 def role_bench(server_bench: ServerBench) -> ServerBench:
     """The same bot, whose role may read and write its table and make none."""
-    server_bench.sql("DROP ROLE IF EXISTS worker")
-    server_bench.sql("CREATE ROLE worker LOGIN PASSWORD 'worker-secret'")
-    server_bench.sql("GRANT SELECT, INSERT, UPDATE ON kv TO worker")
-    server_bench.dsn = server_bench.dsn.replace("admin:throw-away-admin", "worker:worker-secret")
+    server_bench.dsn = as_worker(server_bench.dsn)
     return server_bench
 
 

@@ -186,12 +186,16 @@ def _reason(error: psycopg.Error) -> str:
         if isinstance(error, kinds):
             return reason
     said = error.diag.message_primary or str(error).strip().partition("\n")[0]
-    if error.sqlstate is None:  # libpq's own words
-        return f"{said or 'the connection was lost'}; check that the server runs and can be reached"
+    if error.sqlstate is None:  # libpq's own words, also for what a server says at the door
+        return f"{said or 'the connection was lost'}; {_REACHED}"
     return f"the server says {said!r} ({error.sqlstate})"
 
 
 _IN_TRANSACTION = {TransactionStatus.INTRANS, TransactionStatus.INERROR, TransactionStatus.ACTIVE}
+_REACHED = (
+    "check that the server runs and can be reached, and that it has this database and lets this role in "
+    "(the password may stand in the DSN, in PGPASSWORD or in a passfile)"
+)
 _SILENT = "no answer came within {:.3g} s; look whether the server is well, and the way to it"
 _READ_ONLY = "SET default_transaction_read_only = on"
 _READ_WRITE = "SET default_transaction_isolation = 'read committed'"
@@ -209,13 +213,6 @@ _REASONS: tuple[tuple[tuple[type[psycopg.Error], ...], str], ...] = (
         "the role may not do that; grant it SELECT, INSERT and UPDATE on the table (and DELETE, which "
         "taking a run back may need)",
     ),
-    (
-        (errors.InvalidPassword, errors.InvalidAuthorizationSpecification),
-        "the server doesn't let this role in; check user and password (in the DSN, PGPASSWORD or a "
-        "passfile), and pg_hba.conf",
-    ),
-    ((errors.InvalidCatalogName,), "the server has no such database; check the DSN"),
-    ((errors.TooManyConnections,), "the server has no connection left; try again in a moment"),
     (
         (errors.ReadOnlySqlTransaction,),
         "it may only be read there (read_only=True, or the server is a standby)",
