@@ -7,7 +7,7 @@ import shutil
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
-from unittest.mock import Mock
+from unittest.mock import AsyncMock
 
 import pytest
 
@@ -21,7 +21,7 @@ from toolkit.errors import StoreError
 from toolkit.model import Choices, Status
 from toolkit.records import chat_key, room_key, user_key
 from toolkit.shadow import ShadowRun
-from toolkit.writing.journal import Journal
+from toolkit.writing.journal import Journal, RunJournal
 
 A1, C1, USER = room_key("!a1"), chat_key(ALICE, "C1"), user_key(ALICE)
 ROOM = {"chat_id": "C1", "matrix_user_id": ALICE, "space_id": "!alice", "room_type": "chat"}
@@ -357,7 +357,9 @@ class TestApplying:
     async def test_a_journal_that_cant_be_told_loses_no_row(
         self, run: ShadowRun, bench: Bench, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr(Journal, "finish", Mock(side_effect=StoreError("No space left.")))
+        monkeypatch.setattr(
+            RunJournal, "finish", AsyncMock(side_effect=StoreError("No space left."))
+        )
         applied = await run.apply("!a1")
         assert (applied.rows, bench.row(A1)) == (1, ROOM)
         assert "No space left" in applied.warning and applied.warning in repr(applied)

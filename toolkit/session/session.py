@@ -180,12 +180,12 @@ class Session:
     async def _reload_rows(self) -> str:
         """After an undo; what goes wrong then is told, not raised."""
         try:
-            await self._see(await self._road.load_rows())
+            await self._see_rows(await self._road.load_rows())
         except ToolkitError as error:
             return _OUTDATED.format(error)
         return ""
 
-    async def _see(self, rows: Mapping[str, Raw]) -> None:
+    async def _see_rows(self, rows: Mapping[str, Raw]) -> None:
         self.see(rows, past=await load_past_of(self._sides, rows))
 
     def see(
@@ -407,7 +407,7 @@ class Session:
     async def _settle(self, rows: Mapping[str, Raw], written: set[str], *, anew: bool) -> str:
         """Show what a run has left, and forget what was decided about what it wrote; as above."""
         try:
-            await self._see(rows)
+            await self._see_rows(rows)
             self._deciding.forget(written)
             if anew:
                 await self.reload()
