@@ -19,7 +19,7 @@ class Address:
 
     def __init__(self, dsn: str) -> None:
         self.parameters = _parse(dsn)
-        known = {**_defaults(), **{k: str(v) for k, v in self.parameters.items()}}
+        known = _defaults() | self.parameters
         self.host = known.get("host") or known.get("hostaddr") or "localhost"
         self.port = known.get("port") or "5432"
         self.user = known.get("user") or ""
@@ -59,14 +59,23 @@ def file_name(*parts: str) -> str:
 def _parse(dsn: str) -> dict[str, str]:
     """Raises `StoreError`, which repeats nothing of the DSN."""
     try:
-        return {name: str(value) for name, value in conninfo_to_dict(dsn).items()}
+        found = {name: str(value) for name, value in conninfo_to_dict(dsn).items()}
     except (Error, ValueError):  # ValueError: a character that no text has
-        pass
+        found = None
+    if found is not None and "\0" not in dsn and not _is_torn(found):
+        return found
     # Out here, without the error itself, which quotes it.
     raise StoreError(
         "The DSN of the database can't be read: it must be like postgresql://user@host:5432/database, "
-        "with special characters of user and password escaped (a space is %20, @ is %40)."
+        "with special characters of user and password escaped (a space is %20, @ is %40, / is %2F)."
     )
+
+
+def _is_torn(found: Mapping[str, str]) -> bool:
+    """Whether a part of a password that isn't escaped stands where host, port or database do."""
+    port = found.get("port", "").replace(",", "")
+    odd = "@" in found.get("host", "") + found.get("dbname", "")
+    return odd or not ((port.isascii() and port.isdigit()) or not port)
 
 
 def _defaults() -> dict[str, str]:
