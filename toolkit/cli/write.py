@@ -101,7 +101,7 @@ def apply(where: Where, wanted: Wanted, *, as_json: bool) -> int:
         _show_agreement(record.part(plan), record, agreed, wanted)
     if agreed.units and not wanted.agreed:
         many = f"these {len(agreed.units)} units" if len(agreed.units) > 1 else "this unit"
-        if not agree(f"Write {many} to {where.database}?"):
+        if not agree(f"Write {many} to {where.shown_database}?"):
             raise Cancelled("nothing was written.")
     done = None
     if agreed.units:
@@ -242,7 +242,7 @@ def undo(where: Where, run_id: str, *, yes: bool, as_json: bool) -> int:
     if not as_json:
         show(render_undo(plan))
     back = [unit.id for unit in plan.units if unit.change]
-    if back and not yes and not agree(f"Write this back to {where.database}?"):
+    if back and not yes and not agree(f"Write this back to {where.shown_database}?"):
         raise Cancelled("nothing was written.")
     result = run_to_write(_take_back(sides, run_id)) if back else Result({})
     if as_json:
