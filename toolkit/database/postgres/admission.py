@@ -7,8 +7,8 @@ and what to do.
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple, NoReturn
 
-from toolkit.database.postgres.connection import Connection, quote
-from toolkit.errors import StoreError
+from toolkit.database.postgres.connection import Connection, quote, split_name
+from toolkit.errors import NoDatabase, StoreError
 
 OLDEST = 130000  # has pg_current_snapshot and pg_xact_status over xid8
 
@@ -57,9 +57,8 @@ async def find_table(connection: Connection, name: str, *, advice: str, read_onl
     if not seen:
         others = [str(row[0]) for row in await connection.fetch(_TABLES, doing="open")]
         there = f"only {listed(others)}" if others else "it has none that this role sees"
-        raise StoreError(
-            f"The database {connection.name} has no table {name!r}, {there}: {advice}; the bot itself "
-            "makes its table."
+        raise (StoreError if others else NoDatabase)(
+            f"The database {connection.name} has no table {name!r}, {there}: {advice}."
         )
     [(oid, kind, schema, bare, hides, rules, inherited, rights, deferred)] = seen
     table = f"the table {name!r} of {connection.name}"
@@ -111,11 +110,6 @@ def check_columns(
         )
 
 
-def split_name(name: str) -> str:
-    """A table's name as `to_regclass` reads it; a dot parts it from its schema."""
-    return ".".join('"' + part.replace('"', '""') + '"' for part in name.split(".", 1))
-
-
 def listed(names: Iterable[str]) -> str:
     """Names as they can stand in a sentence."""
     return ", ".join(map(repr, names))
@@ -159,6 +153,7 @@ _TABLE = """SELECT c.oid, c.relkind::text, n.nspname::text, c.relname::text, row
     WHERE c.oid = to_regclass(%s) AND c.relkind IN ('r', 'p', 'v', 'm', 'f')"""
 _TABLES = """SELECT c.oid::regclass::text FROM pg_class AS c JOIN pg_namespace AS n ON n.oid = c.relnamespace
     WHERE c.relkind IN ('r', 'p', 'v', 'm', 'f') AND n.nspname !~ '^pg_' AND n.nspname <> 'information_schema'
+    AND c.relname <> 'matrix_drift_journal'
     AND has_schema_privilege(n.oid, 'USAGE') ORDER BY 1 LIMIT 20"""
 _COLUMNS = """SELECT a.attname::text, format_type(a.atttypid, a.atttypmod), t.typname::text, a.attnotnull,
     pg_get_expr(d.adbin, d.adrelid), a.attgenerated <> '', a.attidentity <> ''

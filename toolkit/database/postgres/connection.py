@@ -35,6 +35,7 @@ class Connection:
     ) -> None:
         self.name = name
         self.number = next(_numbers)
+        self.writes = 0  # how often rows were written, committed or not
         self._connection, self._patience = connection, patience
 
     @property
@@ -170,6 +171,16 @@ def as_query(sql: str) -> LiteralString:
 def quote(name: str) -> str:
     """A name, whatever is in it, as SQL; psycopg reads a single % as the start of a parameter."""
     return '"' + name.replace('"', '""').replace("%", "%%") + '"'
+
+
+def split_name(name: str) -> str:
+    """A table's name as `to_regclass` reads it; a dot parts it from its schema."""
+    return ".".join('"' + part.replace('"', '""') + '"' for part in name.split(".", 1))
+
+
+def quote_table(name: str) -> str:
+    """The same as SQL."""
+    return split_name(name).replace("%", "%%")
 
 
 def explain(name: str, doing: str, error: psycopg.Error, waited: float | None = None) -> StoreError:

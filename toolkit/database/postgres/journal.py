@@ -8,8 +8,7 @@ from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
 
 from toolkit.database.journal_file import JournalBeside
-from toolkit.database.postgres.admission import split_name
-from toolkit.database.postgres.connection import Connection, quote
+from toolkit.database.postgres.connection import Connection, quote, split_name
 from toolkit.errors import StoreError
 
 TABLE = "matrix_drift_journal"

@@ -37,6 +37,10 @@ class KeyValueRows:
         return self._named
 
     @property
+    def create(self) -> str:
+        return self.table.create
+
+    @property
     def lock(self) -> str:
         return self.table.lock
 

@@ -7,7 +7,7 @@ from typing import Any
 from toolkit.aside import aside
 from toolkit.database.mapped import Mapped
 from toolkit.database.postgres import mapped_sql
-from toolkit.database.postgres.connection import Connection
+from toolkit.database.postgres.connection import Connection, quote_table
 from toolkit.database.postgres.mapped_admission import admit
 from toolkit.database.postgres.rows import Copied
 from toolkit.database.virtual_rows import Table, gather
@@ -18,6 +18,7 @@ class MappedRows(Mapped):
     """Rows of the tables that a layout names."""
 
     sql = mapped_sql
+    create = ""
     copied: Sequence[Copied] = ()
     """All columns of each table: a row without the others could not be put back."""
 
@@ -28,7 +29,7 @@ class MappedRows(Mapped):
     @property
     def lock(self) -> str:
         """All tables, always in one order."""
-        names = sorted(mapped_sql.quote_table(table.name) for table in self.tables.values())
+        names = sorted(quote_table(table.name) for table in self.tables.values())
         return f"LOCK TABLE {', '.join(names)} IN EXCLUSIVE MODE"
 
     async def admit(self, connection: Connection, *, read_only: bool) -> None:

@@ -10,8 +10,8 @@ from typing import NoReturn
 from msgspec.structs import replace
 
 from toolkit.database.postgres.admission import Found, check_columns, find_table, listed
-from toolkit.database.postgres.connection import Connection, quote
-from toolkit.database.postgres.mapped_sql import INTEGERS, quote_table
+from toolkit.database.postgres.connection import Connection, quote, quote_table
+from toolkit.database.postgres.mapped_sql import INTEGERS
 from toolkit.database.postgres.rows import Copied
 from toolkit.database.virtual_rows import Table, tables_of
 from toolkit.errors import StoreError

@@ -9,8 +9,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from toolkit.database.mapped_sql import NAMES, Statement, same_cell
-from toolkit.database.postgres.admission import split_name
-from toolkit.database.postgres.connection import quote
+from toolkit.database.postgres.connection import quote, quote_table
 from toolkit.database.postgres.table import why_not_storable
 from toolkit.database.virtual_rows import Part, Table
 from toolkit.layout import as_integer
@@ -18,11 +17,6 @@ from toolkit.records import FAMILIES, Names, Raw
 
 INTEGERS = frozenset({"smallint", "integer", "bigint"})
 TEXTS = frozenset({"text", "character varying"})
-
-
-def quote_table(name: str) -> str:
-    """A table's name as SQL; a dot parts it from its schema."""
-    return split_name(name).replace("%", "%%")
 
 
 def select_all(tables: Sequence[Table], about: Names | None = None) -> Statement:
@@ -164,8 +158,9 @@ def _naming(table: Table, about: Names) -> tuple[str, list[Raw]]:
     for part in table.parts:
         told = sorted(NAMES[part.field](about)) if part.field in NAMES else []
         for name in (n.removeprefix(part.prefix) for n in told if n.startswith(part.prefix)):
-            terms.append(f'{quote(part.column)}::text COLLATE "C" = %s::text')
-            values.append(_told(name))
+            if not why_not_storable(name):  # a homeserver may name what no row holds
+                terms.append(f'{quote(part.column)}::text COLLATE "C" = %s::text')
+                values.append(name)
     return " OR ".join(terms) or "false", values
 
 

@@ -36,6 +36,10 @@ class Rows(Protocol):
         """What the open database says of a table of links; nothing for other rows."""
 
     @property
+    def create(self) -> str:
+        """What makes the table in an empty database; nothing where that is the bot's own affair."""
+
+    @property
     def lock(self) -> str:
         """What keeps every other writer waiting."""
 

@@ -1,7 +1,7 @@
 """A bot's rows on a PostgreSQL server, which several workers may write at once.
 
 It keeps the same contract as a database file; where the rows stand and the SQL on them is the affair of a
-`Rows`, what it writes as one is in `transaction`. It makes no table of the bot's, and changes none.
+`Rows`, what it writes as one is in `transaction`.
 """
 
 import asyncio
@@ -26,7 +26,7 @@ from toolkit.database.postgres.key_value import KeyValueRows
 from toolkit.database.postgres.mapped import MappedRows
 from toolkit.database.postgres.rows import Rows
 from toolkit.database.postgres.transaction import Transaction, joined, transacting, version_of
-from toolkit.errors import StoreError, ToolkitError
+from toolkit.errors import NoDatabase, StoreError, ToolkitError
 from toolkit.layout import Layout, TableFacts
 from toolkit.quotes import quote_odd
 from toolkit.records import Names, Raw, decode_object
@@ -36,10 +36,10 @@ class PostgresStore:
     """The bot's table on a PostgreSQL server; `async with`, or `open()` and `close()`.
 
     `dsn` is like `postgresql://user@host:5432/database`; the password may stand there, in PGPASSWORD or in a
-    passfile, and is never shown. `table` may name a schema (`bot.kv`). Nothing is made there but a table of
-    runs (`matrix_drift_journal`) at the first write, if the role may. A table that isn't the bot's own, or on
-    which the promises of a writer wouldn't hold, is refused as a whole. With `read_only=True` the server
-    itself refuses writes.
+    passfile, and is never shown. `table` may name a schema (`bot.kv`). Opened for writing, an empty database gets
+    the table, as at a bot's first start; and at the first write a table of runs (`matrix_drift_journal`) is
+    made, if the role may. A table that isn't the bot's own, or on which the promises of a writer wouldn't hold,
+    is refused as a whole. With `read_only=True` the server itself refuses writes.
 
     `beside` is the path beside which decisions, backups and, for a role that may make no table, the journal
     go: by default one in `~/.local/state/matrix-drift` that is called like the database. `busy_timeout`,
@@ -49,7 +49,6 @@ class PostgresStore:
     """
 
     file: Path | None = None  # no backup can take the place of a whole database
-    made = False
 
     def __init__(
         self,
@@ -75,7 +74,7 @@ class PostgresStore:
         self._busy_timeout, self._answer_timeout = busy_timeout, answer_timeout
         self._backup_dir, self._beside = backup_dir, beside
         self._connection: Connection | None = None
-        self._opened = False
+        self._opened = self._made = False
         self._lock = asyncio.Lock()
         self._ledger = Ledger(self._rows.label)
 
@@ -104,6 +103,11 @@ class PostgresStore:
     @property
     def read_only(self) -> bool:
         return self._read_only
+
+    @property
+    def made(self) -> bool:
+        """Whether opening it made the first table in an empty database."""
+        return self._made
 
     @property
     def backup_dir(self) -> Path | None:
@@ -142,10 +146,13 @@ class PostgresStore:
         await self.close()
 
     async def open(self, *, make: bool = True) -> None:
-        """Come in and look at the table; nothing if it is open already. The bot itself makes its table."""
+        """Come in and look at the table; nothing if it is open already.
+
+        Without `make`, an empty database is refused, where a bot's first start would make the table.
+        """
         async with self._lock:
             if not self._opened:
-                self._connection = await self._admitted()
+                self._connection = await self._admitted(make=make and not self._read_only)
                 self._opened = True
                 if self._beside is None:
                     make_folder(self.beside.parent)
@@ -176,6 +183,7 @@ class PostgresStore:
     async def set(self, key: str, value: Mapping[str, Any]) -> None:
         """Write the whole row as compact JSON, new or not; inside a transaction, as part of it."""
         async with self._turn() as connection:
+            connection.writes += 1
             await self._rows.put(connection, key, value)
 
     async def keys(self, prefix: str) -> list[str]:
@@ -285,11 +293,18 @@ class PostgresStore:
             self._connection = await self._admitted()
         return self._connection
 
-    async def _admitted(self) -> Connection:
+    async def _admitted(self, *, make: bool = False) -> Connection:
         connection = await self._connect(read_only=self._read_only)
         try:
             await admit_server(connection, read_only=self._read_only)
-            await self._rows.admit(connection, read_only=self._read_only)
+            try:
+                await self._rows.admit(connection, read_only=self._read_only)
+            except NoDatabase:
+                if not make or not self._rows.create:
+                    raise
+                await connection.run(self._rows.create)
+                self._made = True
+                await self._rows.admit(connection, read_only=self._read_only)
         except BaseException:
             with contextlib.suppress(asyncio.CancelledError):
                 await finish(connection.close())

@@ -4,10 +4,10 @@ Keys are compared under the collation C beside the table's own: an index serves 
 take two keys for the same. Values are compared as text, whatever holds them: to `jsonb`, 1.0 is 1.00.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
 
-from toolkit.database.postgres.connection import quote
+from toolkit.database.postgres.connection import quote, quote_table
 from toolkit.database.sql import RowChange, like_pattern
 from toolkit.errors import StoreError
 from toolkit.quotes import quote_odd
@@ -48,8 +48,12 @@ class Table:
         value_type: str = "text",
     ) -> None:
         self.name, self.key_column, self.value_column = name, key_column, value_column
-        self.quoted = f"{quote(schema)}.{quote(name)}" if schema else quote(name)
+        self.quoted = f"{quote(schema)}.{quote(name)}" if schema else quote_table(name)
         key, value = f"t.{quote(key_column)}", f"t.{quote(value_column)}"
+        self.create = (
+            f"CREATE TABLE {self.quoted} ({quote(key_column)} text PRIMARY KEY, "
+            f"{quote(value_column)} {value_type})"
+        )
         self._key, self._exact, self._text = key, f'{key} COLLATE "C"', f"{value}::text"
         self._rows = f"SELECT {key}, {self._text} FROM {self.quoted} AS t"
         self._families = " OR ".join(map(self._begins, FAMILIES))
@@ -95,6 +99,7 @@ class Table:
         """All rows of the families, or those that concern some names. Never user by user: no index serves."""
         if about is None:
             return Statement(f"{self._rows} WHERE {self._families}")
+        about = Names(frozenset(_stored(about.rooms)), frozenset(_stored(about.users)))
         keys = [*map(room_key, about.rooms), *map(user_key, about.users)]
         terms, values = [f"{self._exact} = ANY(%s::text[])"], list[Any]([sorted(keys)])
         for user in sorted(about.users):
@@ -113,12 +118,15 @@ class Table:
 
     def among(self, keys: Sequence[str]) -> Statement:
         """The rows under these keys, and under those that the table takes for the same."""
-        return Statement(f"{self._rows} WHERE {self._key} = ANY(%s::text[])", (list(keys),))
+        return Statement(
+            f"{self._rows} WHERE {self._key} = ANY(%s::text[])",
+            ([_storable(key, key) for key in keys],),
+        )
 
     def prefixed(self, prefix: str) -> Statement:
         """The keys that begin so. LIKE would be no prefix search, and a range none under ICU."""
         sql = f"SELECT {self._key} FROM {self.quoted} AS t WHERE starts_with({self._exact}, %s)"
-        return Statement(sql, (prefix,))
+        return Statement(sql, (_storable(prefix, prefix),))
 
     def set(self, key: str, text: str) -> tuple[Statement, Statement]:
         """What sets a row that is there, and what makes it if none is."""
@@ -167,6 +175,11 @@ def _storable(key: str, raw: Raw) -> str | None:
     if why := why_not_storable(raw):
         raise StoreError(f"Can't use the row {quote_odd(key)}: {why}.")
     return str(raw)
+
+
+def _stored(names: Iterable[str]) -> list[str]:
+    """Those that a row may hold at all; a homeserver may name others."""
+    return [name for name in names if not why_not_storable(name)]
 
 
 def why_not_storable(raw: object) -> str:

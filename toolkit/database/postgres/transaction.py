@@ -51,7 +51,7 @@ class Transaction:
         """All rows, or those about some names, with what this transaction wrote."""
         return await finish(self._rows.load(self.connection(), about))
 
-    async def version(self) -> tuple[int, str]:
+    async def version(self) -> tuple[int, int, str]:
         """The store's token; equal to one from before the transaction if nobody wrote since."""
         return await finish(version_of(self.connection()))
 
@@ -68,6 +68,7 @@ class Transaction:
         """Write each row if it still is as in `before`; False if one isn't, and then roll back."""
         if len({row.key for row in rows}) < len(rows):
             raise ValueError("a key occurs twice in one write; write its last value only")
+        self.connection().writes += 1
         return await finish(self._rows.change(self.connection(), rows))
 
     @asynccontextmanager
@@ -218,13 +219,14 @@ class _Taken(Exception):
         self.refused = refused
 
 
-async def version_of(connection: Connection) -> tuple[int, str]:
+async def version_of(connection: Connection) -> tuple[int, int, str]:
     """Two equal snapshots see the same rows; any write in the whole cluster makes it another.
 
-    With the connection's number: after a crash a server may count the same numbers again.
+    But for our own, which a snapshot within our transaction doesn't show. With the connection's number: after a
+    crash a server may count the same numbers again.
     """
     [(snapshot,)] = await connection.fetch("SELECT pg_current_snapshot()::text")
-    return connection.number, snapshot
+    return connection.number, connection.writes, snapshot
 
 
 def joined(connection: Connection | None) -> Transaction | None:
