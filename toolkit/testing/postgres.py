@@ -107,12 +107,8 @@ class Postgres:
 
     def new_database(self, options: str = "") -> str:
         """A new, empty database, UTF-8 unless the options say otherwise; its DSN."""
-        import psycopg
-
         name = f"bot{next(self._names)}"
-        with psycopg.connect(self.dsn(), autocommit=True) as connection:
-            sql = f"CREATE DATABASE {name} TEMPLATE template0 {options}"
-            connection.execute(sql.encode())
+        self._run(f"CREATE DATABASE {name} TEMPLATE template0 {options}")
         return self.dsn(name)
 
     def halt(self) -> None:
@@ -187,12 +183,21 @@ class Postgres:
             )
 
     def _ask(self) -> None:
-        import psycopg
+        """Raises OSError while it isn't up."""
+        self._run("SELECT 1")
 
-        try:
-            psycopg.connect(self.dsn(), connect_timeout=5).close()
-        except psycopg.OperationalError as error:
-            raise OSError(str(error)) from None
+    def _run(self, sql: str) -> None:
+        command = [str(self._programs / "psql"), "--no-psqlrc", "-qc", sql]
+        environment = _ENVIRONMENT | {
+            "PGHOST": "127.0.0.1",
+            "PGPORT": str(self.port),
+            "PGUSER": "admin",
+            "PGDATABASE": "postgres",
+            "PGPASSWORD": self.PASSWORD,
+        }
+        done = subprocess.run(command, env=environment, capture_output=True, check=False)
+        if done.returncode:
+            raise OSError(done.stderr.decode("utf-8", "replace"))
 
 
 def _ordinary_user() -> str | None:
