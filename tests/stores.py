@@ -130,7 +130,7 @@ class ServerPlace:
 
     def __init__(self, folder: Path, server: Postgres) -> None:
         self.path, self.server = folder / "bot", server
-        self.dsn = server.new_database()
+        self.dsn = server.borrow_database()
         self._run("CREATE TABLE kv (key text PRIMARY KEY, value text)")
 
     def _run(self, sql: str) -> None:
@@ -188,4 +188,6 @@ def make_place(request: pytest.FixtureRequest, folder: Path) -> Place:
     """The place of this name, in an empty folder."""
     if request.param == "sqlite":
         return SQLitePlace(folder)
-    return ServerPlace(folder, request.getfixturevalue("postgres"))
+    place = ServerPlace(folder, request.getfixturevalue("postgres"))
+    request.addfinalizer(lambda: place.server.give_back(place.dsn))
+    return place

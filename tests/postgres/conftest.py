@@ -1,5 +1,6 @@
 """A database of its own for each test, with the small bot's rows."""
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -10,9 +11,11 @@ from toolkit.testing.postgres import Postgres
 
 
 @pytest.fixture
-def dsn(postgres: Postgres) -> str:
+def dsn(postgres: Postgres) -> Iterator[str]:
     """An empty database."""
-    return postgres.new_database()
+    dsn = postgres.borrow_database()
+    yield dsn
+    postgres.give_back(dsn)
 
 
 @pytest.fixture(params=["text", "jsonb"])

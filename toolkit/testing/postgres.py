@@ -54,6 +54,7 @@ class Postgres:
         self._programs, self._user = programs, user
         self._process: ChildProcess | None = None
         self._names = count()
+        self._used: list[str] = []
 
     @staticmethod
     def programs() -> Path | None:
@@ -111,6 +112,15 @@ class Postgres:
         self._run(f"CREATE DATABASE {name} TEMPLATE template0 {options}")
         return self.dsn(name)
 
+    def borrow_database(self) -> str:
+        """An empty database, which may have been another's that was given back; its DSN."""
+        return self._used.pop() if self._used else self.new_database()
+
+    def give_back(self, dsn: str) -> None:
+        """Empty it for the next one: a new database costs 7 MB and a tenth of a second."""
+        self._run(_EMPTY, dsn.rpartition("/")[2])
+        self._used.append(dsn)
+
     def halt(self) -> None:
         """End it at once, as a crash would: nothing is put in order, and no client is told."""
         if self._process is not None:
@@ -124,8 +134,8 @@ class Postgres:
         self._launch()
 
     def stop(self) -> None:
-        """End it, and remove its files."""
-        self._end()
+        """End it, and remove its files; there is nothing to be put in order."""
+        self.halt()
         shutil.rmtree(self.folder, ignore_errors=True)
 
     def _end(self) -> None:
@@ -186,13 +196,13 @@ class Postgres:
         """Raises OSError while it isn't up."""
         self._run("SELECT 1")
 
-    def _run(self, sql: str) -> None:
+    def _run(self, sql: str, database: str = "postgres") -> None:
         command = [str(self._programs / "psql"), "--no-psqlrc", "-qc", sql]
         environment = _ENVIRONMENT | {
             "PGHOST": "127.0.0.1",
             "PGPORT": str(self.port),
             "PGUSER": "admin",
-            "PGDATABASE": "postgres",
+            "PGDATABASE": database,
             "PGPASSWORD": self.PASSWORD,
         }
         done = subprocess.run(command, env=environment, capture_output=True, check=False)
@@ -208,4 +218,8 @@ def _ordinary_user() -> str | None:
     return "postgres" if "postgres" in known else "nobody"
 
 
+_EMPTY = """DO $$ DECLARE name text; BEGIN
+    FOR name IN SELECT nspname FROM pg_namespace WHERE nspname !~ '^pg_' AND nspname <> 'information_schema'
+    LOOP EXECUTE format('DROP SCHEMA %I CASCADE', name); END LOOP; CREATE SCHEMA public;
+    GRANT USAGE ON SCHEMA public TO PUBLIC; END $$"""
 _ENVIRONMENT = {"PATH": os.environ.get("PATH", "/usr/bin:/bin"), "LC_ALL": "C.UTF-8", "TZ": "UTC"}
