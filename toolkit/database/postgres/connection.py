@@ -6,7 +6,7 @@ Every statement has to be answered in time: a server that hangs must not make it
 import asyncio
 import contextlib
 import socket
-from collections.abc import AsyncIterator, Coroutine, Sequence
+from collections.abc import Coroutine, Sequence
 from itertools import count
 from typing import Any, LiteralString, TypeVar
 
@@ -80,12 +80,6 @@ class Connection:
 
         return await self._ask("write", ask())
 
-    async def copy_out(self, sql: str) -> AsyncIterator[bytes]:
-        """What a COPY … TO STDOUT tells, piece by piece."""
-        async with self._connection.cursor() as cursor, cursor.copy(as_query(sql), ()) as copy:
-            while piece := await self._ask("back up", _read(copy)):
-                yield piece
-
     async def close(self) -> None:
         """Never waits for the server."""
         with contextlib.suppress(psycopg.Error, OSError):
@@ -118,16 +112,8 @@ class Connection:
             timer.cancel()
 
     def _cut(self) -> None:
-        """End the connection under psycopg's feet, which then finds it closed."""
-        with contextlib.suppress(OSError, psycopg.Error):
-            number = self._connection.fileno()
-            way = socket.fromfd(number, socket.AF_INET, socket.SOCK_STREAM)
-            way.shutdown(socket.SHUT_RDWR)
-            way.close()
-
-
-async def _read(copy: psycopg.AsyncCopy) -> bytes:
-    return bytes(await copy.read())
+        with contextlib.suppress(psycopg.Error):
+            cut(self._connection.fileno())
 
 
 async def connect(
@@ -136,7 +122,7 @@ async def connect(
     """Come in; `read_only` has the server itself refuse every write. Looks at nothing yet."""
     try:
         found = await psycopg.AsyncConnection.connect(
-            **_said(address),
+            **said_to(address),
             autocommit=True,  # psycopg begins no transactions of its own
             row_factory=psycopg.rows.tuple_row,
         )
@@ -153,7 +139,7 @@ async def connect(
     raise failed  # out here, without the error, which knows how we came in
 
 
-def _said(address: Address) -> dict[str, Any]:
+def said_to(address: Address) -> dict[str, Any]:
     """What is told to libpq: what the DSN says, and what it leaves open."""
     return {
         "connect_timeout": int(CONNECT),
@@ -161,6 +147,14 @@ def _said(address: Address) -> dict[str, Any]:
         **address.parameters,
         "client_encoding": "UTF8",
     }
+
+
+def cut(number: int) -> None:
+    """End a connection under psycopg's feet, by the number of its file: it then finds it closed."""
+    with contextlib.suppress(OSError):
+        way = socket.fromfd(number, socket.AF_INET, socket.SOCK_STREAM)
+        way.shutdown(socket.SHUT_RDWR)
+        way.close()
 
 
 def as_query(sql: str) -> LiteralString:

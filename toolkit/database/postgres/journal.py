@@ -23,18 +23,27 @@ class Ledger:
 
     def __init__(self, label: str) -> None:
         self._label = label
+        self._named: str | None = None
+        self._before: dict[str, str] = {}
 
     async def note(self, connection: Connection, run: str, line: Callable[[], str]) -> int | None:
         """Put a line there, if there is such a table that we may add to; its number."""
         table = await self._place(connection)
         if not await self._may(connection, table, "INSERT"):
             return None
-        [(number,)] = await connection.fetch(
-            f"INSERT INTO {table} (bot, run, line) VALUES (%s, %s, %s) RETURNING number",
+        [(number, own, seen)] = await connection.fetch(
+            f"INSERT INTO {table} (bot, run, line) VALUES (%s, %s, %s) RETURNING number, "
+            "pg_current_xact_id()::text, pg_current_snapshot()::text",
             (self._label, run, line()),
             doing="write",
         )
+        if seen == f"{own}:{own}:":  # nothing else was going on
+            self._before[f"{int(own) + 1}:{int(own) + 1}:"] = seen
         return int(number)
+
+    def without_own(self, snapshot: str) -> str:
+        """The snapshot that sees the same rows of the bot's: one which only a line of ours came after."""
+        return self._before.get(snapshot, snapshot)
 
     async def has(self, connection: Connection, number: int) -> bool:
         """Whether a line was committed."""
@@ -71,12 +80,16 @@ class Ledger:
 
     async def _place(self, connection: Connection) -> str:
         """The table's name, in the schema of the bot's own."""
-        [(schema,)] = await connection.fetch(_SCHEMA, (split_name(self._label),))
-        return f"{quote(schema or 'public')}.{quote(TABLE)}"
+        if self._named is None:
+            [(schema,)] = await connection.fetch(_SCHEMA, (split_name(self._label),))
+            if schema is None:  # the bot's own table isn't there yet
+                return f"{quote('public')}.{quote(TABLE)}"
+            self._named = f"{quote(schema)}.{quote(TABLE)}"
+        return self._named
 
 
 class Journal:
-    """The lines of one bot, wherever they are kept; each call comes in by a connection of its own."""
+    """The lines of one bot, wherever they are kept."""
 
     def __init__(self, ledger: Ledger, connect: Connecting, file: JournalBeside) -> None:
         self._ledger, self._connect, self._file = ledger, connect, file

@@ -18,7 +18,7 @@ from toolkit.database.backup import remove_older
 from toolkit.database.contract import BUSY, JournalLines, Place
 from toolkit.database.journal_file import JournalBeside
 from toolkit.database.postgres.admission import admit_server
-from toolkit.database.postgres.backup import back_up, make_folder, new_backup_path
+from toolkit.database.postgres.backup import Backup, make_folder, new_backup_path
 from toolkit.database.postgres.connection import Connection, connect
 from toolkit.database.postgres.dsn import Address, file_name
 from toolkit.database.postgres.journal import Journal, Ledger
@@ -75,6 +75,7 @@ class PostgresStore:
         self._backup_dir, self._beside = backup_dir, beside
         self._connection: Connection | None = None
         self._opened = self._made = False
+        self._loop: asyncio.AbstractEventLoop | None = None
         self._lock = asyncio.Lock()
         self._ledger = Ledger(self._rows.label)
 
@@ -153,7 +154,7 @@ class PostgresStore:
         async with self._lock:
             if not self._opened:
                 self._connection = await self._admitted(make=make and not self._read_only)
-                self._opened = True
+                self._opened, self._loop = True, asyncio.get_running_loop()
                 if self._beside is None:
                     make_folder(self.beside.parent)
 
@@ -205,7 +206,7 @@ class PostgresStore:
         Take it *before* `load_rows`: if a later token is equal, the rows are still as loaded.
         """
         async with self._turn() as connection:
-            return await version_of(connection)
+            return await version_of(connection, self._ledger)
 
     @asynccontextmanager
     async def transaction(self) -> AsyncIterator[Transaction]:
@@ -238,8 +239,9 @@ class PostgresStore:
         if joined(self._connection):
             raise StoreError(f"Can't back up {self.name} inside a transaction: do it before.")
         target = new_backup_path(self.beside, directory or self._backup_dir, name, by_bot=by_bot)
-        async with self._turn() as connection:
-            await finish(back_up(connection, self._rows.copied, self.beside, target))
+        async with self._turn():
+            backup = Backup(self._address, self._rows.copied, target)
+            await finish(backup.make(self.beside, self._answer_timeout))
         return target.absolute()
 
     async def remove_older(self, backup: Place) -> None:
@@ -253,7 +255,7 @@ class PostgresStore:
     @property
     def journal(self) -> JournalLines:
         """A table beside the bot's, or a file for a role that may make none."""
-        return Journal(self._ledger, self._visiting, JournalBeside(self.beside))
+        return Journal(self._ledger, self._beside_transactions, JournalBeside(self.beside))
 
     async def birthmark(self) -> str | None:
         """Nothing tells a database from one that took its name: the journal goes with it."""
@@ -275,6 +277,14 @@ class PostgresStore:
             yield connection
         finally:
             await finish(connection.close())
+
+    @asynccontextmanager
+    async def _beside_transactions(self) -> AsyncIterator[Connection]:
+        """A connection on which what is written lasts: our own, if it is open in this loop and free."""
+        mine = self._opened and self._loop is asyncio.get_running_loop()
+        own = mine and not self._read_only and not joined(self._connection)
+        async with self._turn() if own else self._visiting() as connection:
+            yield connection
 
     @asynccontextmanager
     async def _turn(self) -> AsyncIterator[Connection]:

@@ -53,7 +53,7 @@ class Transaction:
 
     async def version(self) -> tuple[int, int, str]:
         """The store's token; equal to one from before the transaction if nobody wrote since."""
-        return await finish(version_of(self.connection()))
+        return await finish(version_of(self.connection(), self._ledger))
 
     async def rows_of(self, keys: Sequence[str]) -> dict[str, Raw]:
         """The rows of these keys, with what this transaction wrote, and those of keys that the table
@@ -219,14 +219,14 @@ class _Taken(Exception):
         self.refused = refused
 
 
-async def version_of(connection: Connection) -> tuple[int, int, str]:
+async def version_of(connection: Connection, ledger: Ledger) -> tuple[int, int, str]:
     """Two equal snapshots see the same rows; any write in the whole cluster makes it another.
 
-    But for our own, which a snapshot within our transaction doesn't show. With the connection's number: after a
-    crash a server may count the same numbers again.
+    But for our own, which a snapshot within our transaction doesn't show; and what the journal is told before a
+    run is no write. With the connection's number: after a crash a server may count the same numbers again.
     """
     [(snapshot,)] = await connection.fetch("SELECT pg_current_snapshot()::text")
-    return connection.number, connection.writes, snapshot
+    return connection.number, connection.writes, ledger.without_own(snapshot)
 
 
 def joined(connection: Connection | None) -> Transaction | None:
