@@ -6,6 +6,7 @@ import psycopg
 import pytest
 
 from tests.postgres.server_bench import as_worker
+from toolkit.database.postgres import admission
 from toolkit.database.postgres.store import PostgresStore
 from toolkit.errors import NoDatabase, StoreError
 from toolkit.testing.postgres import Postgres
@@ -118,6 +119,44 @@ async def test_who_only_looks_needs_only_to_read(dsn: str) -> None:
         assert await store.load_rows() == []
         with pytest.raises(StoreError, match="may only be read there"):
             await store.set("chat:@a:hs:C1", {})
+
+
+@pytest.mark.parametrize(
+    ("name", "told", "why"),
+    [
+        ("OLDEST", 10**6, "is older than PostgreSQL 13"),
+        ("_SERVER", "SELECT 150000, 'UTF8', true", "is a standby, which can only be read"),
+    ],
+)
+async def test_a_server_that_can_not_keep_the_promises_is_refused(
+    dsn: str, monkeypatch: pytest.MonkeyPatch, name: str, told: object, why: str
+) -> None:
+    run(dsn, KV)
+    monkeypatch.setattr(admission, name, told)
+    with pytest.raises(StoreError, match=why):
+        await PostgresStore(dsn).open()
+    if name == "_SERVER":
+        async with PostgresStore(dsn, read_only=True) as store:
+            assert await store.load_rows() == []
+
+
+async def test_a_table_that_was_taken_for_the_bots_is_looked_at_with_every_read(dsn: str) -> None:
+    run(dsn, KV)
+    async with PostgresStore(dsn) as store:
+        run(dsn, "INSERT INTO kv SELECT 'chat:' || n, '[]' FROM generate_series(1, 4) AS n")
+        with pytest.raises(StoreError, match="none of its 4 rows"):
+            await store.load_rows()
+        run(dsn, "DROP TABLE kv")
+        with pytest.raises(StoreError, match="the table is gone since it was opened"):
+            await store.load_rows()
+
+
+async def test_enough_odd_rows_before_the_first_object_do_no_harm(dsn: str) -> None:
+    run(dsn, KV)
+    run(dsn, "INSERT INTO kv SELECT 'chat:' || n, '[]' FROM generate_series(1, 120) AS n")
+    run(dsn, "INSERT INTO kv VALUES ('chat:x', '{}')")
+    async with PostgresStore(dsn) as store:
+        assert len(await store.load_rows()) == 121
 
 
 async def test_rows_that_the_server_hides_are_not_taken_for_all(dsn: str) -> None:

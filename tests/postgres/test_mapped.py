@@ -171,6 +171,36 @@ async def test_what_a_column_refuses_is_its_units_own_affair(
     assert why in outcome(result, 0)[1] and outcome(result, 1) == ("applied", "")
 
 
+async def test_a_constant_is_given_and_taken_back_and_the_key_stays(
+    dsn: str, tmp_path: Path
+) -> None:
+    made = "CREATE TABLE t (id uuid PRIMARY KEY, room text, kind text NOT NULL, n float NOT NULL)"
+    layout = link_layout("t", "id", "room", insert={"kind": "portal", "n": 1.5})
+    desk = ServerDesk(tmp_path / "bot", made, layout, dsn=dsn)
+    one = "00000000-0000-0000-0000-000000000001"
+    key, row = f"link:t:{one}", {"id": one, "room": "!a"}
+    result = await desk.write({key: json.dumps(row)})
+    assert outcome(result) == ("applied", "")
+    assert desk.sql("SELECT room, kind, n FROM t") == [("!a", "portal", 1.5)]
+    for change, why in (
+        ({}, "nothing that a column holds"),
+        ({"id": one[:-1] + "2"}, "which stays"),
+    ):
+        new = json.dumps({**row, **change}, separators=(",", ": "))
+        assert why in outcome(await desk.write({key: new}))[1]
+    desk.sql("UPDATE t SET n = 2")
+    assert await back(desk, result) == ["failed"]
+    desk.sql("UPDATE t SET n = 1.5")
+    assert await back(desk, result) == ["applied"] and desk.sql("SELECT * FROM t") == []
+
+
+async def test_names_that_no_row_holds_are_not_looked_for(dsn: str, tmp_path: Path) -> None:
+    desk = ServerDesk(tmp_path / "bot", CHAT_TABLES, CHATS, dsn=dsn)
+    fill_chats(desk, small_rows())
+    async with desk.store() as store:
+        assert await store.load_rows(Names(frozenset({"!\0"}), frozenset({"@\udce9"}))) == []
+
+
 async def test_the_bot_of_three_tables_gets_the_same_rows_and_undo_is_exact(
     dsn: str, tmp_path: Path
 ) -> None:
@@ -242,16 +272,18 @@ async def test_a_mapping_that_does_not_fit_is_refused(dsn: str, tmp_path: Path, 
         ("id bigserial PRIMARY KEY, room text", "'id' is numbered by the database itself"),
         ("id int PRIMARY KEY, room text, n int NOT NULL", "'n' needs a value"),
         ("id int PRIMARY KEY, room text, n int NOT NULL DEFAULT 1", ""),
+        ("id int, room text, n int UNIQUE, m int GENERATED ALWAYS AS (1) STORED", "a second row"),
+        ("id int GENERATED ALWAYS AS (n) STORED PRIMARY KEY, room text, n int", "generated from"),
     ],
 )
 async def test_why_nothing_can_be_inserted_is_known(
     dsn: str, tmp_path: Path, made: str, why: str
 ) -> None:
-    layout = link_layout("t", "id", "room")
+    layout = link_layout("t", "id", "room", show=["n"] if "n int UNIQUE" in made else [])
     desk = ServerDesk(tmp_path / "bot", f"CREATE TABLE t ({made})", layout, dsn=dsn)
     async with desk.store() as store:
         assert why in store.facts.why_no_insert and bool(why) == bool(store.facts.why_no_insert)
-        assert store.facts.integers == {"id"}
+        assert "id" in store.facts.integers
 
 
 def as_objects(rows: Mapping[str, Raw]) -> dict[str, Any]:

@@ -7,7 +7,7 @@ and what to do.
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple, NoReturn
 
-from toolkit.database.postgres.connection import Connection, quote, split_name
+from toolkit.database.postgres.connection import Connection, split_name
 from toolkit.errors import NoDatabase, StoreError
 
 OLDEST = 130000  # has pg_current_snapshot and pg_xact_status over xid8
@@ -34,10 +34,6 @@ class Found(NamedTuple):
     columns: dict[str, Column]
     unique: tuple[frozenset[str], ...]
     partial: tuple[frozenset[str], ...]
-
-    @property
-    def quoted(self) -> str:
-        return f"{quote(self.schema)}.{quote(self.name)}"
 
 
 async def admit_server(connection: Connection, *, read_only: bool) -> None:
