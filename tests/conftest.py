@@ -17,6 +17,7 @@ from hypothesis import settings
 from tests.children import finding_us, start_lean
 from toolkit.demo.world import DemoWorld, seed_demo
 from toolkit.testing import FakeHomeserver, Synapse
+from toolkit.testing.postgres import Postgres
 
 if TYPE_CHECKING:
     from asyncio import AbstractEventLoop
@@ -33,15 +34,16 @@ settings.load_profile("toolkit")
 
 _REQUIRE_ALL = "MATRIX_DRIFT_REQUIRE_ALL"
 _FAILED = pytest.StashKey[bool]()
-_MARKER_OF_FIXTURE = {"synapse": "synapse", "chromium": "browser"}
+_MARKER_OF_FIXTURE = {"synapse": "synapse", "chromium": "browser", "postgres": "postgres"}
 
 
 def pytest_configure(config: pytest.Config) -> None:
     """Let nbval's kernels be: it would measure them too, and takes a bare `--cov` for a folder."""
     config.option.cov_source = None
     start_lean()
-    for name in ("MATRIX_HOMESERVER", "MATRIX_ACCESS_TOKEN", "MATRIX_ACCESS_TOKEN_FILE"):
-        os.environ.pop(name, None)  # the tests are about no bot of the developer's
+    for name in list(os.environ):  # the tests are about no bot or server of the developer's
+        if name.startswith(("MATRIX_HOMESERVER", "MATRIX_ACCESS_TOKEN", "BOT_DATABASE", "PG")):
+            del os.environ[name]
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # in the background of a shell's script
         signal.signal(signal.SIGINT, signal.default_int_handler)  # or no child could be interrupted
 
@@ -80,6 +82,15 @@ def synapse(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Synapse]:
         pytest.skip("matrix-synapse is not installed: pip install -e '.[dev]'")
     with Synapse.start(tmp_path_factory.mktemp("synapse")) as hs:
         yield hs
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[Postgres]:
+    """A running PostgreSQL for the whole session: make databases of your own on it."""
+    if Postgres.programs() is None:
+        pytest.skip("PostgreSQL is not installed: apt-get install postgresql")
+    with Postgres.start() as server:
+        yield server
 
 
 @pytest.fixture(scope="session")

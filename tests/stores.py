@@ -1,6 +1,6 @@
 """Databases that the contract of a store is tested on, each with what another program does to it.
 
-Another kind of store takes part by a class of its own in `PLACES`: `tests/database/test_contract*` run on each.
+Another kind of store takes part by a class of its own in `make_place`: `tests/database/test_contract*` run on each.
 """
 
 from __future__ import annotations
@@ -11,8 +11,13 @@ from contextlib import AbstractContextManager, closing, contextmanager
 from pathlib import Path
 from typing import Any, Protocol
 
+import psycopg
+import pytest
+
 from toolkit.database.contract import TransactionalStore
+from toolkit.database.postgres.store import PostgresStore
 from toolkit.database.store import SQLiteStore
+from toolkit.testing.postgres import Postgres
 
 ODD_TEXTS = [
     '{"n": 1,  "n": 2}',
@@ -118,5 +123,71 @@ class SQLitePlace:
         return SQLiteStore(self.path.with_name("absent.db"))
 
 
-PLACES: dict[str, type[Any]] = {"sqlite": SQLitePlace}
-"""By name; each is made from an empty folder."""
+class ServerPlace:
+    """A database on a PostgreSQL server; files go beside a path in the folder."""
+
+    odd: Sequence[str | bytes] = ODD_TEXTS
+
+    def __init__(self, folder: Path, server: Postgres) -> None:
+        self.path, self.server = folder / "bot", server
+        self.dsn = server.borrow_database()
+        self._run("CREATE TABLE kv (key text PRIMARY KEY, value text)")
+
+    def _run(self, sql: str) -> None:
+        with psycopg.connect(self.dsn) as connection:
+            connection.execute(sql.encode())
+
+    def store(self, **options: Any) -> TransactionalStore:
+        return PostgresStore(self.dsn, **{"busy_timeout": 0.3, "beside": self.path, **options})
+
+    def put(self, rows: Mapping[str, str | bytes | None]) -> None:
+        with psycopg.connect(self.dsn) as connection:
+            connection.execute("DELETE FROM kv WHERE key = ANY(%s)", (list(rows),))
+            there = [(key, text) for key, text in rows.items() if text is not None]
+            connection.cursor().executemany("INSERT INTO kv VALUES (%s, %s)", there)
+
+    def texts(self) -> dict[str, str | bytes]:
+        with psycopg.connect(self.dsn) as connection:
+            return dict(connection.execute("SELECT key, value FROM kv").fetchall())
+
+    def change_by_trigger(self) -> None:
+        self._trigger("NEW.value = (NEW.value::jsonb || '{\"seen\": 1}')::text;")
+
+    def refuse_by_trigger(self, key: str) -> None:
+        self._trigger(f"IF NEW.key = '{key}' THEN RAISE EXCEPTION 'no'; END IF;")
+
+    def _trigger(self, does: str) -> None:
+        self._run(f"""CREATE FUNCTION t() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN {does}
+            RETURN NEW; END $$;
+            CREATE TRIGGER t BEFORE INSERT OR UPDATE ON kv FOR EACH ROW EXECUTE FUNCTION t()""")
+
+    @contextmanager
+    def locked(self) -> Iterator[None]:
+        with psycopg.connect(self.dsn) as connection:
+            connection.execute("LOCK TABLE kv IN ROW EXCLUSIVE MODE")
+            yield
+
+    def backups(self) -> set[str]:
+        return {str(path) for path in self.path.parent.glob("*.backup")}
+
+    def elsewhere(self) -> Place:
+        folder = self.path.parent / "elsewhere"
+        folder.mkdir()
+        return ServerPlace(folder, self.server)
+
+    def absent(self) -> TransactionalStore:
+        self._run("DROP TABLE kv")
+        return self.store()
+
+
+PLACES = ["sqlite", pytest.param("postgres", marks=pytest.mark.postgres)]
+"""By name."""
+
+
+def make_place(request: pytest.FixtureRequest, folder: Path) -> Place:
+    """The place of this name, in an empty folder."""
+    if request.param == "sqlite":
+        return SQLitePlace(folder)
+    place = ServerPlace(folder, request.getfixturevalue("postgres"))
+    request.addfinalizer(lambda: place.server.give_back(place.dsn))
+    return place

@@ -31,7 +31,9 @@ def test_every_import_keeps_the_contracts() -> None:
         ("planning/places.py", "import toolkit.planning.identity", "No circle at any depth"),
         ("reconcile.py", "import toolkit.testing", "Only the command line knows the demo"),
         ("planning/plan.py", "import nio", "nio and aiohttp are known to homeserver alone"),
-        ("sources/sides.py", "import aiosqlite", "aiosqlite is known to database alone"),
+        ("planning/plan.py", "import tenacity", "tenacity is known to homeserver and database"),
+        ("sources/sides.py", "import aiosqlite", "aiosqlite and psycopg are known to database"),
+        ("sources/sides.py", "import psycopg", "aiosqlite and psycopg are known to database"),
         ("session/session.py", "import pandas", "pandas is known to frames alone"),
         ("session/session.py", "import anywidget", "anywidget is known to board alone"),
         ("board/items.py", "import matplotlib", "matplotlib is known to plots alone"),
@@ -56,6 +58,10 @@ def test_a_contract_can_be_broken(module: str, line: str, contract: str, tmp_pat
             "from toolkit import BotRooms, reconcile_single_room, SQLiteStore",
             {"pandas", "ipywidgets", "anywidget", "matplotlib", "click", "rich"},
         ),
+        (
+            "from toolkit import SQLiteStore; from toolkit.database.opening import store_at; store_at('x')",
+            {"psycopg", "tenacity"},
+        ),
     ],
 )
 def test_a_bot_pays_for_what_it_calls(statement: str, without: set[str]) -> None:
@@ -64,6 +70,19 @@ def test_a_bot_pays_for_what_it_calls(statement: str, without: set[str]) -> None
         [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True
     )
     assert loaded.stdout.split() == []
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "from toolkit import PostgresStore",
+        "from toolkit.database.opening import store_at; store_at('postgresql://db')",
+    ],
+)
+def test_without_the_servers_package_a_store_says_what_to_install(statement: str) -> None:
+    code = f"import sys\nsys.modules['psycopg'] = None\n{statement}"
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True)
+    assert "pip install 'matrix-drift[postgres]'" in done.stderr.splitlines()[-1]
 
 
 def test_without_the_notebooks_packages_a_session_says_what_to_install() -> None:

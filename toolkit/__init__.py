@@ -18,6 +18,7 @@ if TYPE_CHECKING:
         set_room_meta,
         set_user_meta,
     )
+    from toolkit.database.postgres.store import PostgresStore
     from toolkit.database.store import InMemoryStore, SQLiteStore
     from toolkit.decisions.decision import Decision
     from toolkit.errors import HomeserverError, RemoteIncomplete, StoreError, ToolkitError
@@ -40,6 +41,7 @@ _HOME = {
     "HomeserverError": "errors",
     "InMemoryStore": "database.store",
     "Layout": "layout",
+    "PostgresStore": "database.postgres.store",
     "ReadOnlyClient": "homeserver.readonly",
     "RemoteIncomplete": "errors",
     "SQLiteStore": "database.store",
@@ -59,7 +61,10 @@ _HOME = {
     "shadow_run": "shadow",
 }
 
-_NOTEBOOK = {"anywidget", "ipywidgets", "matplotlib", "numpy", "pandas"}
+_EXTRAS = {
+    **dict.fromkeys(("anywidget", "ipywidgets", "matplotlib", "numpy", "pandas"), "notebook"),
+    "psycopg": "postgres",
+}
 
 __all__ = [
     "BotRooms",
@@ -71,6 +76,7 @@ __all__ = [
     "HomeserverError",
     "InMemoryStore",
     "Layout",
+    "PostgresStore",
     "ReadOnlyClient",
     "RemoteIncomplete",
     "SQLiteStore",
@@ -96,11 +102,11 @@ def __getattr__(name: str) -> Any:
         try:
             return getattr(import_module(f"toolkit.{_HOME[name]}"), name)
         except ModuleNotFoundError as error:
-            if (error.name or "").partition(".")[0] not in _NOTEBOOK:
+            if (extra := _EXTRAS.get((error.name or "").partition(".")[0])) is None:
                 raise
             raise ModuleNotFoundError(
                 f"toolkit.{name} needs {error.name}, which a bot doesn't: "
-                "pip install 'matrix-drift[notebook]'.",
+                f"pip install 'matrix-drift[{extra}]'.",
                 name=error.name,
             ) from None
     raise AttributeError(f"module 'toolkit' has no attribute {name!r}")

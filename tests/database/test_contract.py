@@ -10,7 +10,7 @@ from unittest.mock import MagicMock, Mock
 
 import pytest
 
-from tests.stores import PLACES, Place
+from tests.stores import PLACES, Place, make_place
 from toolkit import InMemoryStore, SQLiteStore
 from toolkit.database.contract import StoreTransaction, TransactionalStore, transactional
 from toolkit.database.look import load_look
@@ -23,10 +23,9 @@ from toolkit.records import Names, chat_key, room_key, user_key
 ROOM, USER, CHAT = room_key("!a:hs"), user_key("@a:hs"), chat_key("@a:hs", "C1")
 
 
-@pytest.fixture(params=list(PLACES))
+@pytest.fixture(params=PLACES)
 def place(request: pytest.FixtureRequest, tmp_path: Path) -> Place:
-    made: Place = PLACES[request.param](tmp_path)
-    return made
+    return make_place(request, tmp_path)
 
 
 @asynccontextmanager

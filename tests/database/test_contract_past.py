@@ -11,7 +11,7 @@ import pytest
 
 from tests.bench import A1, NOW, UA, UB, Bench, small_rows, states, text
 from tests.database.test_contract import ROOM, opened
-from tests.stores import PLACES, Place
+from tests.stores import PLACES, Place, make_place
 from toolkit.database.contract import TransactionalStore
 from toolkit.errors import StoreError
 from toolkit.model import RowWrite, UnitKind
@@ -25,10 +25,9 @@ RAWS: list[Raw] = [
 ]
 
 
-@pytest.fixture(params=list(PLACES))
+@pytest.fixture(params=PLACES)
 def place(request: pytest.FixtureRequest, tmp_path: Path) -> Place:
-    made: Place = PLACES[request.param](tmp_path)
-    return made
+    return make_place(request, tmp_path)
 
 
 @pytest.fixture

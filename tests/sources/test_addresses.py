@@ -1,6 +1,7 @@
 """A database that is a server's: its address goes everywhere as it was given, and is shown nowhere."""
 
 import os
+import sys
 from pathlib import Path
 
 import pytest
@@ -36,6 +37,15 @@ def test_no_part_of_a_password_is_shown(address: str, shown: str) -> None:
     assert shown_address(address) == shown
     assert str(read_address(address)) == address
     assert isinstance(read_address(address), str) is is_server(address) is shown.startswith("postg")
+
+
+@pytest.fixture(autouse=True)
+def without_psycopg(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As where the extra isn't installed."""
+    for name in list(sys.modules):
+        if name.startswith(("toolkit.database.postgres", "psycopg")):
+            monkeypatch.delitem(sys.modules, name)
+    monkeypatch.setitem(sys.modules, "psycopg", None)
 
 
 @pytest.fixture

@@ -4,7 +4,10 @@ import os
 from pathlib import Path
 from urllib.parse import urlsplit
 
+from toolkit.errors import StoreError
+
 SERVERS = ("postgresql://", "postgres://")
+_SWALLOWED = tuple(start[:-1] for start in SERVERS)
 
 
 def is_server(database: str | os.PathLike[str]) -> bool:
@@ -17,8 +20,18 @@ def is_server(database: str | os.PathLike[str]) -> bool:
 
 
 def read_address(database: str | os.PathLike[str]) -> Path | str:
-    """A path, or a server's address as it was given: `Path` would swallow one of its slashes."""
-    return str(database) if is_server(database) else Path(database)
+    """A path, or a server's address as it was given: `Path` would swallow one of its slashes.
+
+    Raises `StoreError` for an address that somebody has made a path of.
+    """
+    if is_server(database):
+        return os.fspath(database)
+    if Path(database).as_posix().lower().startswith(_SWALLOWED):
+        raise StoreError(
+            "The database on a server was named by a Path, which takes a slash away: give its address as "
+            "a text, not as a Path."
+        )
+    return Path(database)
 
 
 def shown_address(database: str | os.PathLike[str]) -> str:

@@ -78,7 +78,7 @@ def new_backup(database: Path, target: Path) -> Iterator[sqlite3.Connection]:
     As long as we live it is locked, so that `remove_stale` knows it from what a crash left.
     """
     partial = target.with_name(f"{target.name}.partial")
-    handle = _new_locked(partial)
+    handle = new_locked(partial)
     try:
         share_like(handle, database, 0o600)
         with contextlib.closing(_connect(partial)) as connection:
@@ -91,8 +91,8 @@ def new_backup(database: Path, target: Path) -> Iterator[sqlite3.Connection]:
         os.close(handle)
 
 
-def _new_locked(path: Path) -> int:
-    """A new file, which nobody took for a stale one before it was locked."""
+def new_locked(path: Path) -> int:
+    """A new file for us alone, which nobody took for a stale one before it was locked."""
     while True:
         handle = os.open(path, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o600)
         with contextlib.suppress(OSError):  # no locks here: then nothing counts as stale either
@@ -149,7 +149,9 @@ def _remove_unlocked(path: Path) -> None:
 def _found(database: Path, folder: Path, ending: str) -> set[Path]:
     """The files in a folder that are called like this database's backups and are its owner's, or ours."""
     pattern = re.compile(rf"{re.escape(_stem(database, folder))}\.{_RUN}{re.escape(ending)}")
-    owners = {database.stat().st_uid, os.geteuid()}
+    owners = {os.geteuid()}
+    with contextlib.suppress(FileNotFoundError):  # what stands on a server has no file here
+        owners.add(database.stat().st_uid)
     return {
         path for path in folder.iterdir() if pattern.fullmatch(path.name) and _owner(path) in owners
     }

@@ -33,7 +33,7 @@ class JournalFile:
             is_new = not self.path.exists()
             handle = os.open(self.path, os.O_RDWR | os.O_APPEND | os.O_CREAT, 0o600)
             try:
-                if is_new:
+                if is_new and self._database.exists():
                     share_like(handle, self._database)
                 _write(handle, (_mend(handle) + line + "\n").encode("ascii"))
                 os.fsync(handle)

@@ -4,13 +4,15 @@ How they are shown is in `virtual_rows`, the SQL in `mapped_sql`, what is asked 
 `mapped_admission`.
 """
 
+from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, Protocol
 
 from toolkit.aside import aside
-from toolkit.database import mapped_sql as sql
+from toolkit.database import mapped_sql
 from toolkit.database.connection import Database
 from toolkit.database.mapped_admission import admit
+from toolkit.database.mapped_sql import Statement
 from toolkit.database.sql import RowChange
 from toolkit.database.virtual_rows import Table, gather, tables_of
 from toolkit.errors import StoreError
@@ -19,8 +21,36 @@ from toolkit.quotes import quote_odd
 from toolkit.records import Names, Raw, decode_object, encode_row
 
 
-class MappedRows:
-    """Rows of the tables that a layout names."""
+class Asked(Protocol):
+    """What is asked of an open connection, to whatever database."""
+
+    async def fetch(
+        self, sql: str, parameters: tuple[Raw, ...] = (), doing: str = "read"
+    ) -> list[tuple[Any, ...]]: ...
+
+    async def run_many(self, sql: str, parameters: list[tuple[Raw, ...]]) -> int: ...
+
+
+class Dialect(Protocol):
+    """The statements on one table, in the SQL of one kind of database."""
+
+    def select_some(self, table: Table, keys: Sequence[str]) -> Statement: ...
+
+    def update(
+        self, table: Table, before: Mapping[str, Any], after: Mapping[str, Any]
+    ) -> Statement: ...
+
+    def insert(self, table: Table, after: Mapping[str, Any]) -> Statement: ...
+
+    def delete(self, table: Table, before: Mapping[str, Any]) -> Statement: ...
+
+    def still_there(self, table: Table, before: Mapping[str, Any]) -> Statement: ...
+
+
+class Mapped(ABC):
+    """Rows of the tables that a layout names, in any database."""
+
+    sql: Dialect
 
     def __init__(self, layout: Layout) -> None:
         self.layout = layout
@@ -31,30 +61,27 @@ class MappedRows:
     def settings(self) -> dict[str, Any]:
         return {"layout": self.layout}
 
-    async def admit(self, database: Database, *, read_only: bool) -> bool:
-        self.tables, self.facts = await admit(database, self.layout, read_only=read_only)
-        return False
+    @abstractmethod
+    async def load(self, database: Any, about: Names | None) -> list[tuple[str, Raw]]:
+        """All rows at one moment, or those that concern some names."""
 
-    async def load(self, database: Database, about: Names | None) -> list[tuple[str, Raw]]:
-        tables = list(self.tables.values())
-        found = await database.fetch(*sql.select_all(tables, about))
-        return await aside(_gather_all, tables, found)
-
-    async def get(self, database: Database, key: str) -> Raw:
+    async def get(self, database: Asked, key: str) -> Raw:
         return (await self.some(database, [key])).get(key)
 
-    async def some(self, database: Database, keys: Sequence[str]) -> dict[str, Raw]:
+    async def some(self, database: Asked, keys: Sequence[str]) -> dict[str, Raw]:
         found: dict[str, Raw] = {}
         for table, mine in self._by_table(keys):
             for start in range(0, len(mine), _AT_ONCE):
-                rows = await database.fetch(*sql.select_some(table, mine[start : start + _AT_ONCE]))
+                rows = await database.fetch(
+                    *self.sql.select_some(table, mine[start : start + _AT_ONCE])
+                )
                 found.update(gather(map(table.show, rows)))
         return found
 
-    async def keys(self, database: Database, prefix: str) -> list[str]:
+    async def keys(self, database: Asked, prefix: str) -> list[str]:
         return [key for key, _ in await self.load(database, None) if key.startswith(prefix)]
 
-    async def put(self, database: Database, key: str, value: Mapping[str, Any]) -> None:
+    async def put(self, database: Asked, key: str, value: Mapping[str, Any]) -> None:
         table = self._table(key)
         if strange := value.keys() - {*table.fixed, *(p.field for p in table.parts if p.shown)}:
             raise _refused(key, f"the mapping has no column for {min(strange)}")
@@ -65,7 +92,7 @@ class MappedRows:
         if not await self.change(database, [RowChange(key, before, encode_row(after))]):
             raise _refused(key, "somebody wrote it meanwhile; try again")
 
-    async def change(self, database: Database, changes: Sequence[RowChange]) -> bool:
+    async def change(self, database: Asked, changes: Sequence[RowChange]) -> bool:
         """In the order in which they come: a room may have to be taken from one row before another gets it."""
         waiting: list[tuple[Raw, ...]] = []
         last = ""
@@ -83,26 +110,28 @@ class MappedRows:
             await self._explain_kept(database, changes[-1])
         return False
 
-    async def has_triggers(self, database: Database) -> bool:
+    async def has_triggers(self, database: Asked) -> bool:
         """Always looked at: a column may make another value of what it is given."""
         return True
 
-    def _statement(self, change: RowChange) -> sql.Statement:
+    def _statement(self, change: RowChange) -> Statement:
         table = self._table(change.key)
         try:
             if change.before is None:
-                return sql.insert(table, table.cells(change.key, change.after))
+                return self.sql.insert(table, table.cells(change.key, change.after))
             before = table.cells(change.key, change.before)
             if change.after is None:
-                return sql.delete(table, before)
-            return sql.update(table, before, table.cells(change.key, change.after))
+                return self.sql.delete(table, before)
+            return self.sql.update(table, before, table.cells(change.key, change.after))
         except ValueError as error:
             raise _refused(change.key, str(error)) from None
 
-    async def _explain_kept(self, database: Database, change: RowChange) -> None:
+    async def _explain_kept(self, database: Asked, change: RowChange) -> None:
         """A row that isn't deleted although it is as it was, as far as it is mapped."""
         table = self._table(change.key)
-        if await database.fetch(*sql.still_there(table, table.cells(change.key, change.before))):
+        if await database.fetch(
+            *self.sql.still_there(table, table.cells(change.key, change.before))
+        ):
             raise _refused(change.key, _IN_USE)
 
     def _by_table(self, keys: Sequence[str]) -> list[tuple[Table, list[str]]]:
@@ -116,6 +145,21 @@ class MappedRows:
             if key.startswith(family):
                 return table
         raise _refused(key, "it belongs to no table of the mapping")
+
+
+class MappedRows(Mapped):
+    """The same in a SQLite database."""
+
+    sql = mapped_sql
+
+    async def admit(self, database: Database, *, read_only: bool) -> bool:
+        self.tables, self.facts = await admit(database, self.layout, read_only=read_only)
+        return False
+
+    async def load(self, database: Database, about: Names | None) -> list[tuple[str, Raw]]:
+        tables = list(self.tables.values())
+        found = await database.fetch(*mapped_sql.select_all(tables, about))
+        return await aside(_gather_all, tables, found)
 
 
 def _gather_all(tables: Sequence[Table], rows: Sequence[tuple[Any, ...]]) -> list[tuple[str, Raw]]:

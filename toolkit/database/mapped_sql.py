@@ -56,7 +56,7 @@ def select_some(table: Table, keys: Sequence[str]) -> Statement:
 
 def update(table: Table, before: Mapping[str, Any], after: Mapping[str, Any]) -> Statement:
     """Set what differs, if the row still is as before. ValueError if nothing differs."""
-    changed = {name: cell for name, cell in after.items() if not _same(before.get(name), cell)}
+    changed = {name: cell for name, cell in after.items() if not same_cell(before.get(name), cell)}
     if not changed:
         raise ValueError("nothing that a column holds is to be changed")
     if moved := [name for name in table.key_columns if name in changed]:
@@ -139,7 +139,7 @@ def _naming(table: Table, about: Names) -> tuple[str, list[Raw]]:
         return "true", []
     terms, values = list[str](), list[Raw]()
     for part in table.parts:
-        told = sorted(_NAMES[part.field](about)) if part.field in _NAMES else []
+        told = sorted(NAMES[part.field](about)) if part.field in NAMES else []
         names = [encode(n.removeprefix(part.prefix)) for n in told if n.startswith(part.prefix)]
         if names:
             places = ", ".join(["CAST(? AS TEXT)"] * len(names))
@@ -148,7 +148,7 @@ def _naming(table: Table, about: Names) -> tuple[str, list[Raw]]:
     return " OR ".join(terms) or "false", values
 
 
-_NAMES: Mapping[str, Callable[[Names], frozenset[str]]] = {
+NAMES: Mapping[str, Callable[[Names], frozenset[str]]] = {
     **dict.fromkeys(("user_id", "matrix_user_id"), lambda about: about.users),
     **dict.fromkeys(("room_id", "space_id", "surface_ref"), lambda about: about.rooms),
 }
@@ -180,6 +180,6 @@ def _bound(cell: Any) -> tuple[str, list[Raw]]:
     return "?", [cell]
 
 
-def _same(one: Any, other: Any) -> bool:
+def same_cell(one: Any, other: Any) -> bool:
     """Whether two cells are the same; 1 and 1.0 aren't."""
     return type(one) is type(other) and one == other

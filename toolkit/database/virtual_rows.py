@@ -72,7 +72,8 @@ class Table(msgspec.Struct, frozen=True, kw_only=True):
 
     `key_of` makes a key of the key's fields. `fixed` are fields that no column holds. The rest is known
     once the database is open: `texts` are columns that hold texts, `fresh` what an inserted row holds in
-    columns that nobody maps (as SQL), and `children` which columns of other tables name its rows.
+    columns that nobody maps (as SQL), `children` which columns of other tables name its rows, and `types` what
+    the columns are, where a database must be told.
     """
 
     name: str
@@ -86,6 +87,7 @@ class Table(msgspec.Struct, frozen=True, kw_only=True):
     texts: frozenset[str] = frozenset()
     fresh: dict[str, str] = {}
     children: tuple[tuple[str, tuple[tuple[str, str], ...]], ...] = ()
+    types: dict[str, str] = {}
 
     @property
     def columns(self) -> tuple[str, ...]:

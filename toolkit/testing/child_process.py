@@ -28,10 +28,11 @@ class ChildProcess(subprocess.Popen[bytes]):
         *,
         cwd: Path,
         env: Mapping[str, str] | None = None,
+        user: str | None = None,
         start_new_session: bool = False,
         ends_with_us: bool = False,
     ) -> None:
-        """Start it. `ends_with_us`: also where we are killed."""
+        """Start it. `user`: as whom, where we are root; `ends_with_us`: also where we are killed."""
         with log.open("ab") as out:
             super().__init__(
                 command,
@@ -40,6 +41,7 @@ class ChildProcess(subprocess.Popen[bytes]):
                 stdin=subprocess.DEVNULL,
                 stdout=out,
                 stderr=subprocess.STDOUT,
+                user=user,
                 start_new_session=start_new_session,
                 preexec_fn=_die_with_parent() if ends_with_us else None,
             )

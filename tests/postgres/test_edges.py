@@ -1,0 +1,180 @@
+"""What comes in between: a cancellation, a disk, a journal that isn't ours, a transaction that still ends."""
+
+import asyncio
+import errno
+import time
+from pathlib import Path
+from typing import Any
+
+import psycopg
+import pytest
+
+from tests.bench import A1, states
+from tests.postgres.server_bench import ServerBench, as_worker
+from tests.postgres.tcp_proxy import TcpProxy
+from toolkit.database.postgres import backup, connection, journal, transaction
+from toolkit.database.postgres.store import PostgresStore
+from toolkit.errors import OutcomeUnknown, StoreError
+from toolkit.writing import apply
+from toolkit.writing.undo import history
+
+
+async def test_a_cancelled_run_keeps_the_units_that_are_finished(
+    server_bench: ServerBench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(apply, "TOGETHER", 1)
+    original, done = transaction.Transaction.write, list[object]()
+
+    async def cancelled(self: transaction.Transaction, rows: Any) -> bool:
+        done.extend(rows)
+        if len(done) == 2:
+            task.cancel()
+        return await original(self, rows)
+
+    monkeypatch.setattr(transaction.Transaction, "write", cancelled)
+    async with server_bench.store() as store:
+        task = asyncio.create_task(server_bench.run(store))
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        monkeypatch.undo()
+        [run] = await history(store)
+        outcomes = [entry.outcome for entry in run.entries]
+        assert run.finished and 0 < outcomes.count("applied") < len(outcomes)
+        assert "applied" in states(await server_bench.run(store)).values()
+
+
+async def test_a_read_that_is_cancelled_lets_nobody_wait(server_bench: ServerBench) -> None:
+    async with (
+        TcpProxy(server_bench.dsn) as proxy,
+        PostgresStore(proxy.dsn, beside=server_bench.path) as store,
+    ):
+        proxy.passes.clear()
+        begun = time.monotonic()
+        with pytest.raises(TimeoutError):
+            await asyncio.wait_for(store.load_rows(), 0.1)
+        assert time.monotonic() - begun < 3
+        proxy.passes.set()
+        assert await store.load_rows()
+
+
+async def test_a_backup_that_hangs_or_can_not_be_written_stops_the_run(
+    server_bench: ServerBench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = server_bench.bytes()
+    async with TcpProxy(server_bench.dsn) as proxy:
+        store = PostgresStore(proxy.dsn, beside=server_bench.path, answer_timeout=0.5)
+        original = backup.Backup._copy
+
+        def hanging(*args: Any) -> None:
+            proxy.passes.clear()
+            original(*args)
+
+        def full(*args: Any) -> None:
+            raise OSError(errno.ENOSPC, "No space left on device")
+
+        async with store:
+            monkeypatch.setattr(backup.Backup, "_copy", hanging)
+            with pytest.raises(StoreError, match="Can't back up the database"):
+                await server_bench.run(store)
+            proxy.passes.set()
+            monkeypatch.setattr(backup.Backup, "_copy", full)
+            with pytest.raises(StoreError, match="No space left on device"):
+                await server_bench.run(store)
+    assert server_bench.bytes() == before
+    assert list(server_bench.path.parent.iterdir()) == []
+
+
+async def test_a_journal_that_somebody_else_made_is_not_written_to(
+    server_bench: ServerBench,
+) -> None:
+    admin = ServerBench(server_bench.path, dsn=server_bench.dsn)
+    server_bench.dsn = as_worker(admin.dsn)
+    stranger = f"stranger_{server_bench.dsn.rpartition('/')[2]}"
+    admin.sql(journal._MAKE.format("matrix_drift_journal"))
+    admin.sql(f"CREATE ROLE {stranger}")
+    admin.sql(f"ALTER TABLE matrix_drift_journal OWNER TO {stranger}")
+    admin.sql("GRANT ALL ON matrix_drift_journal TO PUBLIC")
+    async with server_bench.store() as store:
+        assert set(states(await server_bench.run(store)).values()) == {"applied"}
+        assert len(await history(store)) == 1 and server_bench.journal.exists()
+    assert admin.sql("SELECT count(*) FROM matrix_drift_journal") == [(0,)]
+    admin.sql(f"DROP OWNED BY {stranger}; DROP ROLE {stranger}")
+
+
+async def test_what_goes_wrong_with_the_journal_is_no_missing_right(
+    server_bench: ServerBench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(journal, "_MAKE", "CREATE {}")
+    async with server_bench.store() as store:
+        with pytest.raises(StoreError, match="syntax error"):
+            await store.journal.append("{}")
+
+
+async def test_two_bots_in_one_database_have_a_history_each(server_bench: ServerBench) -> None:
+    server_bench.sql("CREATE TABLE other (key text PRIMARY KEY, value text)")
+    async with server_bench.store() as store, server_bench.store(table="other") as other:
+        await store.journal.append("a")
+        await other.journal.append("b")
+        assert (await store.journal.lines(), await other.journal.lines()) == (["a"], ["b"])
+        async with store.alone(), other.alone():  # nor does one wait for the other
+            pass
+
+
+async def test_a_transaction_that_still_ends_is_waited_for_and_one_nobody_remembers_is_unknown(
+    server_bench: ServerBench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(transaction, "ASKED_AGAIN", 0.6)
+    async with server_bench.store() as store:
+        async with store.transaction() as ended:
+            pass
+        with psycopg.connect(server_bench.dsn) as other:
+            [(number,)] = other.execute("SELECT pg_current_xact_id()::text").fetchall()
+            ended._committed, ended._number = None, number
+            asked = asyncio.create_task(ended.committed())
+            await asyncio.sleep(0.1)
+            assert not asked.done()
+            other.commit()
+        assert await asked and await ended.committed()
+        monkeypatch.setattr(transaction, "_STATUS", "SELECT CASE WHEN %s IS NULL THEN '' END")
+        ended._committed = None
+        with pytest.raises(StoreError, match="can't be asked what became of it"):
+            await ended.committed()
+
+
+async def test_a_server_that_rolls_back_at_the_end_is_not_taken_for_a_commit(
+    server_bench: ServerBench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    original = connection.Connection.fetch
+
+    async def failing(self: connection.Connection, sql: str, *args: Any, **named: Any) -> Any:
+        found = await original(self, sql, *args, **named)
+        if sql == transaction._NUMBER:
+            with pytest.raises(StoreError):
+                await original(self, "SELECT 1 / 0")
+        return found
+
+    monkeypatch.setattr(connection.Connection, "fetch", failing)
+    async with server_bench.store() as store:
+        with pytest.raises(StoreError, match="rolled everything back") as refused:
+            async with store.transaction():
+                await store.set(A1, {})
+        assert not isinstance(refused.value, OutcomeUnknown)
+        assert await store.get(A1) is None
+
+
+async def test_rights_that_were_taken_away_since_are_said_so(server_bench: ServerBench) -> None:
+    worker = as_worker(server_bench.dsn)
+    role = worker.partition("://")[2].partition(":")[0]
+    async with PostgresStore(worker, beside=server_bench.path) as store:
+        server_bench.sql(f"REVOKE INSERT, UPDATE ON kv FROM {role}")
+        with pytest.raises(StoreError, match="the role may not do that") as refused:
+            await server_bench.run(store)
+        assert refused.value.concerns_all
+
+
+async def test_a_door_that_closes_behind_us_leaves_nothing_open(
+    dsn: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(connection, "_READ_WRITE", "SET nonsense = 1")
+    with pytest.raises(StoreError, match="nonsense"):
+        await PostgresStore(dsn, beside=tmp_path / "bot").open()

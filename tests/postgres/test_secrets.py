@@ -1,0 +1,100 @@
+"""The password of a DSN is shown nowhere, and a DSN is no path."""
+
+import logging
+import os
+import traceback
+from pathlib import Path
+
+import pytest
+
+from tests.postgres.server_bench import ServerBench
+from toolkit.database.opening import store_at
+from toolkit.database.postgres.dsn import Address
+from toolkit.database.postgres.store import PostgresStore
+from toolkit.errors import StoreError, ToolkitError
+from toolkit.sources.sides import find_sides
+
+_MALFORMED = [
+    "postgresql://bot:se cret@db/rows",
+    "postgresql://bot:secret@db:port/rows",
+    "postgresql://bot:secret@[::1/rows",
+    "postgresql://bot:%zzsecret@db/rows",
+    "postgresql://bot:secret@db/rows?nonsense=1",
+    "postgresql://bot:se@secret@db/rows",
+    "postgresql://bot:12/secret@db/rows",
+    "postgresql://bot:se\0cret@db/rows",
+    "postgresql://bot:se\udce9cret@db/rows",
+]
+
+
+@pytest.mark.parametrize("dsn", _MALFORMED)
+def test_a_malformed_dsn_is_not_repeated(dsn: str) -> None:
+    with pytest.raises(StoreError) as refused:
+        PostgresStore(dsn)
+    told = "".join(traceback.format_exception(refused.value, limit=1))
+    assert str(refused.value).startswith("The DSN of the database can't be read")
+    assert "secret" not in str(refused.value) and "cret@" not in told.partition("PostgresStore(")[0]
+    assert refused.value.__cause__ is None and refused.value.__context__ is None
+
+
+def test_a_store_and_its_address_show_themselves_without_it() -> None:
+    store = PostgresStore("postgresql://bot:secret@db.example.org:5433/rows")
+    assert store.name == "postgresql://bot@db.example.org:5433/rows"
+    shown = f"{store!r} {store.beside} {store.identity} {store.settings} {Address(store.address)!r}"
+    assert "secret" not in shown and "db.example.org" in shown
+
+
+def test_a_socket_and_what_the_dsn_leaves_open_are_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PGUSER", "bot")
+    monkeypatch.setenv("PGPASSWORD", "secret")
+    assert (
+        Address("postgresql:///rows?host=/run/pg").name == "postgresql://bot@%2Frun%2Fpg:5432/rows"
+    )
+    assert Address("postgresql://").name == "postgresql://bot@localhost:5432/bot"
+
+
+def test_files_go_beside_a_path_of_ones_own_state(monkeypatch: pytest.MonkeyPatch) -> None:
+    store = PostgresStore("postgresql://bot@db/rows", table="bot/../kv")
+    monkeypatch.setenv("XDG_STATE_HOME", "/state")
+    assert store.beside == Path("/state/matrix-drift/db.5432.rows.bot%2F..%2Fkv")
+    monkeypatch.delenv("XDG_STATE_HOME")
+    assert store.beside.parent == Path.home() / ".local" / "state" / "matrix-drift"
+
+
+@pytest.mark.parametrize("way", ["PGPASSWORD", "passfile"])
+async def test_the_password_may_come_from_elsewhere(
+    server_bench: ServerBench, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, way: str
+) -> None:
+    if way == "PGPASSWORD":
+        monkeypatch.setenv("PGPASSWORD", "throw-away-admin")
+    else:
+        file = tmp_path / "pass"
+        file.write_text("*:*:*:admin:throw-away-admin\n")
+        file.chmod(0o600)
+        monkeypatch.setenv("PGPASSFILE", str(file))
+    without = server_bench.dsn.replace(":throw-away-admin", "")
+    async with PostgresStore(without, beside=server_bench.path) as store:
+        assert await store.load_rows()
+
+
+async def test_a_run_logs_and_keeps_nothing_of_it(
+    server_bench: ServerBench, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.DEBUG)
+    async with server_bench.store() as store:
+        await server_bench.run(store)
+        lines = await store.journal.lines()
+    files = [path for path in server_bench.path.parent.rglob("*") if path.is_file()]
+    kept = b"".join(path.read_bytes() for path in files)
+    assert "throw-away" not in caplog.text + "".join(lines) and b"throw-away" not in kept
+
+
+def test_a_path_that_was_a_dsn_is_refused(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.chdir(tmp_path)
+    path = Path("postgresql://bot:secret@db/rows")
+    assert "//" not in os.fspath(path)  # swallowed, silently
+    with pytest.raises(ToolkitError, match="not as a Path") as refused:
+        find_sides(homeserver="https://hs", access_token="t", database=path)
+    assert "secret" not in str(refused.value)
+    with pytest.raises(ToolkitError, match="not as a Path"):
+        store_at(path)

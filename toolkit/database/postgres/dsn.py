@@ -1,0 +1,88 @@
+"""Which server and database a DSN names, and what of that may be shown: everything but the password.
+
+libpq repeats a malformed DSN whole in its message, password included; so that message goes nowhere.
+"""
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from urllib.parse import quote
+
+from psycopg import Error, pq
+from psycopg.conninfo import conninfo_to_dict
+
+from toolkit.errors import StoreError
+
+
+class Address:
+    """A parsed DSN; it shows itself without the password."""
+
+    def __init__(self, dsn: str) -> None:
+        self.parameters = _parse(dsn)
+        known = _defaults() | self.parameters
+        self.host = known.get("host") or known.get("hostaddr") or "localhost"
+        self.port = known.get("port") or "5432"
+        self.user = known.get("user") or ""
+        self.database = known.get("dbname") or self.user
+
+    def __repr__(self) -> str:
+        return self.name
+
+    @property
+    def name(self) -> str:
+        """As it is shown to people.
+
+        >>> Address("postgresql://bot:secret@db.example.org/rows").name
+        'postgresql://bot@db.example.org:5432/rows'
+        """
+        user = f"{self.user}@" if self.user else ""
+        host = quote(self.host, safe="") if "/" in self.host else self.host
+        return f"postgresql://{user}{host}:{self.port}/{self.database}"
+
+    @property
+    def place(self) -> tuple[str, str, str]:
+        """Which database it is, whoever comes in."""
+        return self.host, self.port, self.database
+
+    def default_folder(self, environment: Mapping[str, str] = os.environ) -> Path:
+        """Where what belongs beside a database on a server goes by default: the person's own state."""
+        named = environment.get("XDG_STATE_HOME")
+        state = Path(named) if named else Path.home() / ".local" / "state"
+        return state / "matrix-drift"
+
+
+def file_name(*parts: str) -> str:
+    """A file's name that tells these parts apart, whatever is in them."""
+    return ".".join(quote(part, safe="") for part in parts)
+
+
+def _parse(dsn: str) -> dict[str, str]:
+    """Raises `StoreError`, which repeats nothing of the DSN."""
+    try:
+        found = {name: str(value) for name, value in conninfo_to_dict(dsn).items()}
+    except (Error, ValueError):  # ValueError: a character that no text has
+        found = None
+    if found is not None and "\0" not in dsn and not _is_torn(found):
+        return found
+    # Out here, without the error itself, which quotes it.
+    raise StoreError(
+        "The DSN of the database can't be read: it must be like postgresql://user@host:5432/database, "
+        "with special characters of user and password escaped (a space is %20, @ is %40, / is %2F)."
+    )
+
+
+def _is_torn(found: Mapping[str, str]) -> bool:
+    """Whether a part of a password that isn't escaped stands where host, port or database do."""
+    port = found.get("port", "").replace(",", "")
+    odd = "@" in found.get("host", "") + found.get("dbname", "")
+    return odd or not ((port.isascii() and port.isdigit()) or not port)
+
+
+def _defaults() -> dict[str, str]:
+    """What libpq takes where a DSN says nothing: PGHOST and the like."""
+    wanted = {"host", "hostaddr", "port", "user", "dbname"}
+    return {
+        option.keyword.decode(): option.val.decode()
+        for option in pq.Conninfo.get_defaults()
+        if option.val is not None and option.keyword.decode() in wanted
+    }

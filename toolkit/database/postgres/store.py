@@ -1,0 +1,328 @@
+"""A bot's rows on a PostgreSQL server, which several workers may write at once.
+
+It keeps the same contract as a database file; where the rows stand and the SQL on them is the affair of a
+`Rows`, what it writes as one is in `transaction`.
+"""
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Hashable, Mapping
+from contextlib import asynccontextmanager
+from functools import partial
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+from toolkit.aside import aside, finish
+from toolkit.database.backup import remove_older
+from toolkit.database.contract import BUSY, JournalLines, Place
+from toolkit.database.journal_file import JournalBeside
+from toolkit.database.postgres.admission import admit_server
+from toolkit.database.postgres.backup import Backup, make_folder, new_backup_path
+from toolkit.database.postgres.connection import Connection, connect
+from toolkit.database.postgres.dsn import Address, file_name
+from toolkit.database.postgres.journal import Journal, Ledger
+from toolkit.database.postgres.key_value import KeyValueRows
+from toolkit.database.postgres.mapped import MappedRows
+from toolkit.database.postgres.rows import Rows
+from toolkit.database.postgres.transaction import Transaction, joined, transacting, version_of
+from toolkit.errors import NoDatabase, StoreError, ToolkitError
+from toolkit.layout import Layout, TableFacts
+from toolkit.quotes import quote_odd
+from toolkit.records import Names, Raw, decode_object
+
+
+class PostgresStore:
+    """The bot's table on a PostgreSQL server; `async with`, or `open()` and `close()`.
+
+    `dsn` is like `postgresql://user@host:5432/database`; the password may stand there, in PGPASSWORD or in a
+    passfile, and is never shown. `table` may name a schema (`bot.kv`). Opened for writing, an empty database gets
+    the table, as at a bot's first start; and at the first write a table of runs (`matrix_drift_journal`) is
+    made, if the role may. A table that isn't the bot's own, or on which the promises of a writer wouldn't hold,
+    is refused as a whole. With `read_only=True` the server itself refuses writes.
+
+    `beside` is the path beside which decisions, backups and, for a role that may make no table, the journal
+    go: by default one in `~/.local/state/matrix-drift` that is called like the database. `busy_timeout`,
+    in seconds, is how long to try for the table's lock; `answer_timeout`, in how many a statement must be
+    answered. A connection that was lost is made anew for the next call outside a transaction. Many tasks may
+    use one store: while one of them is in `transaction()`, the others wait. Raises StoreError.
+    """
+
+    file: Path | None = None  # no backup can take the place of a whole database
+
+    def __init__(
+        self,
+        dsn: str,
+        *,
+        read_only: bool = False,
+        table: str = "kv",
+        key_column: str = "key",
+        value_column: str = "value",
+        layout: Layout | None = None,
+        busy_timeout: float = 5.0,
+        answer_timeout: float = 60.0,
+        backup_dir: Path | None = None,
+        beside: Path | None = None,
+    ) -> None:
+        self._dsn, self._address = dsn, Address(dsn)
+        self._read_only = read_only
+        self._rows: Rows
+        if layout is None or not layout.mapped:
+            self._rows = KeyValueRows(table, key_column, value_column)
+        else:
+            self._rows = MappedRows(layout)
+        self._busy_timeout, self._answer_timeout = busy_timeout, answer_timeout
+        self._backup_dir, self._beside = backup_dir, beside
+        self._connection: Connection | None = None
+        self._opened = self._made = False
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._lock = asyncio.Lock()
+        self._ledger = Ledger(self._rows.label)
+
+    def __repr__(self) -> str:
+        return f"<PostgresStore {self.name} {self._rows.label}>"
+
+    @property
+    def name(self) -> str:
+        return self._address.name
+
+    @property
+    def identity(self) -> Hashable:
+        """Server and database: two bots' tables there share one journal and one lock for people."""
+        return self._address.place
+
+    @property
+    def address(self) -> str:
+        return self._dsn
+
+    @property
+    def beside(self) -> Path:
+        if self._beside is not None:
+            return self._beside
+        return self._address.default_folder() / file_name(*self._address.place, self._rows.label)
+
+    @property
+    def read_only(self) -> bool:
+        return self._read_only
+
+    @property
+    def made(self) -> bool:
+        """Whether opening it made the first table in an empty database."""
+        return self._made
+
+    @property
+    def backup_dir(self) -> Path | None:
+        return self._backup_dir
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """With which names and patience another store on the same rows is made."""
+        return {
+            **self._rows.settings,
+            "busy_timeout": self._busy_timeout,
+            "answer_timeout": self._answer_timeout,
+            "beside": self._beside,
+        }
+
+    @property
+    def layout(self) -> Layout:
+        """Where its rows stand."""
+        return self._rows.layout
+
+    @property
+    def facts(self) -> TableFacts:
+        """What the open database says of a table of links; nothing for other rows."""
+        return self._rows.facts
+
+    async def __aenter__(self) -> Self:
+        await self.open()
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        await self.close()
+
+    async def open(self, *, make: bool = True) -> None:
+        """Come in and look at the table; nothing if it is open already.
+
+        Without `make`, an empty database is refused, where a bot's first start would make the table.
+        """
+        async with self._lock:
+            if not self._opened:
+                self._connection = await self._admitted(make=make and not self._read_only)
+                self._opened, self._loop = True, asyncio.get_running_loop()
+                if self._beside is None:
+                    make_folder(self.beside.parent)
+
+    async def close(self) -> None:
+        """Disconnect, after the other tasks' transactions; nothing if it is closed already."""
+        if joined(self._connection):
+            raise StoreError(f"Can't close {self.name} inside a transaction: leave it first.")
+        async with self._lock:
+            connection, self._connection, self._opened = self._connection, None, False
+            if connection is not None:
+                await finish(connection.close())
+
+    async def get(self, key: str) -> dict[str, Any] | None:
+        """The row's object, None if there is no such row; StoreError if it isn't a JSON object."""
+        async with self._turn() as connection:
+            raw = await self._rows.get(connection, key)
+        if raw is None:
+            return None
+        try:
+            return decode_object(raw)
+        except ValueError as error:
+            reason = f"{error}; repair it first"
+            raise StoreError(
+                f"Can't read the row {quote_odd(key)} of {self.name}: {reason}."
+            ) from None
+
+    async def set(self, key: str, value: Mapping[str, Any]) -> None:
+        """Write the whole row as compact JSON, new or not; inside a transaction, as part of it."""
+        async with self._turn() as connection:
+            connection.writes += 1
+            await self._rows.put(connection, key, value)
+
+    async def keys(self, prefix: str) -> list[str]:
+        """All keys that begin with exactly this text, sorted."""
+        async with self._turn() as connection:
+            return sorted(await self._rows.keys(connection, prefix))
+
+    async def load_rows(self, about: Names | None = None) -> list[tuple[str, Raw]]:
+        """All rows of the three families as stored, of one moment, in no particular order.
+
+        With `about`, those that concern these rooms and users; some more may come along.
+        """
+        async with self._turn() as connection:
+            return await self._rows.load(connection, about)
+
+    async def version(self) -> Hashable:
+        """A token that differs from an earlier one if anybody wrote in between, anywhere on the server.
+
+        Take it *before* `load_rows`: if a later token is equal, the rows are still as loaded.
+        """
+        async with self._turn() as connection:
+            return await version_of(connection, self._ledger)
+
+    @asynccontextmanager
+    async def transaction(self) -> AsyncIterator[Transaction]:
+        """Several reads and writes as one: committed on normal exit, rolled back on any exception.
+
+        Nobody else can write the table meanwhile, and everybody can read it. This task, and tasks started
+        in here, join it when they use the store; others wait. Inside another transaction of this store it is
+        a savepoint of it. Cancelled while the commit is running, it is committed nevertheless. Raises
+        `OutcomeUnknown` where the answer to COMMIT was lost.
+        """
+        if outer := joined(self._connection):
+            async with outer.savepoint():
+                yield outer
+            return
+        async with self._lock:
+            connection = await self._alive()
+            transaction = Transaction(
+                connection, self._rows, self._ledger, partial(self._connect, read_only=True)
+            )
+            async with transacting(transaction, self._busy_timeout):
+                yield transaction
+
+    async def backup(
+        self, directory: Path | None = None, *, name: str, by_bot: bool = False
+    ) -> Path:
+        """Copy the bot's rows, as of one moment, into a file that `psql` reads; returns its path.
+
+        `name` is the run's (`20261122T220345Z-3f2a`), `by_bot` whether the bot began it by itself.
+        """
+        if joined(self._connection):
+            raise StoreError(f"Can't back up {self.name} inside a transaction: do it before.")
+        target = new_backup_path(self.beside, directory or self._backup_dir, name, by_bot=by_bot)
+        async with self._turn():
+            backup = Backup(self._address, self._rows.copied, target)
+            await finish(backup.make(self.beside, self._answer_timeout))
+        return target.absolute()
+
+    async def remove_older(self, backup: Place) -> None:
+        """Of the backups of this database beside this one only the latest few of its kind stay."""
+        await finish(aside(remove_older, self.beside, Path(backup)))
+
+    async def discard_backup(self, backup: Place) -> None:
+        """Remove it: its run wrote nothing, and it would push out one that is worth something."""
+        Path(backup).unlink(missing_ok=True)
+
+    @property
+    def journal(self) -> JournalLines:
+        """A table beside the bot's, or a file for a role that may make none."""
+        return Journal(self._ledger, self._beside_transactions, JournalBeside(self.beside))
+
+    async def birthmark(self) -> str | None:
+        """Nothing tells a database from one that took its name: the journal goes with it."""
+        return None
+
+    @asynccontextmanager
+    async def alone(self) -> AsyncIterator[None]:
+        """Hold a lock that the server gives up with the connection, however that ends."""
+        async with self._visiting() as connection:
+            [(held,)] = await connection.fetch(_ALONE, (f"matrix-drift {self._rows.label}",))
+            if not held:
+                raise ToolkitError(BUSY)
+            yield
+
+    @asynccontextmanager
+    async def _visiting(self) -> AsyncIterator[Connection]:
+        connection = await self._connect()
+        try:
+            yield connection
+        finally:
+            await finish(connection.close())
+
+    @asynccontextmanager
+    async def _beside_transactions(self) -> AsyncIterator[Connection]:
+        """A connection on which what is written lasts: our own, if it is open in this loop and free."""
+        mine = self._opened and self._loop is asyncio.get_running_loop()
+        own = mine and not self._read_only and not joined(self._connection)
+        async with self._turn() if own else self._visiting() as connection:
+            yield connection
+
+    @asynccontextmanager
+    async def _turn(self) -> AsyncIterator[Connection]:
+        """The connection: at once inside our own transaction, else after those of other tasks."""
+        if outer := joined(self._connection):
+            yield outer.connection()
+        else:
+            async with self._lock:
+                yield await self._alive()
+
+    async def _alive(self) -> Connection:
+        """The connection, made anew if it was lost; what is on the other side is then looked at again."""
+        if not self._opened:
+            raise StoreError(f"The database {self.name} isn't open: `async with` or `open()` it.")
+        if self._connection is None or self._connection.lost:
+            self._connection = await self._admitted()
+        return self._connection
+
+    async def _admitted(self, *, make: bool = False) -> Connection:
+        connection = await self._connect(read_only=self._read_only)
+        try:
+            await admit_server(connection, read_only=self._read_only)
+            try:
+                await self._rows.admit(connection, read_only=self._read_only)
+            except NoDatabase:
+                if not make or not self._rows.create:
+                    raise
+                await connection.run(self._rows.create)
+                self._made = True
+                await self._rows.admit(connection, read_only=self._read_only)
+        except BaseException:
+            with contextlib.suppress(asyncio.CancelledError):
+                await finish(connection.close())
+            raise
+        return connection
+
+    async def _connect(self, *, read_only: bool = False) -> Connection:
+        return await connect(self._address, read_only=read_only, patience=self._answer_timeout)
+
+
+_ALONE = "SELECT pg_try_advisory_lock(hashtextextended(%s, 0))"
