@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from toolkit.cli.output import keep_secret, someone_there
+from toolkit.secrecy import StaysHere
 from toolkit.sources.settings import (
     CONVENTION,
     KNOWN,
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Where:
+class Where(StaysHere):
     """Settings of one call; what a command has no option for stays at its default."""
 
     homeserver: str | None = None
