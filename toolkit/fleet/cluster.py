@@ -5,19 +5,21 @@ travels is a `Task`, and back comes an `Outcome`: neither has a token, and no ex
 worker that is lost is no loss: its bots are looked at again elsewhere, from the start.
 """
 
+import asyncio
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from distributed import CancelledError, Client, Future, KilledWorker, as_completed, get_worker
+from distributed import CancelledError, Client, Future, KilledWorker, get_worker
 from distributed.security import Security
 
 from toolkit.errors import ToolkitError
 from toolkit.fleet.here import Watcher
 from toolkit.fleet.outcome import Outcome, failure
 from toolkit.fleet.task import Task
+from toolkit.text.visible import visible
 
 _TOPIC = "matrix-drift-fleet"
 _EVERY = 0.5
@@ -58,23 +60,23 @@ async def run_on(cluster: Cluster, tasks: Sequence[Task], watcher: Watcher) -> N
         workers = await _workers(client, cluster)
         client.subscribe_topic(_TOPIC, lambda event: _hear(event, watcher))
         run = f"{time.time_ns():x}"
-        futures: dict[Future[Outcome], Task] = {}
-        for task in tasks:
-            name, wanted = task.bot.name, task.bot.worker
-            if wanted is not None and wanted not in workers:
-                await watcher.ended(failure(name, f"There is no worker {wanted!r} in the cluster."))
-                continue
-            key = f"fleet-{task.action}-{name}-{run}"
-            future = client.submit(run_task, task, key=key, workers=wanted and [wanted], pure=False)
-            futures[future] = task
-        try:
-            async for future in as_completed(futures):
-                await watcher.ended(await _outcome(future, futures[future]))
-        except BaseException:
-            await client.cancel(list(futures))
-            raise
+        async with asyncio.TaskGroup() as group:
+            for task in tasks:
+                name, wanted = task.bot.name, task.bot.worker
+                if wanted is not None and wanted not in workers:
+                    why = f"There is no worker {visible(repr(wanted))} in the cluster."
+                    await watcher.ended(failure(name, why))
+                    continue
+                key = f"fleet-{task.action}-{name}-{run}"
+                place = None if wanted is None else [wanted]
+                future = client.submit(run_task, task, key=key, workers=place, pure=False)
+                group.create_task(_wait(future, task, watcher))
     finally:
         await client.close()
+
+
+async def _wait(future: "Future[Outcome]", task: Task, watcher: Watcher) -> None:
+    await watcher.ended(await _outcome(future, task))
 
 
 async def run_task(task: Task) -> Outcome:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from toolkit.fleet.dataset import Kept
 from toolkit.fleet.outcome import Line, State
 from toolkit.frames import Frame, bots_frame, causes_frame, count_codes, fleet_frame
+from toolkit.text.collation import natural_key
 from toolkit.text.summary import WORDS, count_of
 from toolkit.text.visible import visible
 
@@ -26,12 +27,12 @@ class Results:
     @property
     def lines(self) -> list[Line]:
         """Each bot in numbers, by name."""
-        return sorted((kept.line for kept in self.kept), key=lambda line: line.bot)
+        return sorted((kept.line for kept in self.kept), key=lambda line: natural_key(line.bot))
 
     @property
     def bots(self) -> Frame:
         """A line per bot, index `bot`."""
-        return bots_frame(line.told() for line in self.lines)
+        return bots_frame([line.told() for line in self.lines])
 
     @property
     def drift(self) -> Frame:
@@ -40,7 +41,8 @@ class Results:
 
     @cached_property
     def _drift(self) -> Frame:
-        return fleet_frame({kept.line.bot: kept.drift for kept in self.kept})
+        drifts = {kept.line.bot: kept.drift for kept in self.kept}
+        return fleet_frame({line.bot: drifts[line.bot] for line in self.lines})
 
     @property
     def causes(self) -> Frame:

@@ -14,6 +14,7 @@ from toolkit.fleet.outcome import Outcome
 from toolkit.fleet.results import Results
 from toolkit.fleet.settings import FILE, Fleet
 from toolkit.fleet.task import Action, Task
+from toolkit.text.collation import natural_key
 
 AT_ONCE = 8
 DEADLINE = 300.0
@@ -83,7 +84,7 @@ async def run_fleet(
         from toolkit.fleet.cluster import Cluster, run_on  # Dask takes its time to load
 
         await run_on(Cluster(where.scheduler, *where.tls), tasks, keeping)
-    return sorted(keeping.outcomes, key=lambda outcome: outcome.line.bot)
+    return sorted(keeping.outcomes, key=lambda outcome: natural_key(outcome.line.bot))
 
 
 def tasks_of(

@@ -1,6 +1,6 @@
 """What was found of many bots, as frames: their findings together, a line per bot, and bot × cause."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import pandas as pd
@@ -65,11 +65,10 @@ def fleet_frame(bots: Mapping[str, Mapping[str, Sequence[Any]]]) -> Frame:
     return assemble(FLEET_COLUMNS["drift"], {"line": names, "bot": names, **columns})
 
 
-def bots_frame(lines: Iterable[Mapping[str, Any]]) -> Frame:
+def bots_frame(lines: Sequence[Mapping[str, Any]]) -> Frame:
     """A line per bot: `FLEET_COLUMNS["bots"]`."""
-    ordered = sorted(lines, key=lambda line: str(line["bot"]))
     fields = FLEET_COLUMNS["bots"]
-    return assemble(fields, {name: [line[name] for line in ordered] for name in fields})
+    return assemble(fields, {name: [line[name] for line in lines] for name in fields})
 
 
 def count_codes(drift: Frame) -> dict[str, dict[str, int]]:
