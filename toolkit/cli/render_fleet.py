@@ -83,12 +83,10 @@ def render_written(outcomes: Sequence[Outcome]) -> Iterator[RenderableType]:
         done = outcome.written
         rows, units = count_of(done.rows, "row"), count_of(len(done.units), "unit")
         told = f"{rows} of {units} written" if done.rows else "nothing to write"
-        run = (
-            f", run {visible(done.run)}, backup {visible(done.backup or '', LONG)}"
-            if done.run
-            else ""
-        )
+        run = f", run {visible(done.run)}" if done.run else ""
         yield Text(f"{outcome.line.bot}: {told}{run}", "green" if done.rows else "")
+        if done.backup:
+            yield Padding(Text(f"Backup: {visible(done.backup, LONG)}"), (0, 0, 0, 2))
         for more in (*render_refusals(done.refused), *render_left(done.left)):
             yield Padding(more, (0, 0, 0, 2))
         if done.warning:

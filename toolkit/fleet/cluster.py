@@ -103,17 +103,19 @@ def _hear(event: tuple[float, Any], watcher: Watcher) -> None:
 
 async def _connect(cluster: Cluster) -> Client:
     security = cluster.security()
-    why = ""
+    client = Client(
+        cluster.scheduler,
+        security=security,
+        asynchronous=True,
+        timeout=CONNECT_SECONDS,
+        set_as_default=False,
+    )
     try:
-        return await Client(
-            cluster.scheduler,
-            security=security,
-            asynchronous=True,
-            timeout=CONNECT_SECONDS,
-            set_as_default=False,
-        )
+        await client
+        return client
     except (OSError, TimeoutError, ValueError, TypeError) as error:
         why = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+    await client.close()
     raise ToolkitError(f"The scheduler {cluster.scheduler} can't be reached: {why}")
 
 

@@ -78,13 +78,20 @@ async def run_fleet(
     """Run all tasks; what came of them, by name. Raises `ToolkitError` where none can be run."""
     where.check(writes=any(task.action is Action.APPLY for task in tasks))
     keeping = _Keeping(where.results, watcher)
-    if where.scheduler is None:
-        await run_here(tasks, where.at_once, keeping)
-    else:
-        from toolkit.fleet.cluster import Cluster, run_on  # Dask takes its time to load
-
-        await run_on(Cluster(where.scheduler, *where.tls), tasks, keeping)
+    try:
+        await _run_where(where, tasks, keeping)
+    except ExceptionGroup as several:  # a bot's failure is an outcome: this is about all of them
+        raise several.exceptions[0] from None
     return sorted(keeping.outcomes, key=lambda outcome: natural_key(outcome.line.bot))
+
+
+async def _run_where(where: Where, tasks: Sequence[Task], watcher: Watcher) -> None:
+    if where.scheduler is None:
+        await run_here(tasks, where.at_once, watcher)
+        return
+    from toolkit.fleet.cluster import Cluster, run_on  # Dask takes its time to load
+
+    await run_on(Cluster(where.scheduler, *where.tls), tasks, watcher)
 
 
 def tasks_of(

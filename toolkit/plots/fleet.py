@@ -12,7 +12,7 @@ from toolkit.plots.picture import FAINT, SQUARE, TEXT, Picture
 from toolkit.text.summary import count_of
 from toolkit.text.visible import visible
 
-CELL, _HEAD, _NAME, _REASON = 0.36, 0.75, 2.2, 5.0
+CELL, _HEAD, _NAME, _CAUSE, _REASON = 0.36, 0.75, 2.0, 3.0, 5.0
 _MOST = 40
 """Bots that are drawn; the others are counted."""
 
@@ -43,19 +43,22 @@ def draw_fleet(bots: Sequence[BotLine]) -> Picture:
     adrift.sort(key=lambda bot: (-bot.count, bot.name))
     kept = failed[: _MOST // 2]
     shown = [*adrift[: _MOST - len(kept)], *kept]
-    name = min(_NAME, max((width_of(bot.name, 9.5) for bot in shown), default=0.0) + 0.25)
+    names = [fit(bot.name, _NAME, 9.5) for bot in shown]
+    left = MARGIN + max((width_of(name, 9.5) for name in names), default=0.0) + 0.25
     causes = _causes(shown)
-    turned = max((width_of(cause, 9) for cause in causes), default=0.0) * 0.71
+    heads = [fit(cause, _CAUSE, 9) for cause in causes]
+    turned = max((width_of(head, 9) for head in heads), default=0.0) * 0.71
     top = _HEAD + turned + (0.3 if causes else 0)
     right = max(len(causes) * CELL + turned, _REASON if any(bot.failed for bot in shown) else 0.0)
-    width = max(MARGIN * 2 + name + right, width_of(_title(bots), 11) + 1)
+    width = max(left + right + MARGIN, width_of(_title(bots), 11) + 1)
     picture = Picture(width, top + len(shown) * CELL + 0.45, describe_fleet(bots))
     picture.write(MARGIN, 0.3, _title(bots), 11, bold=True)
-    for place, cause in enumerate(causes):
-        x = MARGIN + name + (place + 0.4) * CELL
-        picture.write(x, top - 0.12, cause, 9, turn=45)
-    for row, bot in enumerate(shown):
-        _draw_bot(picture, bot, causes, MARGIN + name, top + (row + 0.5) * CELL)
+    for place, head in enumerate(heads):
+        picture.write(left + (place + 0.4) * CELL, top - 0.12, head, 9, turn=45)
+    for row, (bot, name) in enumerate(zip(shown, names, strict=True)):
+        y = top + (row + 0.5) * CELL
+        picture.write(MARGIN, y, name, 9.5)
+        _draw_bot(picture, bot, causes, left, y)
     if rest := len(bots) - len(shown):
         below = top + len(shown) * CELL + 0.15
         what = "in sync" if len(shown) == len(adrift) + len(failed) else "not shown"
@@ -64,7 +67,6 @@ def draw_fleet(bots: Sequence[BotLine]) -> Picture:
 
 
 def _draw_bot(picture: Picture, bot: BotLine, causes: Sequence[str], left: float, y: float) -> None:
-    picture.write(MARGIN, y, fit(bot.name, left - MARGIN - 0.15, 9.5), 9.5)
     if bot.failed:
         picture.write(left, y, fit(f"failed: {bot.failed}", _REASON, 9), 9, "#a33b00")
         return
@@ -113,5 +115,6 @@ def describe_fleet(bots: Sequence[BotLine]) -> str:
     for bot in [bot for bot in bots if bot.failed or bot.causes][:5]:
         told = [f"{cause} {bot.causes[cause]:,}" for cause in _causes([bot])]
         words = f"failed: {visible(bot.failed, 100)}" if bot.failed else ", ".join(told)
-        parts.append(f"{visible(bot.name, 60)}: {words.rstrip('.')}.")
+        stop = "" if words.endswith((".", "…")) else "."
+        parts.append(f"{visible(bot.name, 60)}: {words}{stop}")
     return " ".join(parts)
