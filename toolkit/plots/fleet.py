@@ -113,7 +113,7 @@ def describe_fleet(bots: Sequence[BotLine]) -> str:
     """
     parts = [f"{_title(bots)}."]
     for bot in [bot for bot in bots if bot.failed or bot.causes][:5]:
-        told = [f"{cause} {bot.causes[cause]:,}" for cause in _causes([bot])]
+        told = [f"{visible(cause, 60)} {bot.causes[cause]:,}" for cause in _causes([bot])]
         words = f"failed: {visible(bot.failed, 100)}" if bot.failed else ", ".join(told)
         stop = "" if words.endswith((".", "…")) else "."
         parts.append(f"{visible(bot.name, 60)}: {words}{stop}")
