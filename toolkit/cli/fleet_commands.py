@@ -9,7 +9,6 @@ import click
 
 FILE = click.Path(path_type=Path, dir_okay=False)
 FOLDER = click.Path(path_type=Path, file_okay=False)
-_PACKAGES = {"dask", "distributed", "matplotlib", "numpy", "pandas", "pyarrow"}
 
 
 def _together(*options: Callable[[Any], Any]) -> Callable[[Any], Any]:
@@ -154,16 +153,15 @@ def _running_on(options: dict[str, Any]) -> dict[str, Any]:
 
 def _call(name: str, *arguments: Any, **named: Any) -> int:
     """Begin only now to load what a fleet takes, and say what is missing of it."""
-    from toolkit.errors import ToolkitError
-
-    missing = ""
     try:
         from toolkit.cli import fleet as commands
-
+    except ModuleNotFoundError as error:
+        if "matrix-drift[fleet]" not in str(error):
+            raise
+        missing = str(error)
+    else:
         code: int = getattr(commands, name)(*arguments, **named)
         return code
-    except ModuleNotFoundError as error:
-        missing = error.name or ""
-        if missing.partition(".")[0] not in _PACKAGES:
-            raise
-    raise ToolkitError(f"A fleet needs {missing}: pip install 'matrix-drift[fleet]'.")
+    from toolkit.errors import ToolkitError
+
+    raise ToolkitError(missing)

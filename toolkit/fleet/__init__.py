@@ -9,8 +9,18 @@ Needs `pip install 'matrix-drift[fleet]'`.
 ...     return results.bots, results.drift, results.causes, results.plot()
 """
 
-from toolkit.fleet.results import Results
-from toolkit.fleet.run import apply, check, load
-from toolkit.fleet.settings import Bot, Fleet
+_PACKAGES = frozenset({"dask", "distributed", "matplotlib", "numpy", "pandas", "pyarrow"})
+"""What a bot's environment lacks of a fleet's."""
+
+try:
+    from toolkit.fleet.results import Results
+    from toolkit.fleet.run import apply, check, load
+    from toolkit.fleet.settings import Bot, Fleet
+except ModuleNotFoundError as error:
+    if (error.name or "").partition(".")[0] not in _PACKAGES:
+        raise
+    raise ModuleNotFoundError(
+        f"A fleet needs {error.name}: pip install 'matrix-drift[fleet]'.", name=error.name
+    ) from None
 
 __all__ = ["Bot", "Fleet", "Results", "apply", "check", "load"]

@@ -89,8 +89,12 @@ async def _run_where(where: Where, tasks: Sequence[Task], watcher: Watcher) -> N
     if where.scheduler is None:
         await run_here(tasks, where.at_once, watcher)
         return
-    from toolkit.fleet.cluster import Cluster, run_on  # Dask takes its time to load
-
+    try:
+        from toolkit.fleet.cluster import Cluster, run_on  # Dask takes its time to load
+    except ModuleNotFoundError as error:
+        raise ToolkitError(
+            f"A scheduler needs {error.name}: pip install 'matrix-drift[fleet]'."
+        ) from None
     await run_on(Cluster(where.scheduler, *where.tls), tasks, watcher)
 
 

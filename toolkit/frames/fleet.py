@@ -21,7 +21,7 @@ FLEET_COLUMNS: dict[str, dict[str, Field]] = {
         **COLUMNS["drift"],
     },
     "bots": {
-        "bot": Field(TEXT, "The bot's name in `fleet.toml` (index, sorted)."),
+        "bot": Field(TEXT, "The bot's name in `fleet.toml` (index, in a person's order)."),
         "state": Field(
             pd.CategoricalDtype([*BOT_STATES]),
             "`in_sync`, `drift`, or `failed` if it could not be looked at or written to.",
