@@ -219,6 +219,37 @@ def test_without_its_packages_a_fleet_says_what_to_install(
     assert done.said("Error: A fleet needs pyarrow: pip install 'matrix-drift[fleet]'.")
 
 
+def test_without_dask_only_a_scheduler_is_refused(md: Md, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delitem(sys.modules, "toolkit.fleet.cluster", raising=False)
+    monkeypatch.setitem(sys.modules, "distributed", None)
+    assert md("check", "--only", "good").code == 0
+    done = md("check", "--scheduler", "tls://h:1")
+    assert done.code == 1
+    assert done.said("Error: A scheduler needs distributed: pip install 'matrix-drift[fleet]'.")
+
+
+def test_ctrl_c_says_what_is_kept(md: Md, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def stop(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("toolkit.cli.fleet.run_fleet", stop)
+    done = md("check")
+    assert (done.code, done.out) == (1, "")
+    assert done.err == "Cancelled; results of bots that were done are kept.\n"
+    assert md("apply", "--approve-certain").said("What was finished by then is written")
+
+
+def test_what_is_ignored_at_a_bot_is_no_drift_and_told(
+    md: Md, served: FakeHomeserver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MATRIX_ACCESS_TOKEN", TOKEN)
+    where = ["--homeserver", served.url, "--database", "desk-9.db"]
+    assert toolkit.cli.run(["ignore", "!a1", "!b1", "--reason", "a test", *where]) == 0
+    done = md("check", "--only", "desk-9")
+    assert done.code == 0
+    assert " ".join(done.out.splitlines()[1].split()) == "desk-9 in sync 5 0 0 2 units ignored"
+
+
 def test_each_running_bot_has_a_line_on_a_terminal(md: Md, monkeypatch: pytest.MonkeyPatch) -> None:
     import io
 

@@ -216,7 +216,7 @@ async def test_a_bot_whose_worker_keeps_dying_is_a_line_with_its_reason(
     yard: Yard, homeserver: FakeHomeserver
 ) -> None:
     """What Dask raises for a task becomes that bot's failure, and the others' results stay."""
-    from distributed import KilledWorker
+    from distributed import CancelledError, KilledWorker
 
     from toolkit.fleet.cluster import _outcome
     from toolkit.fleet.task import Task
@@ -239,4 +239,5 @@ async def test_a_bot_whose_worker_keeps_dying_is_a_line_with_its_reason(
     assert "Its worker died" in await reason(KilledWorker("key", "worker", 3))
     absent = ModuleNotFoundError("no toolkit", name="toolkit")
     assert "lacks the package toolkit" in await reason(absent)
+    assert "The scheduler was lost" in await reason(CancelledError("key"))
     assert await reason(RuntimeError(TOKEN)) == "The cluster gave no result: RuntimeError."

@@ -336,6 +336,22 @@ def test_no_result_is_left_half_written(yard: Yard, monkeypatch: pytest.MonkeyPa
     assert [path.name for path in yard.results.iterdir()] == ["desk.parquet"]
 
 
+def test_results_are_told_in_few_lines(tmp_path: Path) -> None:
+    from toolkit.fleet.dataset import save_outcome
+
+    for number in range(12):
+        save_outcome(tmp_path, failure(f"bot-{number}", "no\x1bway"))
+    written = Line("late", State.DRIFT, "!a1: it moved", units=1, ready=1, to_decide=0)
+    save_outcome(tmp_path, Outcome(written))
+    results = fleet.load(tmp_path)
+    told = repr(results).splitlines()
+    assert told[0] == "13 bots: 1 adrift, 12 failed."
+    assert told[3] == "  bot-2: failed: no\\u{1b}way"
+    assert told[-1] == "  … and 3 more"
+    late = results.part({"late"})
+    assert repr(late).endswith("late: 1 unit adrift, not written: !a1: it moved")
+
+
 def test_an_empty_fleet_has_frames_too(tmp_path: Path) -> None:
     results = fleet.load(tmp_path)
     assert (len(results.bots), len(results.drift), len(results.causes)) == (0, 0, 0)

@@ -44,6 +44,7 @@ class Ran(NamedTuple):
     how: str
     wall: float
     cpu: float
+    peak: float
     workers_cpu: float = 0.0
 
 
@@ -85,7 +86,9 @@ def _check(folder: Path, how: str, *options: str) -> Ran:
     _, status, used = os.wait4(process.pid, 0)
     process.returncode = os.waitstatus_to_exitcode(status)
     assert process.returncode == 2  # drift in each, and none failed
-    return Ran(how, time.perf_counter() - began, used.ru_utime + used.ru_stime)
+    return Ran(
+        how, time.perf_counter() - began, used.ru_utime + used.ru_stime, used.ru_maxrss / 1000
+    )
 
 
 def _on_dask(folder: Path, workers: int) -> Ran:
@@ -157,12 +160,20 @@ def main() -> None:
     console = Console(width=100)
     title = f"{options.bots} bots × {options.chats:,} chats, {options.latency:g} ms a request"
     table = Table(
-        "how", "wall", "bots a second", "CPU", "of workers", title=title, title_justify="left"
+        "how",
+        "wall",
+        "bots a second",
+        "CPU",
+        "of workers",
+        "peak",
+        title=title,
+        title_justify="left",
     )
     for ran in measure_fleet(options.bots, options.chats, options.latency, options.rounds):
         workers = f"{ran.workers_cpu:.1f} s" if ran.workers_cpu else ""
         rate = f"{options.bots / ran.wall:.2f}"
-        table.add_row(ran.how, f"{ran.wall:.1f} s", rate, f"{ran.cpu:.1f} s", workers)
+        took, peak = f"{ran.cpu:.1f} s", f"{ran.peak:.0f} MB"
+        table.add_row(ran.how, f"{ran.wall:.1f} s", rate, took, workers, peak)
     console.print(table)
     shares = Table("of one bot", "CPU")
     for what, seconds in measure_shares(options.chats).items():

@@ -1,7 +1,7 @@
 """A run over a fleet: every bot once, its result kept as soon as it is there."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from toolkit.aside import aside
@@ -67,7 +67,8 @@ class _Keeping:
 
     async def ended(self, outcome: Outcome) -> None:
         await aside(save_outcome, self.folder, outcome)
-        self.outcomes.append(outcome)
+        kept = replace(outcome, drift={})  # that lies on disk now
+        self.outcomes.append(kept)
         if self.watcher:
             await self.watcher.ended(outcome)
 

@@ -11,6 +11,7 @@ import subprocess
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
+from typing import assert_never
 
 from toolkit.aside import aside
 from toolkit.errors import ToolkitError
@@ -65,6 +66,7 @@ class TokenSource:
                 return self._read_variable()
             case Way.COMMAND:
                 return self._run_command()
+        assert_never(self.way)
 
     def _named(self) -> str:
         return self.way if self.way is Way.COMMAND else f"{self.way} = {self.value}"
