@@ -15,7 +15,9 @@ from toolkit.board.items import make_item
 from toolkit.cli.commands import matrix_drift
 from toolkit.cli.explain import DOCS, load_passages
 from toolkit.decisions.offers import NO_OFFERS
-from toolkit.frames import COLUMNS
+from toolkit.fleet.settings import WORKER
+from toolkit.fleet.tokens import Way
+from toolkit.frames import COLUMNS, FLEET_COLUMNS
 from toolkit.model import (
     CONFLICTS,
     Code,
@@ -120,16 +122,26 @@ def _options(command: click.Command) -> set[str]:
     return {name for option in parameters for name in [*option.opts, *option.secondary_opts]}
 
 
-@pytest.mark.parametrize("name", sorted(matrix_drift.commands))
+def _commands() -> dict[str, click.Command]:
+    """Each command by its whole name, those of a group as well."""
+    found = dict(matrix_drift.commands)
+    for name, command in matrix_drift.commands.items():
+        if isinstance(command, click.Group):
+            found |= {f"{name} {sub}": inner for sub, inner in command.commands.items()}
+    return found
+
+
+@pytest.mark.parametrize("name", sorted(_commands()))
 def test_every_option_is_explained_and_every_explained_option_exists(name: str) -> None:
-    assert _told(name) == _options(matrix_drift.commands[name])
+    assert _told(name) == _options(_commands()[name])
 
 
 def test_the_commands_own_options_are_explained_and_no_command_that_does_not_exist() -> None:
     assert _told("matrix-drift") == _options(matrix_drift) | {"--help", "-h"}
     page = read("command-line.md")
     told = set(re.findall(r"^## ([a-z]+)$", page, re.MULTILINE))
-    assert told == set(matrix_drift.commands)
+    told |= set(re.findall(r"^## ([a-z]+ [a-z]+)$", page, re.MULTILINE))
+    assert told == set(_commands())
     named = re.findall(r"^matrix-drift ([a-z]+)|`matrix-drift ([a-z]+)", page, re.MULTILINE)
     assert {name for pair in named for name in pair if name} <= set(matrix_drift.commands)
 
@@ -157,6 +169,25 @@ def test_every_column_is_explained_in_the_order_of_the_frame(frame: str) -> None
 def test_no_frame_is_explained_that_does_not_exist() -> None:
     frames = re.findall(r"^### The frame (\w+)$", read("notebook.md"), re.MULTILINE)
     assert sorted(frames) == sorted(COLUMNS)
+
+
+def test_every_column_of_a_fleets_frames_is_explained_in_its_order() -> None:
+    page = read("fleet.md")
+    assert re.findall(r"^### The frame (\w+)$", page, re.MULTILINE) == ["bots", "drift"]
+    bots = section(page, "### The frame bots")
+    fields = FLEET_COLUMNS["bots"]
+    assert re.findall(r"^- `(\w+)`: (.+)$", bots, re.MULTILINE) == [
+        (name, field.says) for name, field in fields.items()
+    ]
+    drift = section(page, "### The frame drift")
+    assert re.findall(r"^- `(\w+)`: ", drift, re.MULTILINE) == ["line", "bot"]
+    assert list(FLEET_COLUMNS["drift"]) == ["line", "bot", *COLUMNS["drift"]]
+
+
+def test_every_key_of_a_fleets_file_is_explained() -> None:
+    text = section(read("fleet.md"), "## The file")
+    keys = {*re.findall(r"^- `(\w+)`: ", text, re.MULTILINE)}
+    assert keys == {*map(str, Way), WORKER}
 
 
 # Rules

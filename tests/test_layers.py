@@ -38,6 +38,8 @@ def test_every_import_keeps_the_contracts() -> None:
         ("session/session.py", "import anywidget", "anywidget is known to board alone"),
         ("board/items.py", "import matplotlib", "matplotlib is known to plots alone"),
         ("text/advice.py", "import rich", "click and rich are known to cli alone"),
+        ("frames/fleet.py", "import pyarrow", "Dask and Arrow are known to fleet alone"),
+        ("cli/fleet.py", "import distributed", "Dask and Arrow are known to fleet alone"),
     ],
 )
 def test_a_contract_can_be_broken(module: str, line: str, contract: str, tmp_path: Path) -> None:
@@ -56,7 +58,16 @@ def test_a_contract_can_be_broken(module: str, line: str, contract: str, tmp_pat
         ("import toolkit", {"nio", "aiohttp", "aiosqlite", "msgspec"}),
         (
             "from toolkit import BotRooms, reconcile_single_room, SQLiteStore",
-            {"pandas", "ipywidgets", "anywidget", "matplotlib", "click", "rich"},
+            {
+                "pandas",
+                "ipywidgets",
+                "anywidget",
+                "matplotlib",
+                "pyarrow",
+                "distributed",
+                "click",
+                "rich",
+            },
         ),
         (
             "from toolkit import SQLiteStore; from toolkit.database.opening import store_at; store_at('x')",

@@ -28,6 +28,7 @@ from toolkit.planning.plan import plan_repairs
 from toolkit.progress import Progress, watched_by
 from toolkit.reconcile import reconcile
 from toolkit.records import LocalState, Raw, load_records
+from toolkit.secrecy import StaysHere
 from toolkit.sources.sides import OFFLINE, Sides
 from toolkit.text.new_database import new_database
 from toolkit.writing.job import Result, Told
@@ -89,7 +90,7 @@ class Road(Protocol):
 
 
 @dataclass(frozen=True)
-class Repairs:
+class Repairs(StaysHere):
     """Rooms and rows compared, and `reconcile_matrix_state` to bring the rows back.
 
     With `lower_counters` every counter that is too high is planned to be lowered.

@@ -45,7 +45,7 @@ from toolkit.sources.snapshot import Snapshot
 
 ROOT = Path(__file__).parent.parent.parent
 NAMES = [path.stem for path in find_notebooks()]
-INSPECT, APPROVE, ONE_ROOM, WIRE, SHADOW, ANY_ROWS = NAMES
+INSPECT, APPROVE, ONE_ROOM, WIRE, SHADOW, ANY_ROWS, FLEET = NAMES
 OTHER = "@helper:example.org"
 
 each_notebook = pytest.mark.parametrize("path", find_notebooks(), ids=NAMES)
@@ -414,6 +414,17 @@ def test_lesson_4_leaves_to_do_what_needs_a_person(bot: Bot, tmp_path: Path) -> 
     assert decoded(after, wanted) == wanted
     assert others(before, *wanted).keys() == others(after, *wanted).keys()
     assert bot.look().plan.to_frame()["needs_human"].all()
+
+
+@pytest.mark.slow
+def test_lesson_7_is_about_a_fleet_of_its_own_whatever_bot_is_named(
+    own_bot: Bot, tmp_path: Path
+) -> None:
+    before = own_bot.files()
+    notebook = lesson(FLEET)
+    run_watched(notebook, tmp_path, own_bot.practice)
+    assert own_bot.files() == before
+    assert [*tmp_path.iterdir()] == [own_bot.served.database.parent]
 
 
 @pytest.mark.slow

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from toolkit import __version__
+from toolkit.cli.fleet_commands import fleet
 from toolkit.cli.options import FileDefaults, Where
 
 if TYPE_CHECKING:
@@ -388,6 +389,9 @@ def defer(units: tuple[str, ...], **options: Any) -> int:
 def withdraw(units: tuple[str, ...], **options: Any) -> int:
     """Take back what was decided about these UNITs: ignored, rejected, deferred or approved."""
     return _decide("pending", units, options)
+
+
+matrix_drift.add_command(fleet)
 
 
 @matrix_drift.command()

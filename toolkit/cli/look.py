@@ -1,8 +1,7 @@
 """The commands that look and write nothing: check, plan, snapshot."""
 
 import asyncio
-from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -11,19 +10,15 @@ from toolkit.cli.options import Where
 from toolkit.cli.output import progress, say, show_json, show_long, shown_units
 from toolkit.cli.render import render_check, render_plan
 from toolkit.decisions.agreement import save_decisions
-from toolkit.decisions.case import Casebook
-from toolkit.decisions.ignoring import today
-from toolkit.decisions.ledger_file import load_beside
 from toolkit.decisions.record import NOTHING_DECIDED, Record
-from toolkit.model import Plan, Reason, RemoteState
+from toolkit.looked import Looked, look
+from toolkit.model import Plan, Reason
 from toolkit.quotes import quote_odd
-from toolkit.records import Raw
-from toolkit.repairs import NOTHING_PICKED, Picked, Repairs, load_past_of, road_to
+from toolkit.repairs import NOTHING_PICKED, Picked, Repairs, road_to
 from toolkit.sources.anonymise import anonymise
 from toolkit.sources.snapshot import Snapshot, save_snapshot
 from toolkit.text.summary import count_of
 from toolkit.text.view import View
-from toolkit.writing.given import is_disputed, tell_given
 
 IN_SYNC, DRIFT = 0, 2
 
@@ -92,15 +87,6 @@ def fit(view: View, plan: Plan) -> View:
     return replace(view, summary=limit is not None and len(view.units(plan)) > limit)
 
 
-@dataclass(frozen=True)
-class Looked:
-    """A plan, what is decided about its units, and what is known of its conflicts."""
-
-    plan: Plan
-    record: Record
-    cases: Casebook
-
-
 def look_decided(where: Where, picked: Picked = NOTHING_PICKED) -> Looked:
     """Read both sides, from a snapshot or themselves, and the decisions beside them, and plan."""
     return asyncio.run(_look(road_of(where), picked))
@@ -113,23 +99,7 @@ def road_of(where: Where) -> Repairs:
 
 async def _look(road: Repairs, picked: Picked) -> Looked:
     with progress("Reading rooms") as tell:
-        remote, rows = await road.look(tell)
-    return await judge(road, remote, rows, picked)
-
-
-async def judge(
-    road: Repairs, remote: RemoteState, rows: Mapping[str, Raw], picked: Picked = NOTHING_PICKED
-) -> Looked:
-    """Plan from both sides as they were seen, with the decisions beside them."""
-    ledger = load_beside(road.sides.beside).on(today())
-    local = road.read(rows)
-    plan = road.plan(remote, local, picked)
-    if is_disputed(plan):
-        plan = tell_given(plan, (await load_past_of(road.sides, rows)).runs, local)
-    # What was approved with a pick is so on a plan with the pick.
-    decided = road.plan(remote, local, ledger.choices) if ledger.choices else plan
-    record = Record.of(plan, ledger.standing(decided), ledger)
-    return Looked(plan, record, Casebook(plan, remote, local, road.sides.convention))
+        return await look(road, picked, tell)
 
 
 async def _take(where: Where) -> Snapshot:

@@ -14,6 +14,7 @@ import click
 from toolkit.cli.output import keep_secret, someone_there
 from toolkit.database.address import is_server, read_address, shown_address
 from toolkit.errors import ToolkitError
+from toolkit.secrecy import StaysHere
 from toolkit.sources.settings import (
     CONVENTION,
     KNOWN,
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Where:
+class Where(StaysHere):
     """Settings of one call; what a command has no option for stays at its default."""
 
     homeserver: str | None = None

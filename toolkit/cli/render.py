@@ -319,10 +319,24 @@ def render_plan(
 ) -> Iterator[RenderableType]:
     """Which units wait for a decision, and what would be written, field by field."""
     units = record.open(view.units(plan))
-    ready = [unit for unit in units if unit.certain]
-    open_ = [unit for unit in units if not unit.certain]
     yield from render_new_database(plan)
     yield from _shown(plan, view, units)
+    yield from render_planned(units, view, cases)
+    if view.summary:
+        yield from _causes(group_causes((), view.loose(plan)))
+    yield from render_ignored(view.units(plan), record)
+    yield from _asides(plan, view)
+    yield from _hint(view)
+    yield render_verdict(plan, record, shown=True)
+
+
+def render_planned(
+    units: Iterable[Unit], view: View = EVERYTHING, cases: Casebook | None = None
+) -> Iterator[RenderableType]:
+    """These units, those that a person decides first."""
+    units = list(units)
+    ready = [unit for unit in units if unit.certain]
+    open_ = [unit for unit in units if not unit.certain]
     if open_:
         yield _line(f"For a person to decide: {count_of(len(open_), 'unit')}", "bold")
         tables = CaseTables(cases)
@@ -335,12 +349,6 @@ def render_plan(
             yield ""
         else:
             yield from render_changes(ready)
-    if view.summary:
-        yield from _causes(group_causes((), view.loose(plan)))
-    yield from render_ignored(view.units(plan), record)
-    yield from _asides(plan, view)
-    yield from _hint(view)
-    yield render_verdict(plan, record, shown=True)
 
 
 def _decisions(units: Iterable[Unit], cases: CaseTables) -> Iterator[RenderableType]:

@@ -14,10 +14,11 @@ from rich.console import RenderableType
 
 from toolkit.cli.hooks import Hooks
 from toolkit.cli.json_forms import plan_json
-from toolkit.cli.look import Looked, exit_code, fit, judge, road_of
+from toolkit.cli.look import exit_code, fit, road_of
 from toolkit.cli.options import Where
 from toolkit.cli.output import say, show, show_lines
 from toolkit.cli.render import render_check, render_news
+from toolkit.looked import Looked, judge
 from toolkit.repairs import Repairs
 from toolkit.text.view import View
 from toolkit.watch.news import Matters, News, matters_of

@@ -1,4 +1,5 @@
-"""The world that the lessons are about: the recorded demo, or the reader's own bot; in the last one a help desk.
+"""The world that the lessons are about: the recorded demo, or the reader's own bot; in the last two
+a help desk, and a fleet.
 
 A lesson's first cell awaits `use_demo_world()`; what follows is what one does with a real bot.
 """
@@ -17,6 +18,7 @@ from pathlib import Path
 from toolkit.convention import Convention
 from toolkit.demo.help_desk import HelpDesk, serve_help_desk
 from toolkit.demo.recorded import Recorded, Served, serve_recorded
+from toolkit.demo.small_fleet import SmallFleet, serve_fleet
 from toolkit.demo.watchdog import Watchdog
 from toolkit.sources.settings import FILE, TOKEN, find_settings, load_settings
 
@@ -77,6 +79,15 @@ async def use_help_desk(directory: Path | None = None) -> HelpDesk:
     """
     _leave()
     return _entered.enter_context(serve_help_desk(_new_folder(directory)))
+
+
+async def use_fleet(directory: Path | None = None) -> SmallFleet:
+    """Serve six small bots with a `fleet.toml`, whatever bot the environment names.
+
+    Every call starts afresh; the files lie and end as those of `use_demo_world`.
+    """
+    _leave()
+    return _entered.enter_context(serve_fleet(_new_folder(directory)))
 
 
 _entered = ExitStack()

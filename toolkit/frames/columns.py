@@ -210,7 +210,11 @@ def build(name: str, columns: Mapping[str, Any], words: Words = CHATS) -> Frame:
     """
     if words.table:
         columns = {**columns, "id": columns.get("chat_id")}
-    fields = (LINK_COLUMNS if words.table else COLUMNS)[name]
+    return assemble((LINK_COLUMNS if words.table else COLUMNS)[name], columns)
+
+
+def assemble(fields: Mapping[str, Field], columns: Mapping[str, Any]) -> Frame:
+    """The same of any fields, the first of which is the index."""
     arrays = {column: make_array(columns[column], field.dtype) for column, field in fields.items()}
     first = next(iter(fields))
     index = pd.Index(arrays.pop(first), name=first, copy=False)

@@ -24,6 +24,7 @@ from toolkit.layout import Layout
 from toolkit.model import Plan, RemoteState, RoomState
 from toolkit.planning.unverified import find_unverified
 from toolkit.progress import Progress, watcher
+from toolkit.secrecy import StaysHere
 
 PlanOf = Callable[[RemoteState], Plan]
 
@@ -35,7 +36,7 @@ class ClientLike(Protocol):
     def user_id(self) -> str: ...
 
 
-class Source:
+class Source(StaysHere):
     """Where rooms are listed and read from, whatever kind of client there is."""
 
     def __init__(

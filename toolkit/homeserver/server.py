@@ -28,6 +28,7 @@ from toolkit.homeserver.sliding_sync import Slide, is_served
 from toolkit.homeserver.transport import Transport
 from toolkit.homeserver.unanswered import likely_scheme, meaning_of, no_address
 from toolkit.progress import Progress
+from toolkit.secrecy import StaysHere
 
 API, VERSIONS = "/_matrix/client/v3", "/_matrix/client/versions"
 AT_ONCE = 8  # more gain nothing: a Synapse process works on one core
@@ -74,7 +75,7 @@ class _TooBig(Exception):
         super().__init__("sent more than is read at once")
 
 
-class Homeserver:
+class Homeserver(StaysHere):
     """One account's read-only view of its homeserver.
 
     Raises `HomeserverError` where the server can't be asked at all; what concerns one room is that

@@ -12,6 +12,8 @@ from typing import Any, Protocol, Self
 
 import aiohttp
 
+from toolkit.secrecy import StaysHere
+
 
 class Transport(Protocol):
     """What of nio's `AsyncClient` is used here."""
@@ -23,7 +25,7 @@ class Transport(Protocol):
     async def send(self, method: str, path: str, **options: Any) -> aiohttp.ClientResponse: ...
 
 
-class PlainClient:
+class PlainClient(StaysHere):
     """A transport that only carries the token, over a connection that is its own; to be closed.
 
     It connects as nio does: certificates are checked, proxies of the environment aren't used, and a

@@ -61,9 +61,16 @@ class Picture(Figure):
         }
 
     def write(
-        self, x: float, y: float, text: str, points: float, colour: str = TEXT, bold: bool = False
+        self,
+        x: float,
+        y: float,
+        text: str,
+        points: float,
+        colour: str = TEXT,
+        bold: bool = False,
+        turn: float = 0,
     ) -> None:
-        """A line of text whose small letters are centred on `y`."""
+        """A line of text whose small letters are centred on `y`, turned up by so many degrees."""
         self.text(
             x,
             self.get_figheight() - y - points * 0.36 / 72,
@@ -71,6 +78,8 @@ class Picture(Figure):
             transform=self.dpi_scale_trans,
             fontproperties=FontProperties(fname=font_file(bold), size=points),
             color=colour,
+            rotation=turn,
+            rotation_mode="anchor",
             parse_math=False,
             usetex=False,
         )

@@ -30,6 +30,7 @@ from toolkit.planning.links.picks import picked_id
 from toolkit.progress import Progress
 from toolkit.records import Raw
 from toolkit.repairs import AnyReport, Road, load_past_now, load_past_of, road_to, take_back
+from toolkit.secrecy import StaysHere
 from toolkit.session.decided import Decided
 from toolkit.session.deciding import Deciding, choices_of
 from toolkit.session.results import Applied, ShownPlan, ShownUndo
@@ -56,7 +57,7 @@ _ROOMS_MOVED = "its rooms say something else by now"
 _OUTDATED = "That is done, but what this session shows is of before: {}"
 
 
-class Session:
+class Session(StaysHere):
     """What is wrong between a homeserver and a bot's rows, and what a person decides about it.
 
     Open one with `await Session.open(...)`. It reads, and writes only in `apply` and `undo`.

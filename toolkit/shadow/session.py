@@ -14,6 +14,7 @@ from toolkit.planning.links.rows import Local, load_links
 from toolkit.progress import Progress
 from toolkit.records import Raw, load_records
 from toolkit.repairs import AnyReport, Done, Picked
+from toolkit.secrecy import StaysHere
 from toolkit.session.session import Session
 from toolkit.shadow.html import ShadowPlan
 from toolkit.shadow.plan import AGAIN, plan_left
@@ -25,7 +26,7 @@ from toolkit.writing.report import build_report
 
 
 @dataclass(frozen=True)
-class ShadowRoad:
+class ShadowRoad(StaysHere):
     """What a function would have written, unit by unit."""
 
     run: ShadowResult

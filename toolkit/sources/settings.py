@@ -5,12 +5,14 @@ code it would be published sooner or later.
 """
 
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from difflib import get_close_matches
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from toolkit.database.address import is_server
 from toolkit.errors import ConventionError, ToolkitError
+from toolkit.text.visible import visible
 
 if TYPE_CHECKING:
     from toolkit.layout import Layout
@@ -76,12 +78,18 @@ def read_settings(path: Path) -> dict[str, Any]:
 
     What its tables say of the bot's rows is a `Layout`, under `layout`.
     """
+    found = parse_toml(path)
+    return {} if found is None else check_settings(str(path), found)
+
+
+def parse_toml(path: Path) -> dict[str, Any] | None:
+    """What stands in the file; None if there is no such file. Raises `ToolkitError`, which repeats none of it."""
     found: dict[str, Any] = {}
     why = ""
     try:
         found = tomllib.loads(path.read_bytes().decode())
     except FileNotFoundError:
-        return {}
+        return None
     except OSError as error:
         why = f"{error.strerror}"
     except UnicodeDecodeError:
@@ -92,20 +100,26 @@ def read_settings(path: Path) -> dict[str, Any]:
         why = f"it is no TOML{f' (at {place}' if found_place else ''}"
     if why:  # out here, without the error itself: it may hold the file
         raise ToolkitError(f"Can't read {path}: {why}.")
-    tables = {name: found.pop(name) for name in TABLES if name in found}
-    for name, value in found.items():
-        _check(path, name, value)
-    return found | ({"layout": _read_layout(path, tables)} if tables else {})
+    return found
 
 
-def _read_layout(path: Path, tables: Mapping[str, Any]) -> "Layout":
+def check_settings(where: str, found: Mapping[str, Any]) -> dict[str, Any]:
+    """The settings of one bot, `layout` among them; `where` they stand is said in what is wrong with them."""
+    plain = {name: value for name, value in found.items() if name not in TABLES}
+    tables = {name: found[name] for name in TABLES if name in found}
+    for name, value in plain.items():
+        _check(where, name, value)
+    return plain | ({"layout": _read_layout(where, tables)} if tables else {})
+
+
+def _read_layout(where: str, tables: Mapping[str, Any]) -> "Layout":
     from toolkit.layout import Layout  # only then: help and completion load no decoder
 
     try:
         return Layout.of(**tables)
     except ConventionError as error:
         why = str(error)
-    raise ToolkitError(f"{path}: {why}")  # out here, without what the file held
+    raise ToolkitError(f"{where}: {why}")  # out here, without what the file held
 
 
 def read_token(environment: Mapping[str, str]) -> str | None:
@@ -145,16 +159,24 @@ def tell_missing(ways: Mapping[str, str], **found: object) -> None:
         raise ToolkitError(" ".join(missing))
 
 
-def _check(path: Path, name: str, value: Any) -> None:
+def _check(where: str, name: str, value: Any) -> None:
     if any(word in name.lower() for word in ("token", "password", "secret")):
         raise ToolkitError(
-            f"{path} must hold no token or password: remove {name!r}, and give the token in "
+            f"{where} must hold no token or password: remove {name!r}, and give the token in "
             f"{TOKEN} or in a file that {TOKEN_FILE} names."
         )
     if name not in KNOWN:
-        raise ToolkitError(f"{path}: there is no setting {name!r}; known: {', '.join(KNOWN)}.")
+        raise ToolkitError(say_unknown(where, name, KNOWN))
     if not _fits(value, KNOWN[name]):
-        raise ToolkitError(f"{path}: {name} must be {_WORDS[KNOWN[name]]}.")
+        raise ToolkitError(f"{where}: {name} must be {_WORDS[KNOWN[name]]}.")
+
+
+def say_unknown(where: str, name: str, known: Iterable[str]) -> str:
+    """That there is no such setting, with the one that was most likely meant, else with all that there are."""
+    known = [*known]
+    near = get_close_matches(name, known, n=1, cutoff=0.75)
+    meant = f"did you mean {near[0]!r}?" if near else f"known: {', '.join(known)}."
+    return f"{where}: there is no setting {visible(repr(name))}; {meant}"
 
 
 def _fits(value: Any, kind: type) -> bool:

@@ -28,6 +28,7 @@ from toolkit.model import RemoteState
 from toolkit.planning.links.rows import load_links
 from toolkit.progress import Progress
 from toolkit.records import Raw, load_records
+from toolkit.secrecy import StaysHere
 from toolkit.sources.settings import (
     CONVENTION,
     PATHS,
@@ -51,7 +52,7 @@ _LOST = (
 
 
 @dataclass(frozen=True)
-class Sides:
+class Sides(StaysHere):
     """A homeserver and a database, or the bot's own objects for them, or a snapshot of both."""
 
     convention: Convention

@@ -1,0 +1,76 @@
+"""A homeserver of answers that are ready, each given after the same while: `python -m toolkit.benchmark.baked`.
+
+A process of its own that costs next to nothing, so that what is measured is the client's. It prints its port.
+"""
+
+import argparse
+import asyncio
+import json
+import sys
+from urllib.parse import unquote
+
+from toolkit.benchmark.worlds import BOT, scale_rooms
+
+TOKEN = "baked"
+
+
+def bake(chats: int) -> dict[str, bytes]:
+    """Path -> the whole answer, head included."""
+    rooms = dict(scale_rooms(chats))
+    found = {
+        "/_matrix/client/versions": json.dumps({"versions": ["v1.11"]}).encode(),
+        "/_matrix/client/v3/account/whoami": json.dumps({"user_id": BOT}).encode(),
+        "/_matrix/client/v3/joined_rooms": json.dumps({"joined_rooms": [*rooms]}).encode(),
+    }
+    found |= {f"/_matrix/client/v3/rooms/{room}/state": body for room, body in rooms.items()}
+    return {path: _answer("200 OK", body) for path, body in found.items()}
+
+
+def _answer(status: str, body: bytes) -> bytes:
+    head = f"HTTP/1.1 {status}\r\nContent-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n"
+    return head.encode() + body
+
+
+_NONE = _answer("404 Not Found", b'{"errcode": "M_UNRECOGNIZED"}')
+
+
+class _Connection(asyncio.Protocol):
+    """One request after the other, none of which has a body."""
+
+    def __init__(self, answers: dict[str, bytes], seconds: float) -> None:
+        self._answers, self._seconds, self._got = answers, seconds, b""
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        assert isinstance(transport, asyncio.Transport)
+        self._transport = transport
+
+    def data_received(self, data: bytes) -> None:
+        self._got += data
+        while b"\r\n\r\n" in self._got:
+            head, _, self._got = self._got.partition(b"\r\n\r\n")
+            path = unquote(head.split(b" ", 2)[1].decode())
+            answer = self._answers.get(path, _NONE)
+            asyncio.get_running_loop().call_later(self._seconds, self._transport.write, answer)
+
+
+async def serve(chats: int, seconds: float) -> None:
+    """Until the process is ended."""
+    answers = bake(chats)
+    loop = asyncio.get_running_loop()
+    server = await loop.create_server(lambda: _Connection(answers, seconds), "127.0.0.1", 0)
+    sys.stdout.write(f"{server.sockets[0].getsockname()[1]}\n")
+    sys.stdout.flush()
+    await server.serve_forever()
+
+
+def main() -> None:
+    """Serve one account of so many chats."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--chats", type=int, default=1_000)
+    parser.add_argument("--latency", type=float, default=20, help="milliseconds")
+    options = parser.parse_args()
+    asyncio.run(serve(options.chats, options.latency / 1000))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,220 @@
+"""The commands about a fleet: check, plan, apply, report."""
+
+import asyncio
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from toolkit.cli.fleet_progress import fleet_progress
+from toolkit.cli.json_forms import plan_json
+from toolkit.cli.look import DRIFT, IN_SYNC
+from toolkit.cli.output import Cancelled, say, show, show_json, show_long
+from toolkit.cli.render_fleet import render_bots, render_causes, render_plans, render_written
+from toolkit.decisions.agreement import save_decisions
+from toolkit.errors import ToolkitError
+from toolkit.fleet.outcome import Line, Outcome, State
+from toolkit.fleet.results import Results
+from toolkit.fleet.run import SUFFIX, Where, load, load_decisions, place, run_fleet, tasks_of
+from toolkit.fleet.settings import Fleet
+from toolkit.fleet.task import Action, Task
+from toolkit.text.summary import count_of
+
+FAILED = 1
+_OPEN_PORT = (
+    "The scheduler is reached without TLS: whoever reaches its port runs code on the workers, which hold the "
+    "bots' tokens."
+)
+
+
+def check(options: dict[str, Any], *, as_json: bool) -> int:
+    """Say of each bot what is wrong."""
+    where = _place(options)
+    outcomes = _run(where, tasks_of(where.fleet, Action.CHECK), "Reading bots")
+    found = _results(where, outcomes)
+    if as_json:
+        show_json(_results_json(found))
+    else:
+        show_long([*render_bots(found), *_next(found)])
+    say(f"The results are in {where.results}; `matrix-drift fleet report` shows them again.")
+    return _exit_code(outcomes)
+
+
+def plan(options: dict[str, Any], out: Path | None, *, as_json: bool) -> int:
+    """Say what would be written at each bot, and write it down for `fleet apply` if asked to."""
+    where = _place(options)
+    if out is not None:
+        _check_empty(out, where.fleet)
+    outcomes = _run(where, tasks_of(where.fleet, Action.PLAN), "Reading bots")
+    if as_json:
+        show_json([_plan_json(outcome) for outcome in outcomes])
+    else:
+        show_long(render_plans(outcomes))
+    if out is not None:
+        _save_decisions(out, where.fleet, outcomes)
+    return _exit_code(outcomes)
+
+
+def apply(
+    options: dict[str, Any], wanted: tuple[Path | None, bool, int | None], *, as_json: bool
+) -> int:
+    """Write to each bot what was agreed to."""
+    decisions, certain, most = wanted
+    insecure = options.pop("insecure")
+    where = replace(_place(options), insecure=insecure)
+    where.check(writes=True)
+    agreed = load_decisions(where.fleet, decisions) if decisions is not None else None
+    tasks = tasks_of(where.fleet, Action.APPLY, agreed, certain=certain, max_changes=most)
+    outcomes = _run(where, tasks, "Writing to bots")
+    if as_json:
+        show_json([_written_json(outcome) for outcome in outcomes])
+    else:
+        show(render_written(outcomes))
+    return _exit_code(outcomes)
+
+
+def report(
+    file: Path, only: Iterable[str], *, results: Path | None, picture: Path | None, as_json: bool
+) -> int:
+    """Show the results that are kept."""
+    where = place(file, only, results)
+    kept = load(where.results)
+    names = {bot.name for bot in where.fleet.bots}
+    found = kept.part(names)
+    if strange := sorted(
+        {line.bot for line in kept.lines} - {bot.name for bot in Fleet.read(file).bots}
+    ):
+        say(f"Left out, since {file} doesn't name them: {', '.join(strange)}.")
+    if unseen := sorted(names - {line.bot for line in found.lines}):
+        say(f"Not looked at yet: {', '.join(unseen)}.")
+    if as_json:
+        show_json(_results_json(found))
+    else:
+        show_long([*render_bots(found), *render_causes(found)])
+    if picture is not None:
+        _draw(found, picture)
+    return _code_of(found.lines)
+
+
+def _place(options: dict[str, Any]) -> Where:
+    given = dict(options)
+    tls = tuple(given.pop(f"tls_{name}") for name in ("ca", "cert", "key"))
+    return replace(place(given.pop("file"), **given), tls=tls)
+
+
+def _run(where: Where, tasks: Sequence[Task], doing: str) -> list[Outcome]:
+    """Run them all. Ctrl+C keeps the results of those that are done, and what they wrote."""
+    if (where.scheduler or "").startswith("tcp://"):
+        say(_OPEN_PORT)
+    try:
+        return asyncio.run(_watched(where, tasks, doing))
+    except KeyboardInterrupt:
+        wrote = any(task.action is Action.APPLY for task in tasks)
+        more = (
+            " What was finished by then is written: see `matrix-drift history` of each."
+            if wrote
+            else ""
+        )
+        raise Cancelled(f"results of bots that were done are kept.{more}") from None
+
+
+async def _watched(where: Where, tasks: Sequence[Task], doing: str) -> list[Outcome]:
+    with fleet_progress(len(tasks), doing) as watcher:
+        return await run_fleet(where, tasks, watcher)
+
+
+def _results(where: Where, outcomes: Sequence[Outcome]) -> Results:
+    return load(where.results).part({outcome.line.bot for outcome in outcomes})
+
+
+def _next(found: Results) -> list[str]:
+    if all(line.state is State.IN_SYNC for line in found.lines):
+        return []
+    return ["`matrix-drift fleet plan` shows what would be written, bot by bot."]
+
+
+def _exit_code(outcomes: Sequence[Outcome]) -> int:
+    """A bot that failed goes before drift: what is there to find isn't known."""
+    if any(outcome.failed for outcome in outcomes):
+        return FAILED
+    return DRIFT if any(outcome.left_open for outcome in outcomes) else IN_SYNC
+
+
+def _code_of(lines: Sequence[Line]) -> int:
+    if any(line.state is State.FAILED for line in lines):
+        return FAILED
+    return IN_SYNC if all(line.state is State.IN_SYNC for line in lines) else DRIFT
+
+
+# Decisions
+
+
+def _check_empty(folder: Path, fleet: Fleet) -> None:
+    """Before anybody waits."""
+    for bot in fleet.bots:
+        if (file := folder / f"{bot.name}{SUFFIX}").exists():
+            raise ToolkitError(f"{file} is there already and stays; name another folder.")
+
+
+def _save_decisions(folder: Path, fleet: Fleet, outcomes: Sequence[Outcome]) -> None:
+    lowers = {bot.name: bot.lowers for bot in fleet.bots}
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    count = bots = 0
+    for outcome in outcomes:
+        if outcome.plan is None or not any(unit.change for unit in outcome.plan.units):
+            continue
+        name = outcome.line.bot
+        left = outcome.record.left(outcome.plan.units)
+        file = folder / f"{name}{SUFFIX}"
+        count += len(save_decisions(file, outcome.plan, left, lower=lowers[name]))
+        bots += 1
+    say(
+        f"Decisions about {count_of(count, 'unit')} of {count_of(bots, 'bot')} are in {folder}, a file for each bot, "
+        "one to a line: delete those that you don't want, then `matrix-drift fleet apply --decisions`."
+    )
+
+
+# Forms
+
+
+def _results_json(found: Results) -> dict[str, Any]:
+    return {"bots": [_line_json(line) for line in found.lines], "causes": found.counts()}
+
+
+def _line_json(line: Line) -> dict[str, Any]:
+    looked = line.looked and datetime.fromtimestamp(line.looked / 1000, UTC).isoformat()
+    return {**line.told(), "looked": looked}
+
+
+def _plan_json(outcome: Outcome) -> dict[str, Any]:
+    planned = outcome.plan and plan_json(outcome.plan, record=outcome.record)
+    return {**_line_json(outcome.line), "plan": planned}
+
+
+def _written_json(outcome: Outcome) -> dict[str, Any]:
+    done = outcome.written
+    return {
+        **_line_json(outcome.line),
+        "written": done
+        and {
+            "units": list(done.units),
+            "rows": done.rows,
+            "run": done.run,
+            "backup": done.backup,
+            "not_written": dict(done.refused),
+            "left_alone": dict(done.left),
+            "warning": done.warning,
+        },
+    }
+
+
+def _draw(found: Results, file: Path) -> None:
+    why = ""
+    try:
+        found.plot().savefig(file)
+    except (OSError, ValueError) as error:
+        why = getattr(error, "strerror", None) or str(error)
+    if why:
+        raise ToolkitError(f"Can't draw {file}: {why}.")
+    say(f"The picture is {file}.")

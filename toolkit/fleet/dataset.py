@@ -1,0 +1,93 @@
+"""Results on disk: a folder with one Parquet file per bot, each of which holds its findings and its line.
+
+A file is written under a name that no reader takes for one, then renamed: it is the whole of one look or
+the whole of the one before. Together they are a dataset for whatever reads Parquet.
+"""
+
+import json
+import os
+import secrets
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from io import BytesIO
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from toolkit.errors import ToolkitError
+from toolkit.fleet.outcome import Line, Outcome, State
+from toolkit.frames import FLEET_COLUMNS
+
+FOLDER = "fleet-results"
+_LINE = b"matrix-drift.bot"
+"""Where in the file's own metadata the bot's line stands, as JSON."""
+
+_SCHEMA = pa.schema(
+    pa.field(name, pa.bool_() if name == "approvable" else pa.string())
+    for name in [*FLEET_COLUMNS["drift"]][1:]
+)
+_FINDINGS = [name for name in _SCHEMA.names if name != "bot"]
+
+
+@dataclass(frozen=True)
+class Kept:
+    """What a file says of a bot."""
+
+    line: Line
+    drift: Mapping[str, Sequence[Any]]
+
+
+def save_outcome(folder: Path, outcome: Outcome) -> None:
+    """Write a bot's file anew, for this account's eyes alone. Raises `ToolkitError`."""
+    partial = folder / f".{outcome.line.bot}.{secrets.token_hex(4)}.partial"
+    try:
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        handle = os.open(partial, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600)
+        try:
+            with open(handle, "wb") as file:
+                file.write(_dump(outcome))
+            partial.replace(folder / f"{outcome.line.bot}.parquet")
+        except BaseException:
+            partial.unlink(missing_ok=True)
+            raise
+    except OSError as error:
+        raise ToolkitError(f"Can't write the results {folder}: {error.strerror}.") from None
+
+
+def load_outcomes(folder: Path) -> list[Kept]:
+    """What the files say, by name. Raises `ToolkitError`."""
+    if not folder.is_dir():
+        raise ToolkitError(f"There are no results {folder}; `matrix-drift fleet check` makes some.")
+    return [_load(path) for path in sorted(folder.glob("*.parquet")) if path.name[0] != "."]
+
+
+def _dump(outcome: Outcome) -> bytes:
+    drift = outcome.drift or dict.fromkeys(_FINDINGS, ())
+    columns: dict[str, Any] = {name: [_stored(v) for v in drift[name]] for name in _FINDINGS}
+    columns["bot"] = [outcome.line.bot] * len(columns["unit"])
+    line = json.dumps(outcome.line.told()).encode()
+    schema = _SCHEMA.with_metadata({_LINE: line})
+    made = BytesIO()
+    pq.write_table(pa.Table.from_pydict(columns, schema=schema), made)
+    return made.getvalue()
+
+
+def _stored(value: Any) -> Any:
+    """Rows may hold what is no UTF-8, which Parquet refuses: that is written as escapes."""
+    if isinstance(value, str):
+        return str(value).encode("utf-8", "backslashreplace").decode()
+    return value
+
+
+def _load(path: Path) -> Kept:
+    try:
+        table = pq.read_table(path)
+        told = json.loads((table.schema.metadata or {})[_LINE])
+        line = Line(**{**told, "state": State(told["state"])})
+        return Kept(line, {name: table[name].to_pylist() for name in _FINDINGS})
+    except (OSError, pa.ArrowException, KeyError, TypeError, ValueError):
+        raise ToolkitError(
+            f"{path} is no result of a fleet: delete it, or name another folder."
+        ) from None

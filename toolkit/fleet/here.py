@@ -1,0 +1,44 @@
+"""A fleet in one process, on one event loop: the network is what is waited for, not the processor.
+
+Decoding and planning are a tenth of what a bot costs the processor, and the rooms would have to be carried to
+another process for it: that doesn't pay (`toolkit/docs/fleet.md` has the figures). They run in threads, so
+that the others' requests go on.
+"""
+
+import asyncio
+from collections.abc import Iterable
+from typing import Protocol
+
+from toolkit.fleet.outcome import Outcome
+from toolkit.fleet.task import Task
+
+
+class Watcher(Protocol):
+    """Who hears how far a run is."""
+
+    def begun(self, bot: str) -> None:
+        """It is a bot's turn."""
+
+    def told(self, bot: str, done: int, total: int, word: str) -> None:
+        """So many of its rooms are read, of how many, and a word about waiting (mostly empty)."""
+
+    async def ended(self, outcome: Outcome) -> None:
+        """A bot is done; of one that failed, this says why."""
+
+
+async def run_here(tasks: Iterable[Task], at_once: int, watcher: Watcher) -> None:
+    """Run them, so many at a time, in their order."""
+    turns = asyncio.Semaphore(at_once)
+
+    async def run(task: Task) -> None:
+        name = task.bot.name
+        async with turns:
+            watcher.begun(name)
+            outcome = await task.run(
+                lambda done, total, word: watcher.told(name, done, total, word)
+            )
+            await watcher.ended(outcome)
+
+    async with asyncio.TaskGroup() as group:
+        for task in tasks:
+            group.create_task(run(task))

@@ -1,0 +1,166 @@
+"""What is done with one bot, wherever that is: look, or look and write. It holds no token.
+
+`run` gives a value back whatever happens: of an exception, its class and its traceback may hold
+anything, so none leaves but a cancellation. It may be run again from the start: what was written by then is
+in sync, and what wasn't is written.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from enum import StrEnum
+
+from msgspec.structs import replace
+
+from toolkit.aside import aside
+from toolkit.decisions.agreement import Agreement, agree_to_certain, agree_to_file
+from toolkit.decisions.decision import Decision
+from toolkit.decisions.ledger_file import forget
+from toolkit.errors import ToolkitError
+from toolkit.fleet.outcome import Line, Outcome, State, Written, failure
+from toolkit.fleet.settings import Bot
+from toolkit.frames import drift_columns
+from toolkit.looked import Looked, look
+from toolkit.model import Plan
+from toolkit.progress import Progress
+from toolkit.repairs import Done
+from toolkit.text.advice import settled
+from toolkit.writing.job import check_size
+from toolkit.writing.report import stale_units
+
+
+class Action(StrEnum):
+    """What is asked for: the drift, also the plan itself, or to write."""
+
+    CHECK = "check"
+    PLAN = "plan"
+    APPLY = "apply"
+
+
+@dataclass(frozen=True)
+class Task:
+    """One bot, and what to do with it; `decisions` and `certain` say what `apply` writes."""
+
+    bot: Bot
+    action: Action = Action.CHECK
+    decisions: Mapping[str, Decision] = field(default_factory=dict)
+    certain: bool = False
+    max_changes: int | None = None
+
+    async def run(self, progress: Progress | None = None) -> Outcome:
+        """Do it, and say what came of it. A failure is an outcome too."""
+        token, began = "", datetime.now(UTC)
+        looked = round(began.timestamp() * 1000)
+        try:
+            token = await self.bot.token.read()
+            return await self._run(token, looked, progress)
+        except ToolkitError as error:
+            why = str(error)
+        except Exception as error:
+            # Its message may quote anything; the class is enough to find the bug by a single `check`.
+            why = f"Unexpected {type(error).__name__}: `matrix-drift check --debug` of this bot alone says where."
+        return failure(self.bot.name, cleanse(why, token), looked)
+
+    async def _run(self, token: str, looked: int, progress: Progress | None) -> Outcome:
+        road = self.bot.road(token, lower=self._lower)
+        picked = {unit: decision.choices for unit, decision in self.decisions.items()}
+        found = await look(road, picked, progress)
+        await aside(_refuse_token, found, token)
+        if self.action is not Action.APPLY:
+            return await aside(self._tell, found, looked)
+        agreed = await aside(self._agree, found)
+        check_size(agreed.units, self.max_changes)
+        if not agreed.units:
+            return await aside(self._tell_written, found, agreed, None, token, looked)
+        done = await road.write(found.plan, agreed.decisions, progress, self.max_changes)
+        over = agreed.overridden.keys() & {*done.result.applied}
+        outcome = await aside(self._tell_written, found, agreed, done, token, looked)
+        if over:
+            await aside(forget, road.sides.beside, found.plan, over)
+        return outcome
+
+    @property
+    def _lower(self) -> bool:
+        """A file of decisions says itself what is lowered."""
+        return self.bot.lowers and not self.decisions
+
+    def _agree(self, found: Looked) -> Agreement:
+        """What the file says goes before what is certain."""
+        decisions = dict(self.decisions)
+        if self.certain:
+            known = agree_to_certain(found.plan, found.record, lower=self._lower)
+            certain = {unit.id: known.decisions[unit.id] for unit in known.units}
+            decisions = certain | decisions
+        return agree_to_file(found.plan, decisions, found.record)
+
+    def _tell(self, found: Looked, looked: int) -> Outcome:
+        plan = found.record.part(found.plan)
+        showing = self.action is Action.PLAN
+        return Outcome(
+            self._line(found, plan, looked),
+            drift_columns(plan, found.cases),
+            found.plan if showing else None,
+            found.record,
+            left_open=not plan.in_sync,
+        )
+
+    def _tell_written(
+        self, found: Looked, agreed: Agreement, done: Done | None, token: str, looked: int
+    ) -> Outcome:
+        """What is left is what was planned and isn't written: nobody looks a third time."""
+        applied = {*done.result.applied} if done else set[str]()
+        stale = stale_units(done.report, [unit.id for unit in agreed.units]) if done else {}
+        refused = {unit: cleanse(why, token) for unit, why in (agreed.refused | stale).items()}
+        plan = found.record.part(found.plan)
+        left = replace(plan, units=tuple(unit for unit in plan.units if unit.id not in applied))
+        rows = sum(len(unit.writes) for unit in agreed.units if unit.id in applied)
+        written = Written(
+            units=tuple(unit.id for unit in agreed.units if unit.id in applied),
+            rows=rows,
+            run=done.result.run if done else None,
+            backup=str(done.result.backup) if done and done.result.backup else None,
+            refused=refused,
+            left=agreed.left,
+            warning=cleanse(done.result.warning, token) if done else "",
+        )
+        line = self._line(found, left, looked, written)
+        undecided = self.certain and not left.in_sync
+        return Outcome(
+            line,
+            drift_columns(left, found.cases),
+            written=written,
+            left_open=bool(refused) or undecided,
+        )
+
+    def _line(self, found: Looked, plan: Plan, looked: int, written: Written | None = None) -> Line:
+        ready = len(settled(plan))
+        refused = [f"{unit}: {why}" for unit, why in (written.refused if written else {}).items()]
+        return Line(
+            bot=self.bot.name,
+            state=State.IN_SYNC if plan.in_sync else State.DRIFT,
+            reason="; ".join(refused) or None,
+            account=plan.account,
+            rooms=len(plan.joined),
+            units=len(plan.units),
+            ready=ready,
+            to_decide=len(plan.units) - ready + len(plan.loose),
+            ignored=len(found.record.ignored),
+            rows_written=written.rows if written else None,
+            run=written.run if written else None,
+            looked=looked,
+        )
+
+
+def cleanse(text: str, token: str) -> str:
+    """The text without the token."""
+    return text.replace(token, "***") if token else text
+
+
+def _refuse_token(found: Looked, token: str) -> None:
+    """What was found goes to other machines, files and screens, and nobody there knows what to hide."""
+    told = (found.plan, found.record, drift_columns(found.plan, found.cases))
+    if token in repr(told):
+        raise ToolkitError(
+            "What its rooms and rows say holds the bot's own access token, so nothing of it is shown or "
+            "kept: give the bot another token."
+        )
