@@ -17,7 +17,6 @@ from toolkit.database.lock import hold_lock
 from toolkit.decisions.decision import Decision, user_name
 from toolkit.errors import ToolkitError
 from toolkit.homeserver.reading import ClientLike
-from toolkit.links import Linked
 from toolkit.links import reconcile as reconcile_rows
 from toolkit.model import Choices, Plan, RemoteState, Unit
 from toolkit.planning.links.picks import why_no_pick
@@ -42,7 +41,7 @@ T = TypeVar("T")
 Picked = Mapping[str, Choices]
 NOTHING_PICKED: Picked = {}
 AnyReport: TypeAlias = Report | LinkReport
-Done: TypeAlias = Reconciled | Linked
+Done: TypeAlias = Reconciled[Report] | Reconciled[LinkReport]
 """What a run did, with the report of the bot's shape."""
 
 

@@ -119,7 +119,7 @@ class TestJournal:
     async def test_a_note_is_as_whole_as_its_transaction(
         self, store: TransactionalStore, whole: bool
     ) -> None:
-        noted: list[str] = []
+        noted, told = list[str](), False
 
         def outcome() -> str:
             noted.append(outcome_line(a_run()))
@@ -128,9 +128,10 @@ class TestJournal:
         with suppress(ZeroDivisionError):
             async with store.transaction() as transaction:
                 await store.set(ROOM, {"n": 1})
-                await transaction.note("r1", outcome)
+                told = await transaction.note("r1", outcome)
                 assert 1 / whole
         assert await store.journal.lines() == (noted if whole else [])
+        assert told == bool(noted)
 
 
 class TestARun:

@@ -82,10 +82,10 @@ class StoreTransaction(Protocol):
     def given_up(self) -> bool:
         """Whether the database has rolled back everything by itself, because of what was written last."""
 
-    async def note(self, run: str, outcome: Callable[[], str]) -> None:
-        """Put a run's last line into the journal as part of this transaction, if that is in the database.
+    async def note(self, run: str, outcome: Callable[[], str]) -> bool:
+        """Put a run's last line into the journal as part of this transaction; whether that was done.
 
-        Where it isn't, `outcome` isn't called, which says what the line is.
+        Where the journal isn't in the database it can't be, and `outcome`, which makes the line, isn't called.
         """
 
     async def committed(self) -> bool:

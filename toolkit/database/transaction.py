@@ -39,8 +39,9 @@ class Transaction:
         database = self.database()
         return await database.rows.has_triggers(database)
 
-    async def note(self, run: str, outcome: Callable[[], str]) -> None:
-        """Nothing: the journal is a file, and no part of a transaction."""
+    async def note(self, run: str, outcome: Callable[[], str]) -> bool:
+        """The journal is a file, and no part of a transaction."""
+        return False
 
     async def committed(self) -> bool:
         """Whether it was; SQLite's answer is never lost, since nothing lies in between."""

@@ -14,7 +14,6 @@ from toolkit.database.contract import Store, transactional
 from toolkit.database.look import Look, load_look
 from toolkit.decisions.decision import user_name
 from toolkit.errors import ToolkitError
-from toolkit.links import Linked
 from toolkit.model import Plan, RowWrite, Unit
 from toolkit.planning.links.rows import LinkState
 from toolkit.progress import Progress
@@ -163,7 +162,7 @@ class ShadowResult:
         plan = Plan(account=self.value.account, joined=(), units=units)
         if self.links is None:
             return Reconciled(build_report(plan, result.reasons), result)
-        return Linked(build_link_report(plan, result.reasons, self.links.table.room), result)
+        return Reconciled(build_link_report(plan, result.reasons, self.links.table.room), result)
 
     def _is_own(self, store: Store) -> bool:
         """Whether it is the database of the shadow run, whoever has opened it."""

@@ -226,10 +226,12 @@ class _Writer:
         """Have the outcome committed with the rows, where the journal is in the database."""
 
         def outcome() -> str:
-            self.noted = self.tally.with_outcomes(run)
-            return outcome_line(self.noted)
+            nonlocal run
+            run = self.tally.with_outcomes(run)
+            return outcome_line(run)
 
-        await transaction.note(run.id, outcome)
+        if await transaction.note(run.id, outcome):
+            self.noted = run
 
     async def _rehearse(self) -> None:
         """Write each unit by itself and take it back, to find those for which the database gives up."""

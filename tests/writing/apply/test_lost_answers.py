@@ -89,10 +89,11 @@ class TestAJournalInTheDatabase:
         """The runs whose outcome was part of their transaction."""
         runs: list[str] = []
 
-        async def note(self: Transaction, run: str, outcome: Callable[[], str]) -> None:
+        async def note(self: Transaction, run: str, outcome: Callable[[], str]) -> bool:
             assert self._open
             JournalFile(bench.path).append(outcome())
             runs.append(run)
+            return True
 
         monkeypatch.setattr(Transaction, "note", note)
         return runs
@@ -121,9 +122,10 @@ class TestAJournalInTheDatabase:
     async def test_cancelled_while_it_is_noted_the_units_are_written(
         self, bench: Bench, store: SQLiteStore, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        async def note(self: Transaction, run: str, outcome: Callable[[], str]) -> None:
+        async def note(self: Transaction, run: str, outcome: Callable[[], str]) -> bool:
             task.cancel()
             await asyncio.sleep(0.01)
+            return False
 
         monkeypatch.setattr(Transaction, "note", note)
         task = asyncio.create_task(bench.run(store))
