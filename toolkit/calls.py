@@ -1,8 +1,8 @@
-"""One call of the bot's two functions: what it is about, what it may do, and what it tells."""
+"""One call of a bot's functions: what it is about, what it may do, and what it tells."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import NamedTuple
+from typing import Generic, NamedTuple, TypeVar
 
 from msgspec.structs import replace
 
@@ -10,7 +10,10 @@ from toolkit.convention import Convention
 from toolkit.decisions.decision import Decision, stale_decisions
 from toolkit.model import Plan, Status, Unit, UnitKind
 from toolkit.writing.job import Result, Told
-from toolkit.writing.report import Report, build_report
+
+R = TypeVar("R")
+BuildReport = Callable[[Plan, Mapping[str, str | None]], R]
+"""Makes the report of a bot's shape: of a plan, and unit -> why it isn't written, None if it is."""
 
 
 class Met(NamedTuple):
@@ -47,14 +50,16 @@ class Options:
         return "start-up" if self.decisions is None else "approved"
 
 
-class Reconciled(NamedTuple):
+class Reconciled(NamedTuple, Generic[R]):
     """What a call did: its report, and what the writer says of its own run."""
 
-    report: Report
+    report: R
     result: Result
 
 
-def tell(plan: Plan, result: Result, refused: dict[str, str], options: Options) -> Report:
+def tell(
+    plan: Plan, result: Result, refused: dict[str, str], options: Options, build: BuildReport[R]
+) -> R:
     """The report, with decisions that nothing came of; a call about one room tells of no others."""
     decisions = options.decisions or {}
     if options.met:
@@ -63,7 +68,7 @@ def tell(plan: Plan, result: Result, refused: dict[str, str], options: Options) 
     stale = stale_decisions(plan, decisions) | refused
     held = {unit.id for unit in plan.units}
     gone = tuple(_gone(unit_id) for unit_id in stale if unit_id not in held)
-    return build_report(replace(plan, units=(*plan.units, *gone)), stale | result.reasons)
+    return build(replace(plan, units=(*plan.units, *gone)), stale | result.reasons)
 
 
 def _gone(unit_id: str) -> Unit:

@@ -4,36 +4,29 @@ As `reconcile` has them for the shape chats: rows first, then rooms, the same wr
 decided is decided in `planning.links`; where the rows stand, and what tells an id, says a `toolkit.Layout`.
 """
 
-import logging
 import time
-from datetime import UTC, datetime
-from typing import NamedTuple
+from collections.abc import Awaitable, Mapping
 
 import msgspec
 
 from toolkit.aside import aside
-from toolkit.calls import Met, Options
+from toolkit.calls import Met, Options, Reconciled
 from toolkit.convention import Convention
 from toolkit.database.contract import Store, TransactionalStore, transactional
 from toolkit.database.look import Look, load_look
 from toolkit.deadline import within
-from toolkit.decisions.decision import Decisions, approvers, read_decisions, stale_decisions
-from toolkit.errors import HomeserverError, ToolkitError
+from toolkit.decisions.decision import Decisions, read_decisions
+from toolkit.errors import ToolkitError
 from toolkit.homeserver.belonging import check_named
 from toolkit.homeserver.reading import ClientLike, load_one_room, load_remote
 from toolkit.layout import Layout
-from toolkit.model import Plan, Reason, RemoteState, Skip, Status, Unit, UnitKind
+from toolkit.model import Plan, Reason, RemoteState, Skip
 from toolkit.planning.links.plan import plan_links
 from toolkit.planning.links.rows import load_links
-from toolkit.reconcile import choose
-from toolkit.writing.apply import apply_changes
-from toolkit.writing.job import APPLIED, Result, check_size, new_job
+from toolkit.reconcile import carry_out, report_of
 from toolkit.writing.link_report import LinkReport, build_link_report
-from toolkit.writing.turns import one_at_a_time
 
 __all__ = ["LinkReport", "reconcile_links", "reconcile_single_link"]
-
-_log = logging.getLogger(__name__)
 
 
 async def reconcile_links(
@@ -66,7 +59,7 @@ async def reconcile_links(
         max_changes=max_changes,
         sliding_sync=sliding_sync,
     )
-    return _report_of(await reconcile(client, store, layout, options))
+    return report_of(await reconcile(client, store, layout, options))
 
 
 async def reconcile_single_link(
@@ -96,46 +89,22 @@ async def reconcile_single_link(
         deadline=deadline,
         sliding_sync=sliding_sync,
     )
-    return _report_of(await reconcile(client, store, layout, options))
-
-
-class Linked(NamedTuple):
-    """What a call did: its report, and what the writer says of its own run."""
-
-    report: LinkReport
-    result: Result
-
-
-def _report_of(done: Linked) -> LinkReport:
-    if done.result.warning:
-        _log.warning(done.result.warning)
-    return done.report
+    return report_of(await reconcile(client, store, layout, options))
 
 
 async def reconcile(
     client: ClientLike | None, store: Store, layout: Layout, options: Options
-) -> Linked:
-    """Look, choose, write; calls on one database run one after the other.
-
-    Raises as the two functions above do, before anything is written. A cancelled call keeps the units
-    that are finished.
-    """
-    if client is None:
-        raise HomeserverError("There is no client to ask: pass the bot's nio AsyncClient.")
+) -> Reconciled[LinkReport]:
+    """One call of the two functions above, which raises as they do."""
     table = check_store(store, layout)
-    until = None if options.deadline is None else time.monotonic() + options.deadline
-    async with one_at_a_time(table, options.deadline):
-        look, plan = await _look(client, table, layout, options, until)
-        units, refused = await aside(choose, plan, options.decisions)
-        if options.dry_run:
-            result = Result(dict.fromkeys((unit.id for unit in units), APPLIED))
-        else:
-            check_size(units, options.max_changes)
-            by = approvers(units, options.decisions or {})
-            now, told = datetime.now(UTC), options.told
-            job = new_job(plan, units, look, options.action, now, by=by, until=until, told=told)
-            result = await apply_changes(job, table, None)
-    return Linked(await aside(_tell, plan, result, refused, layout, options), result)
+
+    def look(client: ClientLike, until: float | None) -> Awaitable[tuple[Look, Plan]]:
+        return _look(client, table, layout, options, until)
+
+    def build(plan: Plan, reasons: Mapping[str, str | None]) -> LinkReport:
+        return build_link_report(plan, reasons, layout.link.room)
+
+    return await carry_out(client, table, None, options, look, build)
 
 
 def check_store(store: Store, layout: Layout) -> TransactionalStore:
@@ -212,23 +181,3 @@ def _restrict(plan: Plan, remote: RemoteState, room_id: str) -> Plan:
         notes=tuple(note for note in plan.notes if note.unit in mine),
         loose=(),
     )
-
-
-def _tell(
-    plan: Plan, result: Result, refused: dict[str, str], layout: Layout, options: Options
-) -> LinkReport:
-    """The report, with decisions that nothing came of; a call about one room tells of no others."""
-    decisions = options.decisions or {}
-    if options.met:
-        about = {options.met.room_id, *(unit.id for unit in plan.units)}
-        decisions = {unit: decision for unit, decision in decisions.items() if unit in about}
-    stale = stale_decisions(plan, decisions) | refused
-    held = {unit.id for unit in plan.units}
-    gone = tuple(map(_gone, stale.keys() - held))
-    whole = msgspec.structs.replace(plan, units=(*plan.units, *gone))
-    return build_link_report(whole, stale | result.reasons, layout.link.room)
-
-
-def _gone(unit_id: str) -> Unit:
-    """A unit that was decided and isn't planned, for the report."""
-    return Unit(id=unit_id, kind=UnitKind.ROOM, status=Status.CONFLICT, findings=())

@@ -7,13 +7,14 @@ what is written in `apply`; here the two sides are read in the order that makes 
 
 import logging
 import time
-from collections.abc import Awaitable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from datetime import UTC, datetime
+from typing import TypeAlias
 
 from msgspec.structs import replace
 
 from toolkit.aside import aside
-from toolkit.calls import Met, Options, Reconciled, tell
+from toolkit.calls import BuildReport, Met, Options, R, Reconciled, tell
 from toolkit.convention import Convention
 from toolkit.database.chat_manager import ChatManagerLike
 from toolkit.database.contract import Store, transactional
@@ -39,8 +40,11 @@ from toolkit.records import LocalState, load_records
 from toolkit.text.visible import visible
 from toolkit.writing.apply import apply_changes
 from toolkit.writing.job import APPLIED, Result, check_size, new_job
-from toolkit.writing.report import Report
+from toolkit.writing.report import Report, build_report
 from toolkit.writing.turns import one_at_a_time
+
+LookAt: TypeAlias = Callable[[ClientLike, float | None], Awaitable[tuple[Look, Plan]]]
+"""Reads both sides, the local one first, until a time, and plans."""
 
 _log = logging.getLogger(__name__)
 
@@ -80,7 +84,7 @@ async def reconcile_matrix_state(
         max_changes=max_changes,
         sliding_sync=sliding_sync,
     )
-    return _report_of(await reconcile(client, store, chat_mgr, options))
+    return _tell_of(await reconcile(client, store, chat_mgr, options))
 
 
 async def reconcile_single_room(
@@ -111,28 +115,28 @@ async def reconcile_single_room(
         deadline=deadline,
         sliding_sync=sliding_sync,
     )
-    return _report_of(await reconcile(client, store, chat_mgr, options))
+    return _tell_of(await reconcile(client, store, chat_mgr, options))
 
 
-def _report_of(done: Reconciled) -> Report:
+def report_of(done: Reconciled[R]) -> R:
+    """The report; what the writer has to warn of goes to the log."""
     if done.result.warning:
         _log.warning(done.result.warning)
-    for note in done.report["notes"]:
+    return done.report
+
+
+def _tell_of(done: Reconciled[Report]) -> Report:
+    report = report_of(done)
+    for note in report["notes"]:
         if note["code"] == Code.NEW_DATABASE.value:
             _log.warning("%s: %s: %s", note["code"], visible(note["key"], 1_000), note["detail"])
-    return done.report
+    return report
 
 
 async def reconcile(
     client: ClientLike | None, store: Store, chat_mgr: ChatManagerLike | None, options: Options
-) -> Reconciled:
-    """Look, choose, write; calls on one database run one after the other (rules 5).
-
-    Raises as the two functions above do, before anything is written. A cancelled call keeps the units
-    that are finished.
-    """
-    if client is None:
-        raise HomeserverError("There is no client to ask: pass the bot's nio AsyncClient.")
+) -> Reconciled[Report]:
+    """One call of the two functions above, which raises as they do."""
     if chat_mgr is not None and not callable(getattr(chat_mgr, "get_or_create", None)):
         raise ToolkitError(
             f"The chat manager ({type(chat_mgr).__name__}) has no get_or_create: pass the bot's "
@@ -142,9 +146,31 @@ async def reconcile(
         raise ToolkitError(
             "The store's layout is of shape links: call reconcile_links or reconcile_single_link."
         )
+
+    def look(client: ClientLike, until: float | None) -> Awaitable[tuple[Look, Plan]]:
+        return _look(client, store, options, until)
+
+    return await carry_out(client, store, chat_mgr, options, look, build_report)
+
+
+async def carry_out(
+    client: ClientLike | None,
+    store: Store,
+    chat_mgr: ChatManagerLike | None,
+    options: Options,
+    look_at: LookAt,
+    build: BuildReport[R],
+) -> Reconciled[R]:
+    """Look, choose, write, tell, whatever the bot's shape; calls on one database run one after the other
+    (rules 5).
+
+    Raises before anything is written. A cancelled call keeps the units that are finished.
+    """
+    if client is None:
+        raise HomeserverError("There is no client to ask: pass the bot's nio AsyncClient.")
     until = None if options.deadline is None else time.monotonic() + options.deadline
     async with one_at_a_time(store, options.deadline):
-        look, plan = await _look(client, store, options, until)
+        look, plan = await look_at(client, until)
         units, refused = await aside(choose, plan, options.decisions)
         if options.dry_run:
             result = Result(dict.fromkeys((unit.id for unit in units), APPLIED))
@@ -154,7 +180,7 @@ async def reconcile(
             now, told = datetime.now(UTC), options.told
             job = new_job(plan, units, look, options.action, now, by=by, until=until, told=told)
             result = await apply_changes(job, store, chat_mgr)
-    return Reconciled(await aside(tell, plan, result, refused, options), result)
+    return Reconciled(await aside(tell, plan, result, refused, options, build), result)
 
 
 async def _look(

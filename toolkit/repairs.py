@@ -17,7 +17,6 @@ from toolkit.database.lock import hold_lock
 from toolkit.decisions.decision import Decision, user_name
 from toolkit.errors import ToolkitError
 from toolkit.homeserver.reading import ClientLike
-from toolkit.links import Linked
 from toolkit.links import reconcile as reconcile_rows
 from toolkit.model import Choices, Plan, RemoteState, Unit
 from toolkit.planning.links.picks import why_no_pick
@@ -41,7 +40,7 @@ T = TypeVar("T")
 Picked = Mapping[str, Choices]
 NOTHING_PICKED: Picked = {}
 AnyReport: TypeAlias = Report | LinkReport
-Done: TypeAlias = Reconciled | Linked
+Done: TypeAlias = Reconciled[Report] | Reconciled[LinkReport]
 """What a run did, with the report of the bot's shape."""
 
 
@@ -112,8 +111,7 @@ class Repairs:
         assert isinstance(local, LocalState)
         convention, lower = self.sides.convention, self.lower_counters
         plan = plan_repairs(remote, local, convention, picked, lower_counters=lower)
-        target = self.sides.target
-        if self.sides.allow_new and target and not local.rows:
+        if self.sides.allow_new and not local.rows and (target := self.sides.target):
             return note_new_database(plan, target.name)
         return plan
 

@@ -85,7 +85,7 @@ class StoreTransaction(Protocol):
     async def note(self, run: str, outcome: Callable[[], str]) -> bool:
         """Put a run's last line into the journal as part of this transaction; whether that was done.
 
-        Where the journal isn't in the database it can't be, and then `outcome` isn't called.
+        Where the journal isn't in the database it can't be, and `outcome`, which makes the line, isn't called.
         """
 
     async def committed(self) -> bool:
@@ -188,7 +188,8 @@ class TransactionalStore(Store, Protocol):
         """
 
     async def remove_older(self, backup: Place) -> None:
-        """Once its run has written: of the backups of its kind only the latest few stay."""
+        """Once its run has written: of the backups of its kind only the latest few stay. Raises nothing:
+        one that can't be removed stays too."""
 
     async def discard_backup(self, backup: Place) -> None:
         """Its run wrote nothing, so that there is nothing to go back to."""
@@ -209,5 +210,14 @@ class TransactionalStore(Store, Protocol):
 
 
 def transactional(store: Store) -> TypeGuard[TransactionalStore]:
-    """Whether a store has transactions; a mock, which has everything, has no real name."""
-    return isinstance(getattr(store, "name", None), str) and isinstance(store, TransactionalStore)
+    """Whether a store has transactions; a mock, which has everything, has no real name.
+
+    Python's own check of a protocol would ask for each property, of which some ask the disk; a bot is asked
+    this for every message.
+    """
+    if not isinstance(getattr(store, "name", None), str):
+        return False
+    return all(callable(getattr(store, method, None)) for method in _METHODS)
+
+
+_METHODS = ("load_rows", "version", "transaction", "backup", "alone", "birthmark")

@@ -21,7 +21,7 @@ from toolkit.shadow.plan import AGAIN, plan_left
 from toolkit.shadow.result import ShadowResult
 from toolkit.sources.sides import Sides
 from toolkit.writing.job import Told, check_size
-from toolkit.writing.report import build_report
+from toolkit.writing.report import Report, build_report
 
 
 @dataclass(frozen=True)
@@ -75,7 +75,7 @@ class ShadowRoad:
         progress: Progress | None,
         max_changes: int | None,
         told: Told | None = None,
-    ) -> Reconciled:
+    ) -> Reconciled[Report]:
         agreed = agreed_units(plan, decisions)
         check_size(agreed, max_changes)
         by = approvers(agreed, decisions)

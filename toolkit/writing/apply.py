@@ -224,8 +224,13 @@ class _Writer:
 
     async def _note(self, transaction: StoreTransaction, run: Run) -> None:
         """Have the outcome committed with the rows, where the journal is in the database."""
-        run = self.tally.with_outcomes(run)
-        if await transaction.note(run.id, lambda: outcome_line(run)):
+
+        def outcome() -> str:
+            nonlocal run
+            run = self.tally.with_outcomes(run)
+            return outcome_line(run)
+
+        if await transaction.note(run.id, outcome):
             self.noted = run
 
     async def _rehearse(self) -> None:

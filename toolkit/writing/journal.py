@@ -95,7 +95,7 @@ class RunJournal:
 
     async def begin(self, run: Run) -> None:
         """Put the intent there; a second time for texts that only became known in between."""
-        await self._lines.append(await aside(intent_line, run))
+        await self._lines.append(await aside(_line, "intent", run))
 
     async def finish(self, run: Run) -> None:
         """Put the outcome there, with the texts that were really written."""
@@ -116,9 +116,6 @@ class Journal:
         self._file = JournalFile(database)
         self.path = self._file.path
 
-    def begin(self, run: Run) -> None:
-        self._file.append(intent_line(run))
-
     def finish(self, run: Run) -> None:
         self._file.append(outcome_line(run))
 
@@ -126,13 +123,8 @@ class Journal:
         return runs_in(self._file.lines(), rows)
 
 
-def intent_line(run: Run) -> str:
-    """What the journal is told before a run."""
-    return _line("intent", run)
-
-
 def outcome_line(run: Run) -> str:
-    """What it is told afterwards."""
+    """What the journal is told after a run."""
     return _line("outcome", run)
 
 
