@@ -19,6 +19,7 @@ from toolkit.benchmark.loads import measure_loads
 from toolkit.benchmark.memory import measure_memory
 from toolkit.benchmark.naive_bot import measure_start
 from toolkit.benchmark.one_room import measure_one_room
+from toolkit.benchmark.servers import measure_servers
 from toolkit.benchmark.stages import fill, measure
 from toolkit.testing.synapse import Synapse
 
@@ -38,6 +39,9 @@ def waits(most: int, rounds: int) -> Iterator[Line]:
     for chats, bound in ((10_000, 50.0), (100_000, 150.0)):
         if chats <= most:
             yield from measure_event_loop(chats, bound)
+    for chats in (10_000, 30_000):
+        if chats <= most:
+            yield from measure_servers(chats, rounds)
     for units in (5_000, 50_000):
         if units <= most:
             yield from _board(units)
