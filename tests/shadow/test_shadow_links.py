@@ -233,6 +233,16 @@ async def test_a_session_decides_about_it(desk: Desk, client: nio.AsyncClient) -
     assert rooms_of(desk)[3] == "!new"
 
 
+async def test_its_frames_speak_of_ids(desk: Desk, client: nio.AsyncClient) -> None:
+    found = await run(reconcile_links, client, desk)
+    assert dict(found.plan.to_frame()["id"]) == {"!new": "3", "!one": "1"}
+    assert set(found.plan.changes()["key"]) == {"link:tickets:1", "link:tickets:3"}
+    assert set(found.plan.findings()["field"]) == {"user_room_id"}
+    rows = found.plan.rows("!new")["link:tickets:3"]
+    assert (rows["before"]["user_room_id"], rows["after"]["user_room_id"]) == ("!three", "!new")
+    assert "row of tickets" in repr(found.plan) and "chat" not in found.plan._repr_html_()
+
+
 async def test_there_is_no_chat_manager(desk: Desk) -> None:
     async with desk.store() as store:
         with pytest.raises(ToolkitError, match="leave chat_mgr out"):
