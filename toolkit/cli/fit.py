@@ -257,8 +257,8 @@ def _why_nothing(
 _TRIED, _SHOWN = 20, 3
 _NEXT = "Look at it, save it as matrix-drift.toml, and run `matrix-drift check`: neither writes to the database."
 _NO_COLUMN = (
-    "Nothing to propose: no column of {} holds ids of rooms beside something that may be an id. If the rows name "
-    "none yet, or name rooms in another way, write the mapping by hand (docs/layouts.md)."
+    "Nothing to propose: no column of {} holds ids of rooms beside something that may be an id, each in one row. If "
+    "the rows name none yet, or name rooms in another way, write the mapping by hand (docs/layouts.md)."
 )
 _NO_LINK = "Nothing to propose: {} may be of rooms, but the database doesn't let them be mapped."
 _NOT_OURS = (
