@@ -16,8 +16,8 @@ from tests.scenario import right_rows
 from toolkit import ChatManager
 from toolkit.convention import Convention
 from toolkit.database.chat_manager import ChatContext
+from toolkit.database.contract import Store
 from toolkit.database.look import Look, load_look
-from toolkit.database.store import Store
 from toolkit.homeserver.room_state import decode_room
 from toolkit.model import Choices, Plan, RemoteState, Unit
 from toolkit.planning.plan import plan_repairs

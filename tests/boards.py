@@ -129,6 +129,7 @@ WORLDS: dict[str, Callable[[Path], Bench]] = {
     "disputed": disputed,
     "many": many,
     "various": various,
+    "thousand": partial(many, rooms=1000),
     "seventy": partial(many, rooms=70),
 }
 

@@ -48,6 +48,14 @@ _CANARY = """Object.defineProperty(window, '__hacked', {
   set(what) { window.__canary(String(what)); }, configurable: false,
 });"""
 _NOTEBOOK = "const panel = window.jupyterapp.shell.currentWidget;"
+_CLOSE_ALL = """() => {
+  const {shell} = window.jupyterapp;
+  for (const opened of [...shell.widgets('main')]) {
+    if (opened.context?.model) opened.context.model.dirty = false;
+    opened.dispose();
+  }
+  shell.expandLeft();
+}"""
 _TOOLBAR_IDLE = """() => {
   const panel = window.jupyterapp?.shell.currentWidget;
   const toolbar = panel?.node.querySelector('.jp-Notebook-ExecutionIndicator');
@@ -102,6 +110,26 @@ def launch_chromium(executable: str) -> Iterator[Browser]:
             browser.close()
 
 
+class Windows:
+    """Browser windows for one test after the other, each of which loads JupyterLab only once."""
+
+    def __init__(self) -> None:
+        self._idle: list[NotebookPage] = []
+
+    def take(self, browser: Browser, lab: Lab) -> NotebookPage:
+        """Lend a window that shows this Lab."""
+        for window in self._idle:
+            if window.lab is lab:
+                self._idle.remove(window)
+                return window
+        return NotebookPage(browser, lab)
+
+    def give_back(self, window: NotebookPage) -> None:
+        """Take the window back from a test that is content with it."""
+        window.clear()
+        self._idle.append(window)
+
+
 def beside(action: Callable[[], T]) -> T:
     """Do something in a thread of its own, where `asyncio.run` is allowed.
 
@@ -122,6 +150,7 @@ class NotebookPage:
     def __init__(self, browser: Browser, lab: Lab) -> None:
         self.lab = lab
         self.notebook = ""
+        self._cleared = False
         self.left_loopback: list[str] = []
         self.errors: list[str] = []
         self.dialogs: list[str] = []
@@ -157,18 +186,41 @@ class NotebookPage:
         if not keep_kernel:
             self.lab.end_session(self.notebook)
 
+    def clear(self) -> None:
+        """Be as new, without loading JupyterLab again: nothing open, nothing of the last notebook left."""
+        self._cleared = self.page.url.startswith(f"{self.lab.url}/lab")
+        if self._cleared:
+            self.page.evaluate(_CLOSE_ALL)
+            self.page.set_viewport_size(_VIEWPORT)
+            if self.page.locator(f"body[data-jp-theme-name='{_THEMES['dark']}']").count():
+                self.set_theme("light")
+                self.settle()
+        else:
+            self.page.goto("about:blank")
+        self.lab.spare_kernel(self.notebook)
+        self.notebook = ""
+        for noted in (self.left_loopback, self.errors, self.dialogs, self._hacked):
+            noted.clear()
+
     # -- the notebook
 
     def open(self, notebook: str) -> Self:
         """Open a notebook below the Lab's root and wait until its kernel is ready."""
         self.notebook = notebook
-        self.page.goto(f"{self.lab.url}/lab/tree/{quote(notebook)}?reset&token={self.lab.token}")
-        self._await_kernel()
+        self.lab.use_spare_kernel(notebook)
+        if self._cleared:
+            self._cleared = False
+            self.command("docmanager:open", path=notebook)
+            self.await_kernel()
+        else:
+            self.reload()
         return self
 
     def reload(self) -> None:
         """Load the page again, as F5 does: what was not saved is gone, the kernel stays."""
-        self.open(self.notebook)
+        path = f"/lab/tree/{quote(self.notebook)}"
+        self.page.goto(f"{self.lab.url}{path}?reset&token={self.lab.token}")
+        self.await_kernel()
 
     def run_all(self, *, seconds: float = SECONDS) -> None:
         """Run all cells as the menu does; fail with the outputs if one raises."""
@@ -183,7 +235,7 @@ class NotebookPage:
         """Wait for what `start_all` started."""
         self._finish("running all cells", seconds)
         self._wait(_CELLS_RUN, "not every cell was run")
-        self._await_kernel()
+        self.await_kernel()
 
     def run_cell(self, index: int) -> None:
         """Run one cell again, the first is 0."""
@@ -191,7 +243,7 @@ class NotebookPage:
             f"index => {{ {_NOTEBOOK} panel.content.activeCellIndex = index; }}", index
         )
         self.command("notebook:run-cell")
-        self._await_kernel()
+        self.await_kernel()
 
     def restart_and_run_all(self) -> None:
         """Press what restarts the kernel and runs all cells, and agree to the question."""
@@ -204,7 +256,7 @@ class NotebookPage:
         self._start("notebook:restart-kernel")
         self._agree_to_restart()
         self._finish("notebook:restart-kernel")
-        self._await_kernel()
+        self.await_kernel()
 
     def save(self) -> None:
         """Save the notebook to its file."""
@@ -297,7 +349,7 @@ class NotebookPage:
     def _agree_to_restart(self) -> None:
         self.page.locator(".jp-Dialog .jp-mod-accept").click()
 
-    def _await_kernel(self) -> None:
+    def await_kernel(self) -> None:
         """Wait until server and toolbar agree: the toolbar alone says "idle" before there is a kernel."""
         self._poll(self._ready, "the kernel was not ready")
 

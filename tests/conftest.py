@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import shutil
 import signal
@@ -13,14 +14,17 @@ from typing import TYPE_CHECKING
 import pytest
 from hypothesis import settings
 
+from tests.children import finding_us, start_lean
 from toolkit.demo.world import DemoWorld, seed_demo
 from toolkit.testing import FakeHomeserver, Synapse
 
 if TYPE_CHECKING:
+    from asyncio import AbstractEventLoop
+
     from playwright.sync_api import Browser
 
     from tests.bench import Bench
-    from tests.browser import NotebookPage
+    from tests.browser import NotebookPage, Windows
     from tests.lab import Lab
 
 # A busy machine is no failure. CI runs the same examples each time: it fails only for a change.
@@ -28,12 +32,14 @@ settings.register_profile("toolkit", deadline=None, derandomize=bool(os.environ.
 settings.load_profile("toolkit")
 
 _REQUIRE_ALL = "MATRIX_DRIFT_REQUIRE_ALL"
+_FAILED = pytest.StashKey[bool]()
 _MARKER_OF_FIXTURE = {"synapse": "synapse", "chromium": "browser"}
 
 
 def pytest_configure(config: pytest.Config) -> None:
     """Let nbval's kernels be: it would measure them too, and takes a bare `--cov` for a folder."""
     config.option.cov_source = None
+    start_lean()
     for name in ("MATRIX_HOMESERVER", "MATRIX_ACCESS_TOKEN", "MATRIX_ACCESS_TOKEN_FILE"):
         os.environ.pop(name, None)  # the tests are about no bot of the developer's
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # in the background of a shell's script
@@ -57,8 +63,9 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 def pytest_runtest_makereport(
     item: pytest.Item,
 ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
-    """Turn a skipped test into a failed one where all are required."""
+    """Note which tests failed, and turn a skipped one into a failed one where all are required."""
     report = yield
+    item.stash[_FAILED] = item.stash.get(_FAILED, False) or report.failed
     required = os.environ.get(_REQUIRE_ALL)
     if required and report.skipped and not hasattr(report, "wasxfail"):
         report.outcome = "failed"
@@ -107,31 +114,60 @@ async def server(bench: Bench) -> AsyncIterator[FakeHomeserver]:
         yield found
 
 
-@pytest.fixture(scope="module")
-def chromium() -> Iterator[Browser]:
-    """A headless Chromium; all tests of its module are plain functions (tests/browser.py)."""
+@pytest.fixture(scope="session")
+def launched() -> Iterator[tuple[Browser, AbstractEventLoop]]:
+    """A headless Chromium, and Playwright's event loop, which counts as running only for `chromium`."""
     from tests.browser import find_chromium, launch_chromium
 
     executable = find_chromium()
     if executable is None:
         pytest.skip("there is no Chromium here: apt-get install chromium")
     with launch_chromium(executable) as browser:
-        yield browser
+        loop = asyncio.get_running_loop()
+        asyncio._set_running_loop(None)
+        yield browser, loop
+        asyncio._set_running_loop(loop)
 
 
 @pytest.fixture(scope="module")
-def lab(chromium: Browser, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
-    """A running JupyterLab; a module whose kernels need an environment has a fixture of its own."""
+def chromium(launched: tuple[Browser, AbstractEventLoop]) -> Iterator[Browser]:
+    """The Chromium of all; the tests of a module that uses it are plain functions (tests/browser.py)."""
+    browser, loop = launched
+    asyncio._set_running_loop(loop)
+    yield browser
+    asyncio._set_running_loop(None)
+
+
+@pytest.fixture(scope="session")
+def lab(
+    launched: tuple[Browser, AbstractEventLoop], tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Lab]:
+    """The JupyterLab of all, whose kernels find these tests, for their worlds."""
     from tests.lab import Lab
 
-    with Lab.start(tmp_path_factory.mktemp("lab")) as lab:
+    with Lab.start(tmp_path_factory.mktemp("lab"), env=finding_us()) as lab:
         yield lab
 
 
-@pytest.fixture
-def page(chromium: Browser, lab: Lab) -> Iterator[NotebookPage]:
-    """A new browser window, with nothing open and nothing remembered."""
-    from tests.browser import NotebookPage
+@pytest.fixture(scope="session")
+def windows() -> Windows:
+    """What lends `page` and `second_page`."""
+    from tests.browser import Windows
 
-    with NotebookPage(chromium, lab) as page:
-        yield page
+    return Windows()
+
+
+def lend(
+    request: pytest.FixtureRequest, chromium: Browser, lab: Lab, windows: Windows
+) -> Iterator[NotebookPage]:
+    """A browser window, with nothing open and nothing remembered."""
+    page = windows.take(chromium, lab)
+    yield page
+    if page.page.is_closed() or request.node.stash.get(_FAILED, False):
+        page.close()
+    else:
+        windows.give_back(page)
+
+
+page = pytest.fixture(lend, name="page")
+second_page = pytest.fixture(lend, name="second_page")

@@ -17,14 +17,14 @@ from typing import Any
 from tests.bench import Bench, Mine, SyncManager
 from toolkit.database.store import SQLiteStore
 from toolkit.database.transaction import Transaction
-from toolkit.writing.journal import Journal
+from toolkit.writing.journal import RunJournal
 
 STEPS: dict[str, tuple[Any, str]] = {
     "backup": (SQLiteStore, "backup"),
-    "begin": (Journal, "begin"),
+    "begin": (RunJournal, "begin"),
     "write": (Transaction, "write"),
     "commit": (Transaction, "commit"),
-    "finish": (Journal, "finish"),
+    "finish": (RunJournal, "finish"),
     "foreign": (SyncManager, "get_or_create"),
     "own": (Mine, "get_or_create"),
 }

@@ -1,6 +1,6 @@
 """A real JupyterLab on loopback, stopped with its kernels, and a way to ask a kernel.
 
-The browser's side is in tests/browser.py. Starting takes some seconds: one Lab per test module.
+The browser's side is in tests/browser.py. Starting takes some seconds, a kernel two: tests share both.
 """
 
 from __future__ import annotations
@@ -34,6 +34,11 @@ _KERNEL_SECONDS = 60.0
 _LOG_LINES = 30
 # What the developer's own shell says must not reach a test's kernel.
 _NOT_INHERITED = ("JUPYTER", "IPYTHON", "MATRIX_")
+_SPARE = "a-spare-kernel"
+# What a test has left in a kernel: its names, its widgets.
+_FORGET = """import sys
+if "ipywidgets" in sys.modules: sys.modules["ipywidgets"].Widget.close_all()
+get_ipython().reset()"""
 # Loopback only, whatever proxy the environment names.
 _OPENER = build_opener(ProxyHandler({}))
 
@@ -105,20 +110,25 @@ class Lab:
         _write_json(path, notebook)
         return path
 
-    def call(self, method: str, path: str) -> Any:
+    def call(self, method: str, path: str, content: object = None) -> Any:
         """Make one request to the server's REST API and return its JSON."""
-        headers = {"Authorization": f"token {self.token}"}
-        request = Request(self.url + path, headers=headers, method=method)  # noqa: S310  # ours
+        headers = {"Authorization": f"token {self.token}", "Content-Type": "application/json"}
+        data = None if content is None else json.dumps(content).encode()
+        request = Request(self.url + path, data, headers, method=method)  # noqa: S310  # ours
         with _OPENER.open(request, timeout=30) as answer:
             return json.loads(answer.read() or b"null")
 
     def session(self, notebook: str) -> dict[str, Any] | None:
         """Return the notebook's session with its kernel's state, None while there is none."""
+        return next((s for s in self.sessions() if s["path"] == notebook), None)
+
+    def sessions(self) -> list[dict[str, Any]]:
+        """Return all notebooks' sessions, none while a kernel starts."""
         try:
-            sessions: list[dict[str, Any]] = self.call("GET", "/api/sessions")
+            found: list[dict[str, Any]] = self.call("GET", "/api/sessions")
         except OSError:  # 500 while a kernel starts
-            return None
-        return next((s for s in sessions if s["path"] == notebook), None)
+            return []
+        return found
 
     def kernel(self, notebook: str) -> Kernel:
         """Return the kernel that runs a notebook."""
@@ -131,6 +141,26 @@ class Lab:
         """Shut the notebook's kernel down, if it has one."""
         if session := self.session(notebook):
             self.call("DELETE", f"/api/sessions/{session['id']}")
+
+    def start_kernel(self, notebook: str) -> Kernel:
+        """Start a kernel as for a notebook that nobody has open."""
+        kernel = {"path": notebook, "name": notebook, "type": "notebook", "kernel": {"name": ""}}
+        return Kernel(self, self.call("POST", "/api/sessions", kernel)["kernel"]["id"])
+
+    def spare_kernel(self, notebook: str) -> None:
+        """Keep the notebook's kernel for another one, without what it remembers."""
+        session = self.session(notebook)
+        if session and session["kernel"]["execution_state"] == "idle":
+            self.kernel(notebook).execute(_FORGET)
+            self._move(session, f"{_SPARE}-{session['id']}")
+        else:
+            self.end_session(notebook)
+
+    def use_spare_kernel(self, notebook: str) -> None:
+        """Let a notebook without a kernel find a spare one when it is opened."""
+        spare = next((s for s in self.sessions() if s["path"].startswith(_SPARE)), None)
+        if spare and not self.session(notebook):
+            self._move(spare, notebook)
 
     def stop(self) -> None:
         """End the server and its kernels: politely, and by force only if they do not listen."""
@@ -145,6 +175,10 @@ class Lab:
             time.sleep(0.02)
         for kernel in alive:
             kernel.kill()
+
+    def _move(self, session: Mapping[str, Any], notebook: str) -> None:
+        where = {"path": notebook, "name": notebook}
+        self.call("PATCH", f"/api/sessions/{session['id']}", where)
 
     def _configure(self) -> None:
         """Write a config that talks to nobody and asks no questions."""
@@ -163,6 +197,7 @@ class Lab:
                 "check_for_updates_class": "jupyterlab.NeverCheckForUpdate",
                 "extension_manager": "readonly",
             },
+            "JupyterNotebookApp": {"expose_app_in_browser": True},
             "LanguageServerManager": {"autodetect": False},  # it would call npm
         }
         settings = {

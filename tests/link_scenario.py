@@ -7,7 +7,8 @@ As `tests/scenario.py` has it for chats, and with the same words for rooms. What
 - `rows`: id -> the room that the row names, or null; or -> an object of columns; or -> a list of either, for several
   rows with one id. A composite id is written as a JSON list; what begins with `link:` is a whole key.
 - `expect`: unit -> `{status, codes}` and of id, rung, proposal, `says`, `proof`, `owner` what matters, with `writes` or
-  `if_approved`: id -> room. `skipped`, `orphans` (ids), `notes` (id -> code), `loose` (id -> code), `in_sync`.
+  `if_approved`: id -> room. `skipped`, `orphans` and `unlinked` (ids), `notes` (id -> code), `loose` (id -> code),
+  `in_sync`.
 """
 
 import json

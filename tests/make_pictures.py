@@ -19,7 +19,7 @@ PICTURES = NOTEBOOKS / "pictures"
 
 
 def make() -> None:
-    """Run two lessons, and take pictures of one repair in the review table, and of a shadow run."""
+    """Run three lessons, and take pictures of one repair in the review table, of a shadow run, and of links."""
     executable = find_chromium()
     if executable is None:
         sys.exit("There is no Chromium here: apt-get install chromium")
@@ -48,6 +48,11 @@ def make() -> None:
             page.open("5-run-your-own-code-in-its-shadow.ipynb").run_all()
             shown = page.page.locator(".jp-Cell", has_text="hasty = await shadow_run")
             page.screenshot(PICTURES / "shadow-run.png", of=shown.last)
+            page.open("6-any-bots-rows.ipynb").run_all()
+            desk = page.page.locator(".md-board")
+            desk.get_by_role("button", name=re.compile("^Settle .* 15 .!erik-again")).click()
+            desk.locator(".md-sides").wait_for()
+            page.screenshot(PICTURES / "review-links.png", of=desk)
 
 
 if __name__ == "__main__":

@@ -10,7 +10,8 @@ import pytest
 
 import toolkit
 from toolkit import reconcile_matrix_state, reconcile_single_room
-from toolkit.board.items import make_details, make_item
+from toolkit.board.details import make_details
+from toolkit.board.items import make_item
 from toolkit.cli.commands import matrix_drift
 from toolkit.cli.explain import DOCS, load_passages
 from toolkit.decisions.offers import NO_OFFERS
@@ -243,7 +244,7 @@ def test_every_page_is_linked_from_the_readme() -> None:
     assert {page.name for page in DOCS.glob("*.md")} == set(
         re.findall(r"\(toolkit/docs/([\w-]+\.md)\)", readme)
     )
-    assert len(readme.splitlines()) <= 170
+    assert len(readme.splitlines()) <= 200
 
 
 def test_the_order_of_reading_names_files_about_as_long_as_they_are() -> None:

@@ -1,4 +1,4 @@
-"""Puts fresh output of the product into the docs: `python -m tests.update_readme [demo] [benchmark]`."""
+"""Puts fresh output of the product into the docs: `python -m tests.update_readme [demo] [benchmark] [watch]`."""
 
 import os
 import re
@@ -7,10 +7,15 @@ import sys
 from pathlib import Path
 
 DOCS = Path(__file__).parent.parent / "toolkit" / "docs"
-PAGES = {"demo": DOCS / "demo.md", "benchmark": DOCS / "costs.md"}
+PAGES = {
+    "demo": DOCS / "demo.md",
+    "benchmark": DOCS / "costs.md",
+    "watch": DOCS.parent.parent / "README.md",
+}
 COMMANDS = {
     "demo": [sys.executable, "-c", "from toolkit.cli import main; main()", "demo", "--check"],
     "benchmark": [sys.executable, "-m", "toolkit.benchmark"],
+    "watch": [sys.executable, "-m", "tests.watch_screen"],
 }
 
 

@@ -7,6 +7,7 @@ nothing of asyncio.
 import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterable
+from contextlib import asynccontextmanager
 from itertools import islice
 from typing import Any, ParamSpec, TypeVar
 
@@ -43,3 +44,12 @@ async def in_slices(items: Iterable[T]) -> AsyncIterator[T]:
         for item in some:
             yield item
         await asyncio.sleep(0)
+
+
+@asynccontextmanager
+async def unwrapped() -> AsyncIterator[None]:
+    """A task group wraps what its tasks raise; callers want the first error itself."""
+    try:
+        yield
+    except BaseExceptionGroup as group:
+        raise group.exceptions[0] from None

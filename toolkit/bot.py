@@ -13,7 +13,7 @@ from weakref import WeakValueDictionary
 
 from toolkit.convention import Convention
 from toolkit.database.chat_manager import ChatManagerLike
-from toolkit.database.store import Store
+from toolkit.database.contract import Store
 from toolkit.errors import HomeserverError, RemoteIncomplete, ToolkitError
 from toolkit.homeserver.reading import ClientLike
 from toolkit.model import Code

@@ -14,8 +14,8 @@ import msgspec
 from toolkit.aside import aside
 from toolkit.calls import Met, Options
 from toolkit.convention import Convention
+from toolkit.database.contract import Store, TransactionalStore, transactional
 from toolkit.database.look import Look, load_look
-from toolkit.database.store import SQLiteStore, Store
 from toolkit.deadline import within
 from toolkit.decisions.decision import Decisions, approvers, read_decisions, stale_decisions
 from toolkit.errors import HomeserverError, ToolkitError
@@ -138,13 +138,13 @@ async def reconcile(
     return Linked(await aside(_tell, plan, result, refused, layout, options), result)
 
 
-def check_store(store: Store, layout: Layout) -> SQLiteStore:
+def check_store(store: Store, layout: Layout) -> TransactionalStore:
     """The store, if it is one on this very layout. Raises `ToolkitError`."""
     if not layout.links:
         raise ToolkitError(
             "This layout is of shape chats: call reconcile_matrix_state, with a store on the layout."
         )
-    if not isinstance(store, SQLiteStore) or store.layout != layout:
+    if not transactional(store) or store.layout != layout:
         raise ToolkitError(
             f"The store ({type(store).__name__}) doesn't show the rows of this layout: open it with "
             "SQLiteStore(path, layout=layout)."
@@ -153,7 +153,11 @@ def check_store(store: Store, layout: Layout) -> SQLiteStore:
 
 
 async def _look(
-    client: ClientLike, store: SQLiteStore, layout: Layout, options: Options, until: float | None
+    client: ClientLike,
+    store: TransactionalStore,
+    layout: Layout,
+    options: Options,
+    until: float | None,
 ) -> tuple[Look, Plan]:
     """Read both sides, the local one first, and plan."""
     left = None if until is None else max(0.0, until - time.monotonic())
@@ -181,7 +185,7 @@ async def _read(
 
 
 def _plan(
-    remote: RemoteState, look: Look, store: SQLiteStore, layout: Layout, options: Options
+    remote: RemoteState, look: Look, store: TransactionalStore, layout: Layout, options: Options
 ) -> Plan:
     links = load_links(look.rows, layout, store.facts)
     if not options.allow_empty:
@@ -205,6 +209,7 @@ def _restrict(plan: Plan, remote: RemoteState, room_id: str) -> Plan:
         skipped=tuple(skip for skip in plan.skipped if skip.room_id in mine),
         units=units,
         orphans=(),
+        unlinked=(),
         notes=tuple(note for note in plan.notes if note.unit in mine),
         loose=(),
     )

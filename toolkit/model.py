@@ -391,7 +391,8 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True, dict=True):
     """What is the matter, and what could be done: equal for equal sides, whatever their order.
 
     `units` holds what is not in sync, sorted, user rows first. `notes` are findings that nobody
-    has to act on, `loose` conflicts of rows that belong to no unit. `others` counts rows of other
+    has to act on, `loose` conflicts of rows that belong to no unit. `orphans` are keys of rows whose room isn't
+    joined, `unlinked` of those that name none, for shape links. `others` counts rows of other
     platforms and kinds of room, of which nothing is said. `spaces` maps the id of a Space
     to all ids (versions, chats) whose rows may name its owner. `foreign` says that a bot's own function
     made the changes: what it read for them isn't known, and none goes along with another. `words` are
@@ -405,6 +406,7 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True, dict=True):
     skipped: tuple[Skip, ...] = ()
     units: tuple[Unit, ...] = ()
     orphans: tuple[str, ...] = ()
+    unlinked: tuple[str, ...] = ()
     notes: tuple[Finding, ...] = ()
     loose: tuple[Finding, ...] = ()
     others: int = 0

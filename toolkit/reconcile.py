@@ -16,8 +16,8 @@ from toolkit.aside import aside
 from toolkit.calls import Met, Options, Reconciled, tell
 from toolkit.convention import Convention
 from toolkit.database.chat_manager import ChatManagerLike
+from toolkit.database.contract import Store, transactional
 from toolkit.database.look import Look, load_look
-from toolkit.database.store import SQLiteStore, Store
 from toolkit.deadline import within
 from toolkit.decisions.decision import (
     Decision,
@@ -138,7 +138,7 @@ async def reconcile(
             f"The chat manager ({type(chat_mgr).__name__}) has no get_or_create: pass the bot's "
             "own, a toolkit.ChatManager, or None."
         )
-    if isinstance(store, SQLiteStore) and store.layout.links:
+    if transactional(store) and store.layout.links:
         raise ToolkitError(
             "The store's layout is of shape links: call reconcile_links or reconcile_single_link."
         )

@@ -6,13 +6,14 @@ Looking back and taking back are the same on both.
 """
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Collection, Coroutine, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import ClassVar, Protocol, TypeAlias
+from typing import Any, ClassVar, Protocol, TypeAlias, TypeVar
 
 from toolkit.calls import Options, Reconciled
-from toolkit.database.store import Store, transactional
+from toolkit.database.contract import Store, transactional
+from toolkit.database.lock import hold_lock
 from toolkit.decisions.decision import Decision, user_name
 from toolkit.errors import ToolkitError
 from toolkit.homeserver.reading import ClientLike
@@ -34,9 +35,9 @@ from toolkit.writing.lineage import Past, load_past
 from toolkit.writing.link_report import LinkReport, build_link_report
 from toolkit.writing.report import Report, build_report
 from toolkit.writing.restore import Restore, plan_restore, restore
-from toolkit.writing.turns import hold_lock
 from toolkit.writing.undo import plan_undo, undo
 
+T = TypeVar("T")
 Picked = Mapping[str, Choices]
 NOTHING_PICKED: Picked = {}
 AnyReport: TypeAlias = Report | LinkReport
@@ -101,6 +102,12 @@ class Repairs:
     async def look(self, progress: Progress | None) -> tuple[RemoteState, dict[str, Raw]]:
         return await self.sides.look(progress)
 
+    async def look_again(
+        self, known: RemoteState, changed: Collection[str]
+    ) -> tuple[RemoteState, dict[str, Raw]]:
+        """The rows, and of the rooms those that changed since these were known."""
+        return await self.sides.look_again(known, changed)
+
     async def load_rows(self) -> dict[str, Raw]:
         return await self.sides.load_rows()
 
@@ -111,8 +118,8 @@ class Repairs:
         assert isinstance(local, LocalState)
         convention, lower = self.sides.convention, self.lower_counters
         plan = plan_repairs(remote, local, convention, picked, lower_counters=lower)
-        if self.sides.allow_new and self.sides.path and not local.rows:
-            return note_new_database(plan, str(self.sides.path.absolute()))
+        if self.sides.allow_new and not local.rows and (target := self.sides.target):
+            return note_new_database(plan, target.name)
         return plan
 
     def why_not(self, unit: Unit) -> str:
@@ -192,13 +199,18 @@ def road_to(sides: Sides, *, lower_counters: bool = False) -> Repairs:
 
 async def load_history(sides: Sides) -> Past:
     """The runs that wrote to this database, oldest first, and those of an older one of its name."""
-    return load_past_of(sides, await sides.load_rows())
+    return await load_past_of(sides, await sides.load_rows())
 
 
-def load_past_of(sides: Sides, rows: Mapping[str, Raw]) -> Past:
+async def load_past_of(sides: Sides, rows: Mapping[str, Raw]) -> Past:
     """The same for who has the rows; a snapshot has no history, nor has a store in memory."""
-    path = sides.path if sides.snapshot is None else None
-    return load_past(path, rows) if path else Past([], [])
+    target = sides.target
+    return await load_past(target, rows) if target else Past([], [])
+
+
+def load_past_now(sides: Sides, rows: Mapping[str, Raw]) -> Past:
+    """The same for who can't wait for it."""
+    return _in_a_loop_of_its_own(load_past_of(sides, rows))
 
 
 async def plan_taking_back(sides: Sides, run: str) -> Plan:
@@ -219,10 +231,20 @@ def plan_going_back(sides: Sides, run: str) -> Restore:
     """What going back to the backup of a run would do; writes nothing."""
     if sides.snapshot is not None:
         raise ToolkitError(OFFLINE.format("FILE"))
-    assert sides.path
-    with ThreadPoolExecutor(1) as aside:  # whoever calls may have a loop of his own
-        rows = aside.submit(asyncio.run, _load_readable(sides)).result()
-    return plan_restore(sides.path, run, sides.backup_dir, rows)
+    database = target.file if (target := sides.target) else None
+    if database is None:
+        raise ToolkitError(
+            "Only a database that is one file is replaced by a backup as a whole: take the run back by "
+            "`matrix-drift undo`, or restore the backup by the database's own means."
+        )
+    rows = _in_a_loop_of_its_own(_load_readable(sides))
+    return plan_restore(database, run, sides.backup_dir, rows)
+
+
+def _in_a_loop_of_its_own(work: Coroutine[Any, Any, T]) -> T:
+    """Whoever calls may be in a loop already."""
+    with ThreadPoolExecutor(1) as aside:
+        return aside.submit(asyncio.run, work).result()
 
 
 async def _load_readable(sides: Sides) -> dict[str, Raw] | None:

@@ -55,10 +55,12 @@ CLICK = """() => new Promise(done => {
 class Table:
     """The table in a notebook of its own, and the database behind it."""
 
+    opens = OPEN
+
     def __init__(self, page: NotebookPage, world: str, path: Path, *more: str) -> None:
         self.page, self.path = page, path
         name = f"{path.parent.name}-{world}.ipynb"
-        page.lab.write(name, [OPEN.format(world=world, path=str(path)), REVIEW, *more])
+        page.lab.write(name, [self.opens.format(world=world, path=str(path)), REVIEW, *more])
         page.open(name).run_all()
         self.board = page.page.locator(".md-board").first
         self.board.wait_for()

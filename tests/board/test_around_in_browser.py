@@ -5,43 +5,17 @@ from __future__ import annotations
 import json
 import re
 import sqlite3
-from collections.abc import Iterator
 from contextlib import closing
-from pathlib import Path
-from typing import TYPE_CHECKING
-
-import pytest
 
 from tests.bench import A1, C1, small_rows
 from tests.board.opened import ALICE, Open, Table
-from tests.lab import Lab
 
-if TYPE_CHECKING:
-    from playwright.sync_api import Browser
-
-    from tests.browser import NotebookPage
-
-ROOT = Path(__file__).parent.parent.parent
 FOOT = """() => { window.__foot = [];
   const foot = document.querySelector('.md-board .md-foot');
   new MutationObserver(() => window.__foot.push(foot.innerText)).observe(
     foot, {subtree: true, childList: true, characterData: true}); }"""
 LINES = """node => { const range = document.createRange(); range.selectNodeContents(node);
   return new Set([...range.getClientRects()].map(box => Math.round(box.top / 6))).size; }"""
-
-
-@pytest.fixture(scope="module")
-def lab(chromium: Browser, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
-    with Lab.start(tmp_path_factory.mktemp("lab"), env={"PYTHONPATH": str(ROOT)}) as lab:
-        yield lab
-
-
-@pytest.fixture
-def table(page: NotebookPage, tmp_path: Path) -> Open:
-    def opened(world: str = "small", *more: str) -> Table:
-        return Table(page, world, tmp_path / "bot.db", *more)
-
-    return opened
 
 
 def repair(board: Table) -> None:

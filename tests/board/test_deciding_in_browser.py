@@ -3,34 +3,12 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
-from pathlib import Path
 from typing import TYPE_CHECKING
 
-import pytest
-
 from tests.board.opened import ALICE, Open, Table, look_with_axe
-from tests.lab import Lab
 
 if TYPE_CHECKING:
-    from playwright.sync_api import Browser, Locator
-
-    from tests.browser import NotebookPage
-
-ROOT = Path(__file__).parent.parent.parent
-
-
-@pytest.fixture(scope="module")
-def lab(chromium: Browser, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
-    """JupyterLab whose kernels find these tests, for their worlds."""
-    with Lab.start(tmp_path_factory.mktemp("lab"), env={"PYTHONPATH": str(ROOT)}) as lab:
-        yield lab
-
-
-@pytest.fixture
-def table(page: NotebookPage, tmp_path: Path) -> Open:
-    """Opens a world's table."""
-    return lambda world="small", *more: Table(page, world, tmp_path / "bot.db", *more)
+    from playwright.sync_api import Locator
 
 
 def current(board: Table, words: str) -> Locator:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -12,21 +11,11 @@ import pytest
 
 from tests.bench import ALICE
 from tests.board.opened import OPEN, REVIEW
-from tests.lab import Lab
 
 if TYPE_CHECKING:
-    from playwright.sync_api import Browser, Locator
+    from playwright.sync_api import Locator
 
     from tests.browser import NotebookPage
-
-ROOT = Path(__file__).parent.parent.parent
-
-
-@pytest.fixture(scope="module")
-def lab(chromium: Browser, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
-    """One server for all three, whose kernels find these tests, for their worlds."""
-    with Lab.start(tmp_path_factory.mktemp("lab"), env={"PYTHONPATH": str(ROOT)}) as lab:
-        yield lab
 
 
 def write(page: NotebookPage, name: str, database: Path) -> str:
@@ -52,7 +41,8 @@ def test_notebook_7_shows_the_review_and_applies(page: NotebookPage, tmp_path: P
     name = write(page, "seven.ipynb", tmp_path / "bot.db")
     window = page.page
     window.goto(f"{page.lab.url}/notebooks/{name}?token={page.lab.token}")
-    window.locator(".jp-Notebook-ExecutionIndicator[data-status=idle]").wait_for(state="attached")
+    window.locator(".jp-Notebook-ExecutionIndicator").wait_for(state="attached")
+    page.await_kernel()
     board = window.locator(".md-board")
     for cell in range(2):
         window.locator(".jp-Notebook .jp-CodeCell").nth(cell).locator(".cm-content").click()

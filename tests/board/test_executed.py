@@ -8,7 +8,6 @@ import os
 import re
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +15,7 @@ import pytest
 
 from tests.board.opened import OPEN, REVIEW
 from tests.browser import NotebookPage
+from tests.children import finding_us
 from tests.lab import Lab
 from tests.make_notebooks import KERNEL, make_notebook, read_notebook, write_notebook
 from toolkit.text.html import SHOWN
@@ -23,8 +23,6 @@ from toolkit.text.html import SHOWN
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Locator
 
-ROOT = Path(__file__).parent.parent.parent
-ENV = {"PYTHONPATH": str(ROOT)}
 WIDGET = "application/vnd.jupyter.widget-view+json"
 SAVE_STATE = "@jupyter-widgets/jupyterlab-manager:saveWidgetState"
 
@@ -39,7 +37,7 @@ def run(folder: Path, *command: str) -> None:
     done = subprocess.run(
         [sys.executable, "-m", *command],
         cwd=folder,
-        env=os.environ | ENV,
+        env=os.environ | finding_us(),
         capture_output=True,
         text=True,
         check=False,
@@ -72,12 +70,6 @@ def executed(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFa
     return folder / f"{request.param}.ipynb"
 
 
-@pytest.fixture(scope="module")
-def lab(chromium: Browser, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
-    with Lab.start(tmp_path_factory.mktemp("lab"), env=ENV) as lab:
-        yield lab
-
-
 def assert_shows(output: Locator) -> None:
     """Counts, units, and nothing to press: who presses it would wait for ever."""
     output.filter(has_text="and 27 more").first.wait_for()
@@ -96,14 +88,14 @@ def test_the_executors_save_no_state_that_would_hide_the_table(executed: Path) -
     assert not state or not state["state"]
 
 
-@pytest.mark.parametrize("scripts", [True, False], ids=["with scripts", "without"])
-def test_as_a_page(chromium: Browser, executed: Path, scripts: bool) -> None:
+def test_as_a_page_with_scripts_and_without(chromium: Browser, executed: Path) -> None:
     run(executed.parent, "nbconvert", "--to", "html", executed.name)
-    context = chromium.new_context(java_script_enabled=scripts)
-    page = context.new_page()
-    page.goto(executed.with_suffix(".html").as_uri(), wait_until="domcontentloaded")
-    assert_shows(page.locator(".jp-OutputArea-output"))
-    context.close()
+    for scripts in (True, False):
+        context = chromium.new_context(java_script_enabled=scripts)
+        page = context.new_page()
+        page.goto(executed.with_suffix(".html").as_uri(), wait_until="domcontentloaded")
+        assert_shows(page.locator(".jp-OutputArea-output"))
+        context.close()
 
 
 def test_opened_again_with_another_kernel(page: NotebookPage, lab: Lab, executed: Path) -> None:
@@ -116,7 +108,7 @@ def test_opened_again_with_another_kernel(page: NotebookPage, lab: Lab, executed
 
 
 def test_state_that_jupyterlab_has_saved_shows_the_words_and_no_buttons(
-    chromium: Browser, page: NotebookPage, lab: Lab, tmp_path: Path
+    page: NotebookPage, lab: Lab, tmp_path: Path
 ) -> None:
     name = "saved.ipynb"
     path = lab.write(name, cells(tmp_path))
@@ -126,14 +118,14 @@ def test_state_that_jupyterlab_has_saved_shows_the_words_and_no_buttons(
     page.save()
     states: Any = json.loads(path.read_text())["metadata"]["widgets"]
     assert "No kernel" in json.dumps(states)
-    page.close()
-    with NotebookPage(chromium, lab) as again:
-        again.open(name)
-        until = again.page.locator(".md-until")
-        again.wait_for_text("No kernel answers here.")
-        assert until.inner_text().startswith("No kernel answers here.")
-        assert_shows(until)
-        assert again.page.locator(".md-board").count() == 0
-        again.run_all()  # and then it is a board
-        again.page.locator(".md-board .md-row").first.wait_for()
-        assert until.count() == 0
+    lab.end_session(name)
+    page.clear()
+    page.open(name)
+    until = page.page.locator(".md-until")
+    page.wait_for_text("No kernel answers here.")
+    assert until.inner_text().startswith("No kernel answers here.")
+    assert_shows(until)
+    assert page.page.locator(".md-board").count() == 0
+    page.run_all()  # and then it is a board
+    page.page.locator(".md-board .md-row").first.wait_for()
+    assert until.count() == 0

@@ -3,34 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
-from pathlib import Path
-from typing import TYPE_CHECKING
 
-import pytest
-
-from tests.board.opened import ALICE, Open, Table
-from tests.lab import Lab
-
-if TYPE_CHECKING:
-    from playwright.sync_api import Browser
-
-    from tests.browser import NotebookPage
-
-ROOT = Path(__file__).parent.parent.parent
-
-
-@pytest.fixture(scope="module")
-def lab(chromium: Browser, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
-    """JupyterLab whose kernels find these tests, for their worlds."""
-    with Lab.start(tmp_path_factory.mktemp("lab"), env={"PYTHONPATH": str(ROOT)}) as lab:
-        yield lab
-
-
-@pytest.fixture
-def table(page: NotebookPage, tmp_path: Path) -> Open:
-    """Opens a world's table."""
-    return lambda world="small", *more: Table(page, world, tmp_path / "bot.db", *more)
+from tests.board.opened import ALICE, Open
 
 
 def test_a_reason_is_typed_after_i_and_enter_ignores(table: Open) -> None:

@@ -19,6 +19,7 @@ from toolkit.board.views import VIEWS
 from toolkit.decisions.ledger import Vote
 from toolkit.model import Choices, RowWrite, Status, UnitKind
 from toolkit.testing import FakeHomeserver
+from toolkit.words import Words, link_words
 
 FOLDER = typescript.ROOT / "toolkit" / "board" / "browser"
 COLUMNS = 120
@@ -39,29 +40,29 @@ def test_no_type_is_wrong() -> None:
     assert done.returncode == 0, done.stdout
 
 
+WRONG = [
+    ("rows.js", "line.cause;", "line.reason;"),
+    ("counts.js", "state.offline", "state.isOffline"),
+    ("table.js", 'send("cancel")', 'send("stop")'),
+    ("table.js", "{unit, vote, change: line.change}", "{unit, vote}"),
+    ("history.js", "{run: run.run}", "{run: run.rows}"),
+    ("opened.js", '{class: "md-bar"}', '{clas: "md-bar"}'),
+    ("opened.js", "button, code, h, heading", "button, code, h, headline"),
+    ("dom.js", "setText(node, text)", "setText(node, text, unused)"),
+]
+
+
 @typed
-@pytest.mark.parametrize(
-    ("name", "right", "wrong"),
-    [
-        ("rows.js", "line.cause;", "line.reason;"),
-        ("counts.js", "state.offline", "state.isOffline"),
-        ("table.js", 'send("cancel")', 'send("stop")'),
-        ("table.js", "{unit, vote, change: line.change}", "{unit, vote}"),
-        ("history.js", "{run: run.run}", "{run: run.rows}"),
-        ("opened.js", '{class: "md-bar"}', '{clas: "md-bar"}'),
-        ("opened.js", "button, code, h, heading", "button, code, h, headline"),
-        ("dom.js", "setText(node, text)", "setText(node, text, unused)"),
-    ],
-)
-def test_a_wrong_name_or_type_is_an_error(
-    tmp_path: Path, name: str, right: str, wrong: str
-) -> None:
-    scripts = Path(shutil.copytree(FOLDER, tmp_path / "browser"))
-    text = (scripts / name).read_text("utf-8")
-    assert right in text
-    (scripts / name).write_text(text.replace(right, wrong, 1), "utf-8")
-    done = typescript.check(project(tmp_path, scripts))
-    assert done.returncode and f"{name}(" in done.stdout
+def test_a_wrong_name_or_type_is_an_error(tmp_path: Path) -> None:
+    """Each in a copy of its own, and all copies checked at once, since that is as long as for one."""
+    project(tmp_path, tmp_path)
+    for number, (name, right, wrong) in enumerate(WRONG):
+        scripts = Path(shutil.copytree(FOLDER, tmp_path / f"browser{number}"))
+        text = (scripts / name).read_text("utf-8")
+        assert right in text
+        (scripts / name).write_text(text.replace(right, wrong, 1), "utf-8")
+    told = typescript.check(tmp_path).stdout
+    assert [name for n, (name, *_) in enumerate(WRONG) if f"browser{n}/{name}(" not in told] == []
 
 
 @typed
@@ -80,19 +81,25 @@ class TestAgreeing:
         told = await _all_that_is_told(tmp_path)
         kinds = "window lines again state answer details question selected history run undo"
         assert {message["kind"] for message in told} == set(kinds.split())
-        assert self.check(tmp_path, ("said.Told[]", told)) == ""
         heading = to_browser.heading_line(Heading(" a", "conflict", "why", 2, 1, 2, shown=True))
         whole = to_browser.line(FULL, finished=True) | {"quiet": True, "group": heading["group"]}
-        assert self.check(tmp_path, ("Required<said.Line>", whole)) == ""
+        samples = ("said.Told[]", told), ("Required<said.Line>", whole)
+        assert self.check(tmp_path, *samples) == ""
         assert "cuase" in self.check(tmp_path, ("said.Line", {**whole, "cuase": ""}))
+
+    def test_what_things_are_called(self, tmp_path: Path) -> None:
+        words = [Words(), link_words("portal", ["gcid", "gc_receiver"], owner=True)]
+        told = [to_browser.say_words(found) for found in words]
+        assert self.check(tmp_path, ("said.Words[]", told)) == ""
+        assert "ownr" in self.check(tmp_path, ("said.Words", {**told[0], "ownr": ""}))
 
     def test_what_python_reads(self, tmp_path: Path) -> None:
         asked: dict[str, dict[str, Any]] = {}
         for struct in get_args(from_browser.Message):
             names = [name for name in struct.__struct_fields__ if name != "view"]
             asked[struct.__struct_config__.tag] = {name: SAMPLES.get(name, "") for name in names}
-        assert self.check(tmp_path, ("said.Asked", asked)) == ""
-        assert self.check(tmp_path, ("Required<said.Choices>", SAMPLES["choices"])) == ""
+        choices = ("Required<said.Choices>", SAMPLES["choices"])
+        assert self.check(tmp_path, ("said.Asked", asked), choices) == ""
         del asked["apply"]["plan"]
         assert "'plan' is missing" in self.check(tmp_path, ("said.Asked", asked))
 

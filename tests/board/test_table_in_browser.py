@@ -7,7 +7,6 @@ import os
 import re
 import signal
 import sqlite3
-from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -33,29 +32,12 @@ from tests.lab import Lab
 from toolkit.records import chat_key, room_key, user_key
 
 if TYPE_CHECKING:
-    from playwright.sync_api import Browser
-
     from tests.browser import NotebookPage
 
-
-ROOT = Path(__file__).parent.parent.parent
-
-
-@pytest.fixture(scope="module")
-def lab(chromium: Browser, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
-    """JupyterLab whose kernels find these tests, for their worlds."""
-    with Lab.start(tmp_path_factory.mktemp("lab"), env={"PYTHONPATH": str(ROOT)}) as lab:
-        yield lab
-
-
-@pytest.fixture
-def table(page: NotebookPage, tmp_path: Path) -> Open:
-    """Opens a world's table."""
-
-    def opened(world: str = "small", *more: str) -> Table:
-        return Table(page, world, tmp_path / "bot.db", *more)
-
-    return opened
+HOLD = """from pathlib import Path
+from toolkit.database.lock import hold_lock
+held = hold_lock(Path({path!r}))
+held.__enter__()"""
 
 
 class TestDeciding:
@@ -234,80 +216,66 @@ class TestOnce:
         assert len(rows) < 10_000
 
     def test_a_second_kernel_writes_nothing_twice(
-        self, table: Open, chromium: Browser, lab: Lab, tmp_path: Path
+        self, table: Open, second_page: NotebookPage
     ) -> None:
-        from tests.browser import NotebookPage
-
-        board = table()
-        with NotebookPage(chromium, lab) as page:
-            lab.write("second.ipynb", [OPEN.format(world="small", path=str(board.path)), REVIEW])
-            page.open("second.ipynb").run_all()
-            second = page.page.locator(".md-board")
-            board.button(f"Approve C1 of {ALICE}").click()
-            board.approved("Apply 1 room")
-            second.get_by_role("button", name=f"Approve C1 of {ALICE}").click()
-            second.locator(".md-apply", has_text="Apply 1 room").wait_for()
-            board.button(re.compile(r"^Apply \d")).click()
-            second.get_by_role("button", name=re.compile(r"^Apply \d")).click()
-            board.said("Written:")
-            ended = re.compile(
-                "Written:|Another notebook or command|changed elsewhere"
-            )  # as quick as we were
-            second.locator(".md-message", has_text=ended).wait_for()
-            page.settle()
+        board, page = table(), second_page
+        page.lab.write("second.ipynb", [OPEN.format(world="small", path=str(board.path)), REVIEW])
+        page.open("second.ipynb").run_all()
+        second = page.page.locator(".md-board")
+        board.button(f"Approve C1 of {ALICE}").click()
+        board.approved("Apply 1 room")
+        second.get_by_role("button", name=f"Approve C1 of {ALICE}").click()
+        second.locator(".md-apply", has_text="Apply 1 room").wait_for()
+        board.button(re.compile(r"^Apply \d")).click()
+        second.get_by_role("button", name=re.compile(r"^Apply \d")).click()
+        board.said("Written:")
+        ended = re.compile(
+            "Written:|Another notebook or command|changed elsewhere"
+        )  # as quick as we were
+        second.locator(".md-message", has_text=ended).wait_for()
+        page.settle()
         written = [e for run in board.runs() for e in run["entries"] if e["outcome"] == "applied"]
         assert [entry["unit"] for entry in written] == ["!a1"]
 
     def test_a_second_kernel_is_refused_while_the_first_writes(
-        self, table: Open, chromium: Browser, lab: Lab
+        self, table: Open, second_page: NotebookPage
     ) -> None:
-        from tests.browser import NotebookPage
-
-        board = table("many")
-        with NotebookPage(chromium, lab) as page:
-            lab.write("busy.ipynb", [OPEN.format(world="many", path=str(board.path)), REVIEW])
-            page.open("busy.ipynb").run_all()
-            second = page.page.locator(".md-board")
-            board.button("Approve all").click()
-            board.button(re.compile(r"^Approve 5,\d+ units")).click()
-            board.approved("Apply 5,000 rooms")
-            second.get_by_label("group by").uncheck()
-            second.get_by_role("button", name="Approve user row of @u0:hs").click()
-            second.locator(".md-apply", has_text=re.compile(r"^Apply \d")).wait_for()
-            board.button(re.compile(r"^Apply \d")).click()
-            board.said(re.compile("[0-9]+ of"), ".md-foot")
-            second.get_by_role("button", name=re.compile(r"^Apply \d")).click()
-            second.locator(".md-message", has_text="Another notebook or command").wait_for()
-            board.said("Written: 10,500 rows")
-            assert len(board.runs()) == 1
-            second.get_by_role("button", name=re.compile(r"^Apply \d")).click()
-            second.locator(".md-message", has_text="changed elsewhere").wait_for()
-            page.settle()
+        board, page = table("many"), second_page
+        page.lab.write("busy.ipynb", [OPEN.format(world="many", path=str(board.path)), REVIEW])
+        page.open("busy.ipynb").run_all()
+        second = page.page.locator(".md-board")
+        board.button("Approve all").click()
+        board.button(re.compile(r"^Approve 5,\d+ units")).click()
+        board.approved("Apply 5,000 rooms")
+        second.get_by_label("group by").uncheck()
+        second.get_by_role("button", name="Approve user row of @u0:hs").click()
+        second.locator(".md-apply", has_text=re.compile(r"^Apply \d")).wait_for()
+        board.button(re.compile(r"^Apply \d")).click()
+        board.said(re.compile("[0-9]+ of"), ".md-foot")
+        second.get_by_role("button", name=re.compile(r"^Apply \d")).click()
+        second.locator(".md-message", has_text="Another notebook or command").wait_for()
+        board.said("Written: 10,500 rows")
+        assert len(board.runs()) == 1
+        second.get_by_role("button", name=re.compile(r"^Apply \d")).click()
+        second.locator(".md-message", has_text="changed elsewhere").wait_for()
+        page.settle()
         assert len(board.runs()) == 1
 
-    def test_a_killed_kernel_stands_in_nobodys_way(
-        self, table: Open, chromium: Browser, lab: Lab
-    ) -> None:
-        from tests.browser import NotebookPage
-
+    def test_a_killed_kernel_stands_in_nobodys_way(self, table: Open, lab: Lab) -> None:
         board = table()
-        hold = f"""from pathlib import Path
-from toolkit.writing.turns import hold_lock
-held = hold_lock(Path({str(board.path)!r}))
-held.__enter__()"""
         board.button(f"Approve C1 of {ALICE}").click()
         board.approved("Apply 1 room")
-        with NotebookPage(chromium, lab) as page:
-            lab.write("killed.ipynb", [hold])
-            page.open("killed.ipynb").run_all()
-            board.button(re.compile(r"^Apply \d")).click()
-            board.said("Another notebook or command is writing")
-            assert board.stored(room_key("!a1")) is None
-            os.kill(page.evaluate("__import__('os').getpid()"), signal.SIGKILL)
-            board.page.page.wait_for_timeout(500)
-            board.button(re.compile(r"^Apply \d")).click()
-            board.said("Written: 2 rows")
+        second = lab.start_kernel("killed.ipynb")
+        second.execute(HOLD.format(path=str(board.path)))
+        board.button(re.compile(r"^Apply \d")).click()
+        board.said("Another notebook or command is writing")
+        assert board.stored(room_key("!a1")) is None
+        os.kill(second.evaluate("__import__('os').getpid()"), signal.SIGKILL)
+        board.page.page.wait_for_timeout(500)
+        board.button(re.compile(r"^Apply \d")).click()
+        board.said("Written: 2 rows")
         assert board.stored(room_key("!a1"))
+        lab.end_session("killed.ipynb")
 
 
 class TestAgain:
@@ -364,13 +332,13 @@ class TestMany:
         assert (board.page.lab.root / board.page.notebook).stat().st_size < 300_000
 
     def test_first_row_last_row_and_back(self, table: Open) -> None:
-        board = table("many")
+        board = table("thousand")
         board.flatten()
         board.board.locator(".md-row").first.focus()
         board.press("End", "a")
         board.said("approved 2", ".md-chip")  # its user's row goes along
         board.press("End")
-        board.board.locator(".md-row:focus[aria-rowindex='5501']").wait_for()
+        board.board.locator(".md-row:focus[aria-rowindex='1101']").wait_for()
         board.press("Enter")
         board.said("insert matrix_room:", ".md-rowtable")
         board.press("Home", "a")
@@ -383,7 +351,7 @@ class TestMany:
         assert places == sorted(places) and places[0] == 2
 
     def test_filters_and_sorting(self, table: Open) -> None:
-        board = table("many")
+        board = table("thousand")
         board.flatten()
         board.board.get_by_label("Filter by text").fill("@u77:")
         board.button("Approve all 11").click()
@@ -393,24 +361,24 @@ class TestMany:
         board.button(re.compile("^all")).click()
         board.button("Owner").click()
         board.button("Owner").click()
-        board.begins_with("u499")
+        board.begins_with("u99")
         board.button("approved 11").click()
         board.said("u77", ".md-row")
         assert board.board.locator(".md-row").count() == 11
         board.board.get_by_label("show").check()
         board.button(re.compile("^all")).click()
-        board.button("skipped 501").click()
+        board.button("skipped 101").click()
         board.said("it is a Space", ".md-row")
 
     def test_a_narrow_window_sorts_too(self, table: Open) -> None:
-        board = table("many")
+        board = table("thousand")
         board.flatten()
         sorting = board.board.get_by_label("sort by")
         assert not sorting.is_visible()
         board.page.page.set_viewport_size({"width": 700, "height": 900})
         sorting.focus()
         sorting.select_option("Owner, descending")
-        board.begins_with("u499")
+        board.begins_with("u99")
         assert board.focused() != "OUTSIDE"
         board.page.page.set_viewport_size({"width": 1280, "height": 900})
         board.board.locator("[aria-sort=descending]", has_text="Owner").wait_for()

@@ -2,20 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-
-import pytest
 
 from tests.lab import Lab
 
 if TYPE_CHECKING:
-    from playwright.sync_api import Browser, Locator
+    from playwright.sync_api import Locator
 
     from tests.browser import NotebookPage
 
-ROOT = Path(__file__).parent.parent.parent
 CELLS = """from pathlib import Path
 from tests.boards import show
 server, session = await show("many", Path({path!r}))
@@ -27,13 +23,6 @@ send = view.widget.send
 view.widget.send = lambda content, buffers=None: (told.append(len(json.dumps(content))), send(content, buffers))
 view"""
 FIRST, LAST = "2", "5501"
-
-
-@pytest.fixture(scope="module")
-def lab(chromium: Browser, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
-    """JupyterLab whose kernels find these tests, for their worlds."""
-    with Lab.start(tmp_path_factory.mktemp("lab"), env={"PYTHONPATH": str(ROOT)}) as lab:
-        yield lab
 
 
 def row(board: Locator, index: str, *, focused: bool = False) -> Locator:

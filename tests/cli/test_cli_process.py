@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from tests.bench import Bench
+from tests.children import finding_us
 from tests.cli.command import ROOT
 from toolkit.records import room_key
 from toolkit.testing import Synapse
@@ -20,7 +21,7 @@ def start(*arguments: str, **options: Any) -> "subprocess.Popen[str]":
     code = "from toolkit.cli import main; main()"
     command = [sys.executable, "-c", code, *arguments]
     pipe = subprocess.PIPE
-    environment = {**os.environ, "PYTHONPATH": str(ROOT)} | options.pop("env", {})
+    environment = os.environ | finding_us() | options.pop("env", {})
     streams = {"stdout": pipe, "stderr": pipe} | options
     return subprocess.Popen(command, text=True, env=environment, **streams)
 

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from tests.bench import Bench
+from tests.children import finding_us
 from tests.cli.command import TOKEN
 from toolkit.testing import FakeHomeserver
 
@@ -33,7 +34,7 @@ async def last_line(code: str, server: FakeHomeserver, bench: Bench, *arguments:
     process = await asyncio.create_subprocess_exec(
         *(sys.executable, "-c", code, *arguments),
         cwd=bench.path.parent,
-        env=os.environ | named | {"BOT_DATABASE": str(bench.path), "PYTHONPATH": str(ROOT)},
+        env=os.environ | named | {"BOT_DATABASE": str(bench.path)} | finding_us(),
         stdout=PIPE,
         stderr=PIPE,
     )

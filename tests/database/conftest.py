@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 
 from tests.database.other_program import raw
-from toolkit.database.store import InMemoryStore, SQLiteStore, Store
+from toolkit.database.contract import Store
+from toolkit.database.store import InMemoryStore, SQLiteStore
 
 
 @pytest.fixture

@@ -25,8 +25,9 @@ from tests.database.other_program import (
 )
 from toolkit import ChatManager
 from toolkit.database import connection as database_module
+from toolkit.database.contract import Store, TransactionalStore
 from toolkit.database.sql import RowChange, Table, key_range
-from toolkit.database.store import InMemoryStore, SQLiteStore, Store, TransactionalStore
+from toolkit.database.store import InMemoryStore, SQLiteStore
 from toolkit.errors import StoreError
 from toolkit.records import NULL, Raw
 

@@ -1,7 +1,9 @@
 """Writes that go together: compare and swap, transactions, savepoints."""
 
 import asyncio
+import copy
 import os
+import sqlite3
 import sys
 from pathlib import Path
 from typing import Any
@@ -20,10 +22,11 @@ from tests.database.other_program import (
     stored,
 )
 from toolkit.database import connection as database_module
+from toolkit.database.connection import explained
 from toolkit.database.sql import RowChange
 from toolkit.database.store import SQLiteStore
 from toolkit.database.transaction import Transaction
-from toolkit.errors import StoreError
+from toolkit.errors import OutcomeUnknown, StoreError
 from toolkit.records import NULL, Raw
 
 # Compare and swap.
@@ -317,3 +320,27 @@ async def test_a_transaction_cannot_be_used_after_its_end(store: SQLiteStore) ->
             await store.close()
     with pytest.raises(StoreError, match="has ended"):
         await transaction.write([RowChange("chat:b", None, "{}")])
+
+
+@pytest.mark.parametrize(
+    ("code", "all_of_them"),
+    [
+        (sqlite3.SQLITE_FULL, True),
+        (sqlite3.SQLITE_READONLY_DBMOVED, True),
+        (sqlite3.SQLITE_IOERR_WRITE, True),
+        (sqlite3.SQLITE_CONSTRAINT_CHECK, False),
+        (sqlite3.SQLITE_ERROR, False),
+        (sqlite3.SQLITE_MISMATCH, False),
+        (sqlite3.SQLITE_TOOBIG, False),
+    ],
+)
+def test_only_an_error_of_the_whole_database_concerns_all_units(
+    code: int, all_of_them: bool
+) -> None:
+    error = sqlite3.OperationalError("no")
+    error.sqlite_errorcode = code
+    with pytest.raises(StoreError) as told, explained(Path("bot.db"), "write"):
+        raise error
+    assert told.value.concerns_all is all_of_them
+    assert copy.copy(told.value).concerns_all is all_of_them
+    assert OutcomeUnknown("lost").concerns_all and not StoreError("one row").concerns_all

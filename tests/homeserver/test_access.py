@@ -15,7 +15,7 @@ from aiohttp import web
 from tests.clients import TOKEN, any_client, is_one_sentence
 from tests.homeserver.illness import BOT, DEAD, JOINED, ROOMS, STATE, WHOAMI, asked, failure
 from toolkit.convention import Convention
-from toolkit.errors import HomeserverError, RemoteIncomplete
+from toolkit.errors import HomeserverError, RemoteIncomplete, TokenRefused
 from toolkit.homeserver.reading import load_remote
 from toolkit.homeserver.transport import PlainClient
 from toolkit.testing import FakeHomeserver, Fault, Garbage, Status
@@ -32,7 +32,7 @@ async def test_a_dead_token_is_one_sentence_and_one_request(
     server: FakeHomeserver, path: str, body: Any
 ) -> None:
     server.fault(Fault(path, Status(401, body)))
-    said = await failure(server.url, HomeserverError)
+    said = await failure(server.url, TokenRefused)
     assert "access token" in said and "Log the bot in again" in said
     assert asked(server, path[:-1]) == 1
 
@@ -45,7 +45,7 @@ async def test_a_token_that_dies_in_the_middle_decides_nothing(server: FakeHomes
 
 async def test_a_deactivated_account_is_told_from_a_foreign_server(server: FakeHomeserver) -> None:
     server.fault(Fault(WHOAMI, Status(403, {"errcode": "M_USER_DEACTIVATED"}), times=1))
-    assert "M_USER_DEACTIVATED" in await failure(server.url, HomeserverError)
+    assert "M_USER_DEACTIVATED" in await failure(server.url, TokenRefused)
     server.fault(Fault(WHOAMI, Status(403, "<html>Forbidden</html>")))
     assert "Matrix homeserver" in await failure(server.url, HomeserverError)
 

@@ -13,7 +13,7 @@ from toolkit.model import CONFLICTS, Plan, Status, Unit
 from toolkit.records import link_key
 
 SCENARIOS = load_link_scenarios()
-_NAMED = {"skipped", "orphans", "notes", "loose", "in_sync", "open"}
+_NAMED = {"skipped", "orphans", "unlinked", "notes", "loose", "in_sync", "open"}
 _TOLD = {
     "status",
     "codes",
@@ -45,6 +45,8 @@ def test_rule(scenario: LinkScenario) -> None:
         _check_unit(unit, wanted[unit.id], scenario)
     assert {s.room_id: s.reason.value for s in plan.skipped} == expect.get("skipped", {})
     assert list(plan.orphans) == sorted(map(scenario.key, expect.get("orphans", ())))
+    if "unlinked" in expect:
+        assert list(plan.unlinked) == sorted(map(scenario.key, expect["unlinked"]))
     notes = Counter((note.key, note.code.value) for note in plan.notes)
     assert dict.fromkeys(expect.get("notes", {}).items(), 1) == dict(notes)
     loose = {scenario.key(id): code for id, code in expect.get("loose", {}).items()}

@@ -19,7 +19,7 @@ from toolkit.database.look import load_look
 from toolkit.database.transaction import Transaction
 from toolkit.writing.apply import apply_changes
 from toolkit.writing.job import new_job
-from toolkit.writing.journal import Journal, Run
+from toolkit.writing.journal import Run, RunJournal
 from toolkit.writing.undo import history
 
 HOLDS = {"a writer": "BEGIN IMMEDIATE", "a reader": "BEGIN; SELECT * FROM kv LIMIT 1"}
@@ -132,13 +132,13 @@ class TestARunThatWroteNothing:
     async def test_all_stale_by_the_time_of_writing(
         self, bench: Bench, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        begin = Journal.begin
+        begin = RunJournal.begin
 
-        def meanwhile(self: Journal, run: Run) -> None:
+        async def meanwhile(self: RunJournal, run: Run) -> None:
             bench.put({A1: {"other": 1}})
-            begin(self, run)
+            await begin(self, run)
 
-        monkeypatch.setattr(Journal, "begin", meanwhile)
+        monkeypatch.setattr(RunJournal, "begin", meanwhile)
         async with SQLiteStore(bench.path) as store:
             result = await bench.run(store)
             assert states(result) == {"!a1": "stale"}

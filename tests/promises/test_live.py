@@ -16,7 +16,7 @@ import pytest
 
 from tests.bench import ALICE, BOT, Bench, small_rows
 from tests.clients import TOKEN, nio_client
-from tests.promises.test_live_bot import in_process
+from tests.promises.test_live_bot import at_once, in_process, wait_for_go
 from tests.scenario import right_rows
 from toolkit import (
     ChatManager,
@@ -99,12 +99,10 @@ async def test_a_bot_that_writes_all_the_time_waits_less_than_its_busy_timeout(
 # -- two toolkits at once -------------------------------------------------------------------------
 
 
-def start_up(database: str, url: str, others: int) -> None:
+def start_up(database: str, url: str) -> None:
     """A bot's start-up in a process of its own, as soon as the others are there; prints its report."""
     path = Path(database)
-    path.with_name(f"ready-{os.getpid()}").touch()
-    while len(list(path.parent.glob("ready-*"))) < others:
-        time.sleep(0.001)
+    wait_for_go()
 
     async def run() -> Report:
         async with nio_client(url, BOT) as client, SQLiteStore(path) as store:
@@ -113,12 +111,10 @@ def start_up(database: str, url: str, others: int) -> None:
     sys.stdout.write(json.dumps(asyncio.run(run())))
 
 
-def meet(database: str, url: str, others: int) -> None:
+def meet(database: str, url: str) -> None:
     """The same for one room that the bot meets."""
     path = Path(database)
-    path.with_name(f"ready-{os.getpid()}").touch()
-    while len(list(path.parent.glob("ready-*"))) < others:
-        time.sleep(0.001)
+    wait_for_go()
 
     async def run() -> Report:
         async with nio_client(url, BOT) as client, SQLiteStore(path) as store:
@@ -127,10 +123,9 @@ def meet(database: str, url: str, others: int) -> None:
     sys.stdout.write(json.dumps(asyncio.run(run())))
 
 
-async def at_once(bench: Bench, server: FakeHomeserver, what: str, count: int) -> list[Any]:
-    call = f"{what}({str(bench.path)!r}, {server.url!r}, {count})"
-    processes = [await in_process("tests.promises.test_live", call) for _ in range(count)]
-    return [json.loads((await process.communicate())[0]) for process in processes]
+async def twice_at_once(bench: Bench, server: FakeHomeserver, what: str) -> list[Any]:
+    call = f"{what}({str(bench.path)!r}, {server.url!r})"
+    return await at_once("tests.promises.test_live", call, call)
 
 
 @MODES
@@ -139,7 +134,7 @@ async def test_two_toolkits_at_once_write_every_row_once_and_the_journal_knows_w
 ) -> None:
     bench = many(tmp_path / "bot.db", 20, mode)
     async with FakeHomeserver(bench.world.rooms, BOT, TOKEN) as server:
-        reports = await at_once(bench, server, "start_up", 2)
+        reports = await twice_at_once(bench, server, "start_up")
         async with nio_client(server.url, BOT) as client, SQLiteStore(bench.path) as store:
             again = await reconcile_matrix_state(client, store, ChatManager(store))
     restored = [room for report in reports for room in report["restored_room_meta"]]
@@ -158,7 +153,7 @@ async def test_two_processes_that_meet_one_room_restore_it_once(tmp_path: Path, 
     bench = Bench(tmp_path / "bot.db")
     bench.fill({k: v for k, v in small_rows().items() if k not in (A1, C1, UA)}, mode)
     async with FakeHomeserver(bench.world.rooms, BOT, TOKEN) as server:
-        reports = await at_once(bench, server, "meet", 2)
+        reports = await twice_at_once(bench, server, "meet")
     assert [r for report in reports for r in report["restored_room_meta"]] == ["!a1"]
     assert bench.row(A1) == small_rows()[A1] and bench.row(C1) == small_rows()[C1]
     assert {c["code"] for report in reports for c in report["conflicts"]} <= {"stale_plan"}

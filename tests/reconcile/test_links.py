@@ -25,7 +25,7 @@ from toolkit import (
 from toolkit.links import LinkReport
 from toolkit.model import Choices
 from toolkit.testing import FakeHomeserver, Fault, Hook, Status, World
-from toolkit.writing.journal import Journal
+from toolkit.writing.journal import RunJournal
 from toolkit.writing.undo import history, undo
 
 BOT, EVA = "@bot:hs", "@eva:hs"
@@ -406,9 +406,9 @@ async def test_a_warning_of_the_writer_is_logged(
     monkeypatch: pytest.MonkeyPatch,
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    def fail(*_: Any) -> None:
+    async def fail(*_: Any) -> None:
         raise StoreError("the disk is full")
 
-    monkeypatch.setattr(Journal, "finish", fail)
+    monkeypatch.setattr(RunJournal, "finish", fail)
     await full(desk, client)
     assert "the disk is full" in caplog.text

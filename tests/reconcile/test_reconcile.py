@@ -24,7 +24,7 @@ from toolkit import (
 from toolkit.model import Choices
 from toolkit.records import chat_key, room_key
 from toolkit.testing import FakeHomeserver, Fault, Garbage, Hang, Hook, Status
-from toolkit.writing.journal import Journal
+from toolkit.writing.journal import RunJournal
 from toolkit.writing.report import Report
 
 
@@ -126,11 +126,11 @@ class TestReport:
         monkeypatch: pytest.MonkeyPatch,
         caplog: pytest.LogCaptureFixture,
     ) -> None:
-        def fail(self: Journal, run: Any) -> None:
+        async def fail(self: RunJournal, run: Any) -> None:
             raise StoreError("the disk is full")
 
         bench.fill(lost(A1))
-        monkeypatch.setattr(Journal, "finish", fail)
+        monkeypatch.setattr(RunJournal, "finish", fail)
         with caplog.at_level(logging.WARNING, "toolkit"):
             report = await full(bench, client)
         assert report["restored_room_meta"] == ["!a1"]

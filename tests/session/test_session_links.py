@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from tests.tables import TICKETS, Desk
-from toolkit import InMemoryStore, Layout, Session, SQLiteStore, ToolkitError, review
+from toolkit import InMemoryStore, Layout, Session, SQLiteStore, ToolkitError
 from toolkit.frames import LINK_COLUMNS
 from toolkit.plots import user_lines
 from toolkit.testing import FakeHomeserver, World
@@ -105,7 +105,7 @@ def test_findings_plan_and_changes(session: Session) -> None:
     assert dict(plan["id"]) == {"!new": "3", "!one": "1", "!twin": "2"}
     drift = session.drift.set_index("unit")
     assert drift.loc["!new", "field"] == "user_room_id"
-    assert "its twin !two" in str(drift.loc["!twin", "facts"])
+    assert "the twin that the row names !two" in str(drift.loc["!twin", "facts"])
     changes = session.plan.changes()
     assert set(changes["key"]) == {"link:tickets:1", "link:tickets:3"}
     assert set(session.plan.rows("!one")["link:tickets:1"]) == {"before", "after"}
@@ -177,8 +177,3 @@ async def test_a_map_without_owners_is_one_of_the_table(
     [line] = user_lines(session.state.plan, session.state.local)
     assert line.name == "tickets" and [mark.label for mark in line.chats] == ["1", "2", "2", "3"]
     assert (frame := session.rooms)["owner"].isna().all() and len(frame) == 5
-
-
-def test_the_board_is_for_chats_so_far(session: Session) -> None:
-    with pytest.raises(ToolkitError, match="shape links"):
-        review(session)

@@ -9,7 +9,7 @@ import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 from typing import Any
-from unittest.mock import Mock
+from unittest.mock import AsyncMock, Mock
 
 import pytest
 
@@ -18,12 +18,12 @@ from tests.bench import ALICE, BOT, Bench, small_rows
 from tests.cli.command import Done
 from tests.clients import TOKEN
 from toolkit.cli import shadow as shadowed
+from toolkit.database.lock import hold_lock
 from toolkit.errors import StoreError
 from toolkit.records import room_key, user_key
 from toolkit.shadow import ShadowRun
 from toolkit.testing import FakeHomeserver
-from toolkit.writing.journal import Journal
-from toolkit.writing.turns import hold_lock
+from toolkit.writing.journal import RunJournal
 
 A1, USER = room_key("!a1"), user_key(ALICE)
 NAMED = "applied_bot:repair"
@@ -154,7 +154,7 @@ async def test_the_deadline_bounds_the_writing(
 async def test_a_journal_that_cant_be_told_is_said(
     md: Md, bench: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(Journal, "finish", Mock(side_effect=StoreError("No space left.")))
+    monkeypatch.setattr(RunJournal, "finish", AsyncMock(side_effect=StoreError("No space left.")))
     done = await md("apply", "--shadow", "applied_bot:mend", "!a1")
     assert "No space left" in done.err and "Written: 1 room row restored." in done.out
     assert bench.row(A1)

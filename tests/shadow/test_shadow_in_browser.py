@@ -5,22 +5,15 @@ from __future__ import annotations
 import json
 import re
 import sqlite3
-from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import pytest
-
-from tests.lab import Lab
 from toolkit.records import room_key, user_key
 
 if TYPE_CHECKING:
-    from playwright.sync_api import Browser
-
     from tests.browser import NotebookPage
 
-ROOT = Path(__file__).parent.parent.parent
 RUN = """from contextlib import suppress
 from pathlib import Path
 from tests.boards import small
@@ -41,13 +34,6 @@ async def repair(client, store, chat_mgr):
 
 async with SQLiteStore(bench.path, read_only=True) as store:
     run = await shadow_run(repair, None, store)"""
-
-
-@pytest.fixture(scope="module")
-def lab(chromium: Browser, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
-    """JupyterLab whose kernels find these tests, for their world."""
-    with Lab.start(tmp_path_factory.mktemp("lab"), env={"PYTHONPATH": str(ROOT)}) as lab:
-        yield lab
 
 
 def stored(path: Path, key: str) -> Any:

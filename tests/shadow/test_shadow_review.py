@@ -7,7 +7,7 @@ import shutil
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
-from unittest.mock import Mock
+from unittest.mock import AsyncMock
 
 import pytest
 
@@ -15,13 +15,13 @@ from tests.bench import ALICE, BOB, Bench, small_rows
 from toolkit import InMemoryStore, SQLiteStore, ToolkitError, review, shadow_run
 from toolkit.board import ReviewModel, find_model, to_browser
 from toolkit.board.items import Item
+from toolkit.database.lock import hold_lock
 from toolkit.decisions.ledger import Vote
 from toolkit.errors import StoreError
 from toolkit.model import Choices, Status
 from toolkit.records import chat_key, room_key, user_key
 from toolkit.shadow import ShadowRun
-from toolkit.writing.journal import Journal
-from toolkit.writing.turns import hold_lock
+from toolkit.writing.journal import Journal, RunJournal
 
 A1, C1, USER = room_key("!a1"), chat_key(ALICE, "C1"), user_key(ALICE)
 ROOM = {"chat_id": "C1", "matrix_user_id": ALICE, "space_id": "!alice", "room_type": "chat"}
@@ -104,7 +104,7 @@ class TestShowing:
         json.dumps(about)
 
     async def test_nothing_is_offered_to_pick(self, model: ReviewModel) -> None:
-        assert not any(i.options or i.offers for i in model.items())
+        assert not any(i.options or i.offers.free for i in model.items())
         answer = model.pick("!b1", Choices(overwrite=True))
         assert not answer.accepted and "Nothing can be picked here" in answer
         assert not model.decide("!b1", "approve", choices=Choices(owner=ALICE)).accepted
@@ -357,7 +357,9 @@ class TestApplying:
     async def test_a_journal_that_cant_be_told_loses_no_row(
         self, run: ShadowRun, bench: Bench, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr(Journal, "finish", Mock(side_effect=StoreError("No space left.")))
+        monkeypatch.setattr(
+            RunJournal, "finish", AsyncMock(side_effect=StoreError("No space left."))
+        )
         applied = await run.apply("!a1")
         assert (applied.rows, bench.row(A1)) == (1, ROOM)
         assert "No space left" in applied.warning and applied.warning in repr(applied)

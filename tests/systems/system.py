@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from tests.children import finding_us
 from toolkit import Layout
 from toolkit.sources.settings import read_settings
 from toolkit.testing import ApiUser
@@ -37,7 +38,7 @@ def play(script: str, told: dict[str, Any], *, ends_with: int = 0) -> dict[str, 
     done = subprocess.run(
         [sys.executable, "-W", "ignore", "-m", f"tests.systems.{script}", json.dumps(told)],
         cwd=ROOT,
-        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        env=os.environ | finding_us(),
         capture_output=True,
         text=True,
         check=False,

@@ -15,6 +15,7 @@ from typing import Any
 import psutil  # type: ignore[import-untyped]  # ipykernel brings it; it has no types
 import pytest
 
+from tests.children import finding_us
 from tests.lab import running
 from toolkit.testing.child_process import ChildProcess, free_port, last_lines
 
@@ -131,7 +132,7 @@ def test_whether_it_ends_with_a_parent_that_is_killed(tmp_path: Path, ends_with_
         "print(child.pid, flush=True); os.kill(os.getpid(), 9)"
     )
     command = [sys.executable, "-c", script]
-    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}
+    environment = os.environ | finding_us()
     done = subprocess.run(command, cwd=tmp_path, env=environment, stdout=subprocess.PIPE)
     child, end = int(done.stdout), time.monotonic() + (30 if ends_with_us else 0.3)
     while lives(child) and time.monotonic() < end:

@@ -32,7 +32,7 @@ async def repaired(bench: Bench) -> str:
 
 async def past_of(bench: Bench) -> Past:
     async with SQLiteStore(bench.path, read_only=True) as store:
-        return load_past(bench.path, (await load_look(store)).rows)
+        return await load_past(store, (await load_look(store)).rows)
 
 
 def names(runs: list[Run]) -> list[str]:
@@ -76,7 +76,7 @@ class TestMadeAnew:
         with pytest.raises(StoreError, match="move this one away before"):
             plan_restore(bench.path, first, None, rows)
         with pytest.raises(ToolkitError, match="wrote to an older database of this name"):
-            SessionState(past=load_past(bench.path, rows)).find_run(first)
+            SessionState(past=await past_of(bench)).find_run(first)
         assert bench.bytes() == before
 
     async def test_without_a_database_any_backup_can_be_restored(self, bench: Bench) -> None:
@@ -127,7 +127,7 @@ class TestTheSame:
     async def test_a_database_that_cannot_be_read_has_all_runs(self, bench: Bench) -> None:
         first = await repaired(bench)
         bench.path.write_bytes(b"nonsense" * 100)
-        assert names(load_past(bench.path, None).runs) == [first]
+        assert names((await load_past(SQLiteStore(bench.path), None)).runs) == [first]
         assert plan_restore(bench.path, first).run == first
 
 

@@ -6,7 +6,7 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from hypothesis import HealthCheck, event, given, settings
+from hypothesis import HealthCheck, event, example, given, settings
 from hypothesis import strategies as st
 
 from tests.tables import Desk, link_layout
@@ -45,7 +45,11 @@ def changed(rows: dict[str, Raw], room: Any) -> dict[str, Raw]:
     return found
 
 
+SMALLEST = [(0, 0, None, -(2**63))]
+
+
 @laws
+@example(("CREATE TABLE links (id, part, room, s, serial INTEGER PRIMARY KEY)", SMALLEST), "!room")
 @given(tables(), st.sampled_from(["!room", "7", None]))
 def test_undo_is_exact_whatever_the_cells_hold(
     table: tuple[str, list[tuple[Any, ...]]], room: Any

@@ -18,7 +18,7 @@ from tests.boards import look
 from tests.clients import nio_client
 from toolkit import ChatManager, SQLiteStore, StoreError, reconcile_matrix_state
 from toolkit.testing import FakeHomeserver, Fault, Hook
-from toolkit.writing.journal import Journal, Run
+from toolkit.writing.journal import Journal, Run, RunJournal
 
 ROOT = Path(__file__).parent.parent.parent
 START_UP = """
@@ -73,28 +73,28 @@ def start(bench: Bench, server: FakeHomeserver) -> Callable[[], Any]:
 @pytest.fixture
 def unreadable(monkeypatch: pytest.MonkeyPatch) -> None:
     """From the end of the first run on there is no descriptor left to read the journal with."""
-    read, finish = Path.read_text, Journal.finish
+    read, finish = Path.read_text, RunJournal.finish
 
     def refuse(path: Path, *args: Any, **named: Any) -> str:
         if path.suffix == ".jsonl":
             raise OSError(errno.EMFILE, "Too many open files")
         return read(path, *args, **named)
 
-    def finish_and_refuse(journal: Journal, run: Run) -> None:
-        finish(journal, run)
+    async def finish_and_refuse(journal: RunJournal, run: Run) -> None:
+        await finish(journal, run)
         monkeypatch.setattr(Path, "read_text", refuse)
 
-    monkeypatch.setattr(Journal, "finish", finish_and_refuse)
+    monkeypatch.setattr(RunJournal, "finish", finish_and_refuse)
 
 
 @pytest.fixture
 def untold(monkeypatch: pytest.MonkeyPatch) -> None:
     """There is no room for the outcome in the journal."""
 
-    def fail(journal: Journal, run: Run) -> None:
+    async def fail(journal: RunJournal, run: Run) -> None:
         raise StoreError("No space left.")
 
-    monkeypatch.setattr(Journal, "finish", fail)
+    monkeypatch.setattr(RunJournal, "finish", fail)
 
 
 class TestASession:

@@ -1,13 +1,10 @@
 """What a database took of what it was told to write, and whose fault it is if it took nothing."""
 
-import sqlite3
-
 import pytest
 
 from toolkit.database.sql import RowChange
-from toolkit.errors import StoreError
 from toolkit.records import NULL, Raw
-from toolkit.writing.read_back import NotTaken, concerns_all, holds, why_not_taken
+from toolkit.writing.read_back import NotTaken, holds, why_not_taken
 
 
 @pytest.mark.parametrize(
@@ -25,15 +22,6 @@ def test_a_row_holds_if_nothing_but_further_fields_came_to_it(
     stored: Raw, wanted: Raw, held: bool
 ) -> None:
     assert holds(stored, wanted) == held
-
-
-def test_only_an_error_of_the_whole_database_concerns_all_units() -> None:
-    full, row = sqlite3.OperationalError("full"), sqlite3.IntegrityError("CHECK failed")
-    full.sqlite_errorcode, row.sqlite_errorcode = sqlite3.SQLITE_FULL, sqlite3.SQLITE_CONSTRAINT
-    for cause, expected in ((full, True), (row, False), (None, False)):
-        error = StoreError("it failed")
-        error.__cause__ = cause
-        assert concerns_all(error) is expected
 
 
 def test_of_many_rows_it_is_not_known_which_moved() -> None:

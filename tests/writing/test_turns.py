@@ -19,23 +19,24 @@ from tests.boards import look
 from toolkit import ChatManager, SQLiteStore, ToolkitError, reconcile_matrix_state
 from toolkit.board import find_model
 from toolkit.cli.options import Where
+from toolkit.database.contract import BUSY
+from toolkit.database.lock import SUFFIX, hold_lock
 from toolkit.decisions.ledger import Vote
 from toolkit.model import Plan
 from toolkit.repairs import Repairs, take_back
 from toolkit.testing import FakeHomeserver, Fault, Hook
-from toolkit.writing.turns import BUSY, SUFFIX, hold_lock
 
 ROOT = Path(__file__).parent.parent.parent
 HOLD = """import sys, time
 from pathlib import Path
-from toolkit.writing.turns import hold_lock
+from toolkit.database.lock import hold_lock
 with hold_lock(Path(sys.argv[1])):
     print("held", flush=True)
     time.sleep(600)"""
 COUNT = """import sys
 from pathlib import Path
 from toolkit.errors import ToolkitError
-from toolkit.writing.turns import hold_lock
+from toolkit.database.lock import hold_lock
 database, left = Path(sys.argv[1]), 100
 while left:
     try:

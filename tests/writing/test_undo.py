@@ -4,6 +4,7 @@ import json
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
+from unittest.mock import AsyncMock
 
 import pytest
 
@@ -11,7 +12,7 @@ from tests.bench import ALICE, B1, Bench, small_rows, states
 from toolkit import SQLiteStore, StoreError
 from toolkit.model import Choices, Status
 from toolkit.records import NULL, Raw, chat_key, room_key, user_key
-from toolkit.writing.journal import Journal, Run
+from toolkit.writing.journal import Run, RunJournal
 from toolkit.writing.undo import history, plan_undo, undo
 
 A1, C1 = room_key("!a1"), chat_key(ALICE, "C1")
@@ -181,13 +182,13 @@ async def test_only_rows_of_the_run_matter_to_an_undo(
 ) -> None:
     """A live bot writes other rows of the user while the undo is running."""
     run = await repaired(bench, store)
-    begin = Journal.begin
+    begin = RunJournal.begin
 
-    def meanwhile(self: Journal, intent: Run) -> None:
+    async def meanwhile(self: RunJournal, intent: Run) -> None:
         bench.put({chat_key(ALICE, "C9"): {"surface_ref": "!a1"}, room_key("!new"): "{"})
-        begin(self, intent)
+        await begin(self, intent)
 
-    monkeypatch.setattr(Journal, "begin", meanwhile)
+    monkeypatch.setattr(RunJournal, "begin", meanwhile)
     _, result = await undo(store, run)
     assert set(states(result).values()) == {"applied"}
 
@@ -195,15 +196,15 @@ async def test_only_rows_of_the_run_matter_to_an_undo(
 async def test_only_applied_units_are_taken_back(
     bench: Bench, store: SQLiteStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    begin = Journal.begin
+    begin = RunJournal.begin
 
-    def meanwhile(self: Journal, intent: Run) -> None:
+    async def meanwhile(self: RunJournal, intent: Run) -> None:
         bench.put({A1: {"mine": 1}})
-        begin(self, intent)
+        await begin(self, intent)
 
     bench.put({B1: None})
     with monkeypatch.context() as patch:
-        patch.setattr(Journal, "begin", meanwhile)
+        patch.setattr(RunJournal, "begin", meanwhile)
         result = await bench.run(store)
     assert states(result) == {ALICE: "stale", "!a1": "stale", "!b1": "applied"}
     assert result.run
@@ -215,7 +216,7 @@ async def test_an_interrupted_run_is_taken_back_as_far_as_it_went(
 ) -> None:
     before = bench.bytes()
     with monkeypatch.context() as patch:
-        patch.setattr(Journal, "finish", lambda self, run: None)
+        patch.setattr(RunJournal, "finish", AsyncMock())
         run = await repaired(bench, store)
     [told] = await history(store)
     assert not told.finished
@@ -233,6 +234,6 @@ async def test_an_unknown_run_is_an_error_that_names_the_latest(
     with pytest.raises(StoreError, match="no run nope in the journal; the latest are: none"):
         await undo(store, "nope")
     for number in range(6):
-        Journal(bench.path).begin(Run(f"r{number}", "", "test", ()))
+        await RunJournal(store.journal).begin(Run(f"r{number}", "", "test", ()))
     with pytest.raises(StoreError, match=r"are: r1, r2, r3, r4, r5\."):
         await plan_undo(store, "nope")

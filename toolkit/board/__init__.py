@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 from weakref import WeakValueDictionary
 
 from toolkit.board.review_model import ReviewModel
-from toolkit.errors import ToolkitError
 from toolkit.session.session import Session
 from toolkit.shadow import ShadowRun
 
@@ -24,8 +23,6 @@ _tables: "WeakValueDictionary[int, ReviewTable]" = WeakValueDictionary()
 
 def find_model(session: Session) -> ReviewModel:
     """The one model of a session, so that all views of it agree."""
-    if session.state.plan.words.table:
-        raise ToolkitError("The board doesn't show a bot of shape links so far: the session does.")
     model = _models.get(id(session))
     if model is None:
         model = _models[id(session)] = ReviewModel(session)

@@ -130,8 +130,7 @@ class Applying:
         return others | found
 
     def _database(self) -> object:
-        sides = self._session.road.sides
-        return sides.path.resolve() if sides.path else id(sides.store)
+        return self._session.road.sides.identity
 
 
 def take_exception(task: "asyncio.Task[Any]") -> None:

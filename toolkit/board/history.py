@@ -5,10 +5,11 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from toolkit.board.items import LONG, RowDiff, diff_rows, fingerprint_of
+from toolkit.board.details import RowDiff, diff_rows
+from toolkit.board.items import LONG, fingerprint_of
 from toolkit.model import Plan, RowWrite, Unit, UnitKind
-from toolkit.quotes import quote_odd
-from toolkit.records import CHAT, load_records, parse_key
+from toolkit.quotes import quote_id, quote_odd
+from toolkit.records import CHAT, LINK, load_records, parse_key, split_link_key
 from toolkit.text.visible import visible
 from toolkit.writing.journal import Entry, Run
 
@@ -122,6 +123,9 @@ def _label(kind: UnitKind, writes: Iterable[RowWrite]) -> str:
     if kind is UnitKind.USER:
         return "user row"
     for write in writes:
+        if write.key.startswith(LINK):
+            table, id_ = split_link_key(write.key)
+            return visible(f"{table} {quote_id(id_)}", LONG)
         key = parse_key(write.key)
         if key.family == CHAT and not key.is_placeholder:
             return visible(f"{quote_odd(key.chat_id)} of {quote_odd(key.user)}")

@@ -1,20 +1,21 @@
-"""What nobody has to decide about: what is in sync, rooms that are skipped, and orphaned rows. Pure."""
+"""What nobody has to decide about: what is in sync, rooms that are skipped, and rows that no room belongs to. Pure."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from itertools import chain
 
+from toolkit.board.quiet_rows import About, QuietRows
 from toolkit.model import Plan, Reason, RemoteState
-from toolkit.records import LocalState, parse_key
+from toolkit.text.groups import Group
 from toolkit.text.visible import visible
+from toolkit.words import Words
 
 IN_SYNC = "in sync"
 SKIPPED = "skipped"
 ORPHANED = "orphaned"
+UNLINKED = "unlinked"
 
 _LONG = 500
-_KEPT = "no joined room belongs to this row; it is kept as it is"
 _COLUMNS = {
     "status": "status",
     "owner": "owner",
@@ -29,6 +30,8 @@ _WHY = {
     Reason.REPLACEMENT_NOT_JOINED: "a room that the bot isn't in replaces it",
     Reason.NOT_CREATED_BY_BOT: "the bot didn't create it",
     Reason.NO_SPACE: "it is in no Space",
+    Reason.NOT_A_SPACE: "it is no Space",
+    Reason.NO_EVIDENCE: "nothing tells its id",
 }
 
 
@@ -56,26 +59,22 @@ class Quiet:
 
 
 class QuietLines:
-    """In sync first, users before rooms, then skipped rooms, then orphaned rows by their keys.
+    """In sync first, users before rooms, then skipped rooms, then rows by their keys: orphaned ones, and those that
+    name no room.
 
     Each line is made when somebody wants to see it.
     """
 
     def __init__(
-        self, plan: Plan, local: LocalState, remote: RemoteState, short: Mapping[str, str]
+        self, plan: Plan, rows: QuietRows, remote: RemoteState, short: Mapping[str, str]
     ) -> None:
-        self._local, self._remote, self._short = local, remote, short
-        self._users, self._rooms, self._skipped = (
-            plan.in_sync_users,
-            plan.in_sync_rooms,
-            plan.skipped,
-        )
-        self._orphans = plan.orphans
-        self._right = len(self._users) + len(self._rooms)
-        self._joined = self._right + len(self._skipped)
+        self._plan, self._rows, self._remote, self._short = plan, rows, remote, short
+        self._right = len(plan.in_sync_users) + len(plan.in_sync_rooms)
+        self._joined = self._right + len(plan.skipped)
+        self._linked = self._joined + len(plan.orphans)
 
     def __len__(self) -> int:
-        return self._joined + len(self._orphans)
+        return self._linked + len(self._plan.unlinked)
 
     def __iter__(self) -> Iterator[Quiet]:
         return map(self.line, range(len(self)))
@@ -84,7 +83,9 @@ class QuietLines:
         """How a line stands, without making it."""
         if place < self._right:
             return IN_SYNC
-        return SKIPPED if place < self._joined else ORPHANED
+        if place < self._joined:
+            return SKIPPED
+        return ORPHANED if place < self._linked else UNLINKED
 
     def find(self, unit: str) -> int | None:
         """The place of a line."""
@@ -92,59 +93,62 @@ class QuietLines:
 
     @cached_property
     def _places(self) -> dict[str, int]:
-        skipped = (skip.room_id for skip in self._skipped)
-        units = chain(self._users, self._rooms, skipped, self._orphans)
-        return {unit: place for place, unit in enumerate(units)}
+        return {unit: place for place, unit in enumerate(self._units)}
+
+    @cached_property
+    def _units(self) -> tuple[str, ...]:
+        plan = self._plan
+        skipped = (skip.room_id for skip in plan.skipped)
+        return (
+            *(*plan.in_sync_users, *plan.in_sync_rooms, *skipped),
+            *(*plan.orphans, *plan.unlinked),
+        )
 
     def line(self, place: int) -> Quiet:
         """The line at a place."""
-        users = len(self._users)
-        if place < users:
-            return self._user(self._users[place])
+        unit, status = self._units[place], self.status(place)
+        if place < len(self._plan.in_sync_users):
+            return self._tell(unit, status, About(unit, "", "its user row is right"))
         if place < self._right:
-            return self._room(self._rooms[place - users])
+            return self._tell(unit, status, self._rows.room(unit), _name(self._remote, unit))
         if place >= self._joined:
-            return self._orphan(self._orphans[place - self._joined])
-        skip = self._skipped[place - self._right]
-        return Quiet(
-            skip.room_id,
-            SKIPPED,
-            visible(skip.room_id),
-            "",
-            _name(self._remote, skip.room_id),
-            "",
-            _WHY.get(skip.reason, skip.reason.value.replace("_", " ")),
-        )
+            return self._tell(unit, status, self._rows.row(unit))
+        reason = self._plan.skipped[place - self._right].reason
+        why = _WHY.get(reason, reason.value.replace("_", " "))
+        return self._tell(unit, status, About("", "", why), _name(self._remote, unit))
 
-    def _orphan(self, key: str) -> Quiet:
-        """Its key stands where a room's name does: that is what tells it from others."""
-        name, row = parse_key(key), self._local.rooms.get(parse_key(key).room_id)
-        owner, chat_id = (row.matrix_user_id, row.chat_id) if row else (name.user, name.chat_id)
-        told = visible(key, _LONG)
-        who = self._who(owner)
-        return Quiet(key, ORPHANED, told, visible(owner), told, visible(chat_id), _KEPT, who)
-
-    def _room(self, room_id: str) -> Quiet:
-        row = self._local.rooms.get(room_id)
-        owner, chat_id = (row.matrix_user_id, row.chat_id) if row else ("", "")
-        return Quiet(
-            room_id,
-            IN_SYNC,
-            visible(room_id),
-            visible(owner),
-            _name(self._remote, room_id),
-            visible(chat_id),
-            "its rows are right",
-            self._who(owner),
-        )
-
-    def _user(self, user: str) -> Quiet:
-        told = visible(user)
-        return Quiet(user, IN_SYNC, told, told, "", "", "its user row is right", self._who(user))
-
-    def _who(self, user: str) -> str:
+    def _tell(self, unit: str, status: str, about: About, name: str = "") -> Quiet:
         """Who has neither a row that is right nor a unit may be called like somebody else."""
-        return visible(self._short.get(user, user))
+        return Quiet(
+            unit,
+            status,
+            visible(unit, _LONG),
+            visible(about.owner),
+            name or visible(about.name, _LONG),
+            visible(about.id),
+            visible(about.cause, _LONG),
+            visible(self._short.get(about.owner, about.owner)),
+        )
+
+
+def quiet_groups(words: Words) -> tuple[Group, ...]:
+    """What such lines have in common, in their order."""
+    return (
+        Group(IN_SYNC, words.are_right),
+        Group(SKIPPED, words.left_out),
+        Group(ORPHANED, "no joined room belongs to the row"),
+        Group(UNLINKED, "the row names no room, and no room claims its id"),
+    )
+
+
+def count_quiet(plan: Plan) -> dict[str, int]:
+    """How many such lines there are, by how they stand; rows without a room only where a bot may have such."""
+    counts = {
+        IN_SYNC: len(plan.in_sync_rooms) + len(plan.in_sync_users),
+        SKIPPED: len(plan.skipped),
+        ORPHANED: len(plan.orphans),
+    }
+    return counts | ({UNLINKED: len(plan.unlinked)} if plan.words.table else {})
 
 
 def _name(remote: RemoteState, room_id: str) -> str:

@@ -12,7 +12,6 @@ from dataclasses import dataclass, replace
 
 from toolkit.board.marks import Mark, mark_writes, say_marks
 from toolkit.board.offers import say_action
-from toolkit.decisions.case import Case, Side
 from toolkit.decisions.ledger import Vote
 from toolkit.decisions.offers import (
     NO_OFFERS,
@@ -23,10 +22,8 @@ from toolkit.decisions.offers import (
     say_choices,
 )
 from toolkit.model import (
-    CONFLICTS,
     NO_CHOICES,
     Choices,
-    Finding,
     Plan,
     RemoteState,
     RowWrite,
@@ -35,8 +32,7 @@ from toolkit.model import (
     UnitKind,
 )
 from toolkit.quotes import quote_odd
-from toolkit.records import Raw, decode_object
-from toolkit.text.advice import changed_fields, unit_name, verb, what
+from toolkit.text.advice import unit_name
 from toolkit.text.localparts import short_names
 from toolkit.text.visible import visible
 
@@ -138,65 +134,11 @@ class Item:
         return str(getattr(self, name))
 
 
-@dataclass(frozen=True, slots=True)
-class FieldDiff:
-    """A field's value before and after, as JSON; "" where there is none. A row's name is ""."""
-
-    name: str
-    before: str
-    after: str
-    changed: bool = True
-
-
-@dataclass(frozen=True, slots=True)
-class RowDiff:
-    """What would happen to one row, field by field; what stays the same is told as well."""
-
-    key: str
-    verb: str
-    fields: tuple[FieldDiff, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class Fact:
-    """One finding in words, and what proves it."""
-
-    code: str
-    what: str
-    cause: str
-    evidence: str
-    events: tuple[str, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class Moved:
-    """Of a unit that went stale: rows as they were agreed to and as they are, and what was and would be written."""
-
-    why: str
-    rows: tuple[RowDiff, ...] = ()
-    plan: tuple[RowDiff, ...] = ()
-
-
-@dataclass(frozen=True, slots=True)
-class Details:
-    """A unit opened: its line, its facts, the rows before and after, and the room's versions; of a conflict,
-    the rooms that it is between, side by side, and how many aren't shown."""
-
-    item: Item
-    facts: tuple[Fact, ...] = ()
-    rows: tuple[RowDiff, ...] = ()
-    relies_on: tuple[str, ...] = ()
-    room_ids: tuple[str, ...] = ()
-    space_id: str = ""
-    sides: tuple[Side, ...] = ()
-    more_rooms: str = ""
-    moved: Moved | None = None
-
-
 class Lines:
     """Undecided lines of a plan's units, each with a label of its own, made when they are asked for.
 
-    Those of units that the plan `before` held as well, as lines of the same rooms, are made once.
+    Those of units that the plan `before` held as well, as lines of the same rooms, are made once. `people` are
+    to be told apart from the owners of units.
     """
 
     def __init__(
@@ -205,6 +147,7 @@ class Lines:
         remote: RemoteState,
         offering: Offering | None,
         before: "Lines | None" = None,
+        people: Iterable[str] = (),
     ) -> None:
         self.remote, self._offering = remote, offering
         self._made: dict[str, tuple[Unit, Item]] = {}
@@ -214,7 +157,7 @@ class Lines:
         labels = [(visible(name), unit.id) for name, unit in zip(names, plan.units, strict=True)]
         told = _tell_apart(_tell_apart(labels, _SHORT_ID), LONG)
         self._labels = {unit: label for label, unit in told}
-        self.short = short_names(_users(plan))
+        self.short = short_names([*_owners(plan), *people])
 
     def line(self, unit: Unit) -> Item:
         """The line of a unit of the plan."""
@@ -251,7 +194,7 @@ def make_item(unit: Unit, offers: Offers, remote: RemoteState, label: str) -> It
         offers=offers,
         options=list_options(offers),
         choices=unit.choices,
-        picked=say_choices(unit.choices),
+        picked=say_choices(unit.choices, offers.noun),
     )
 
 
@@ -263,41 +206,8 @@ def bar_item(item: Item, why: str) -> Item:
     return replace(item, change="", rows=0, writes=(), barred=words, action=f"shown only: {words}")
 
 
-def make_details(
-    item: Item, unit: Unit, case: Case | None = None, why: Unit | None = None
-) -> Details:
-    """What opens below a line; of a conflict, with what is known of it. `why` it stands in the list is told by the
-    unit as it is before anything is picked."""
-    change = unit.change
-    return Details(
-        item,
-        tuple(map(_fact, (why or unit).findings)),
-        diff_rows(change.writes if change else ()),
-        tuple(visible(key, LONG) for key in (change.relies_on if change else ())),
-        tuple(map(visible, unit.room_ids)),
-        visible(unit.space_id or ""),
-        tuple(map(_side, case.sides)) if case else (),
-        case.more if case else "",
-    )
-
-
-def _side(side: Side) -> Side:
-    """As it can be shown; a link is safe as it is."""
-    facts = tuple((label, visible(text, LONG)) for label, text in side.facts)
-    return replace(side, room_id=visible(side.room_id), facts=facts)
-
-
-def diff_rows(writes: Iterable[RowWrite]) -> tuple[RowDiff, ...]:
-    """Rows before and after, field by field."""
-    return tuple(
-        RowDiff(visible(write.key, LONG), verb(write), tuple(_diff_fields(write)))
-        for write in writes
-    )
-
-
-def _users(plan: Plan) -> Iterator[str]:
-    yield from (unit.owner for unit in plan.units if unit.owner)
-    yield from plan.in_sync_users
+def _owners(plan: Plan) -> Iterator[str]:
+    return (unit.owner for unit in plan.units if unit.owner)
 
 
 def say_causes(unit: Unit) -> str:
@@ -329,40 +239,6 @@ def _room_name(unit: Unit, remote: RemoteState) -> str:
     room_id = unit.id if unit.kind is UnitKind.ROOM else unit.space_id
     room = remote.rooms.get(room_id or "")
     return (room.name if room else None) or ""
-
-
-def _fact(finding: Finding) -> Fact:
-    return Fact(
-        finding.code.value,
-        visible(what(finding), LONG),
-        visible(finding.cause, LONG) + _more(finding),
-        finding.evidence.rung.value.replace("_", " "),
-        tuple(map(visible, finding.evidence.events)),
-    )
-
-
-def _more(finding: Finding) -> str:
-    """Where a person who has to decide reads on."""
-    code = finding.code
-    return f" (more: matrix-drift explain {code.value})" if code in CONFLICTS else ""
-
-
-def _diff_fields(write: RowWrite) -> Iterator[FieldDiff]:
-    """What changes, and between it what stays, in the order of the row as it will be."""
-    changed = {name: (before, after) for name, before, after in changed_fields(write)}
-    stays = {} if "" in changed else _texts(write.after)
-    for name in dict.fromkeys([*stays, *changed]):
-        before, after = changed.get(name, (stays.get(name, ""),) * 2)
-        values = visible(before, LONG), visible(after, LONG)
-        yield FieldDiff(visible(name), *values, name in changed)
-
-
-def _texts(raw: Raw) -> dict[str, str]:
-    try:
-        row = decode_object(raw) or {}
-    except ValueError:
-        return {}
-    return {name: json.dumps(value, ensure_ascii=False) for name, value in row.items()}
 
 
 def fingerprint_of(changes: Mapping[str, str]) -> str:

@@ -7,9 +7,10 @@ from itertools import chain
 from toolkit.board.applying import Applying
 from toolkit.board.folding import Heading, Section, find_lines, place_of
 from toolkit.board.from_browser import Refused
-from toolkit.board.in_sync import IN_SYNC, ORPHANED, SKIPPED, Quiet, QuietLines
+from toolkit.board.in_sync import Quiet, QuietLines, quiet_groups
 from toolkit.board.items import LONG, Item, Lines, bar_item, say_causes
 from toolkit.board.picks import Drafts, same
+from toolkit.board.quiet_rows import quiet_rows
 from toolkit.board.stale import finished_item
 from toolkit.board.tally import Approved, Counts, Tally
 from toolkit.board.views import Wanted
@@ -19,17 +20,11 @@ from toolkit.decisions.ignoring import say_ignored, say_over
 from toolkit.decisions.ledger import Vote
 from toolkit.decisions.offers import Offering
 from toolkit.model import Choices, Status, Unit, find_unit, why_no_unit
-from toolkit.records import LocalState
 from toolkit.session.session import Session
 from toolkit.text.groups import Group, find_groups
 from toolkit.text.near import say_no_unit
 from toolkit.text.visible import visible
 
-_QUIET = (
-    Group(IN_SYNC, "the rows are right"),
-    Group(SKIPPED, "no chats"),
-    Group(ORPHANED, "no joined room belongs to the row"),
-)
 ORDERS = 8
 """Orders that are kept up to date: of each view its own, and of one that goes to and fro the last few."""
 
@@ -70,10 +65,12 @@ class Listing:
         """All anew, save the lines of units that were there before."""
         session, state = self._session, self._session.state
         about = (state.plan, state.local, state.remote)
-        assert isinstance(state.local, LocalState)
         if not same(about, self._about[:3]):
             offering = Offering(state.plan, state.local) if session.road.settles else None
-            self._lines = Lines(state.plan, state.remote, offering, self._lines)
+            self._rows = quiet_rows(state.plan, state.local)
+            people = self._rows.people()
+            self._lines = Lines(state.plan, state.remote, offering, self._lines, people)
+            self._quiet_groups = quiet_groups(state.plan.words)
             self._drafts.drop_all_but(state.plan.places)
             self._origins = self._find_origins()
             self._grouped: tuple[list[Group], list[int]] | None = None
@@ -95,7 +92,7 @@ class Listing:
         if (units, self._finished) != self._there:
             self._edition, self._there = object(), (units, self._finished)
         assert self._lines is not None  # made above
-        self._quiet = QuietLines(state.plan, state.local, state.remote, self._lines.short)
+        self._quiet = QuietLines(state.plan, self._rows, state.remote, self._lines.short)
 
     def _find_origins(self) -> dict[str, Unit]:
         """Units for which something was picked, as they are without: that is how their rows still stand."""
@@ -392,16 +389,16 @@ class Listing:
         if place < len(of_units):
             return of_units[place]
         place -= len(of_units) + len(self._finished)
-        status = self._quiet.status(place)
-        return len(groups) + next(at for at, group in enumerate(_QUIET) if group.status == status)
+        status, quiet = self._quiet.status(place), self._quiet_groups
+        return len(groups) + next(at for at, group in enumerate(quiet) if group.status == status)
 
     def _group(self, rank: int) -> Group:
         groups, _ = self._groups()
-        return groups[rank] if rank < len(groups) else _QUIET[rank - len(groups)]
+        return groups[rank] if rank < len(groups) else self._quiet_groups[rank - len(groups)]
 
     def _rank(self, name: str) -> int:
         """-1 for a group that there isn't."""
-        groups = [*self._groups()[0], *_QUIET]
+        groups = [*self._groups()[0], *self._quiet_groups]
         return next((at for at, group in enumerate(groups) if group.name == name), -1)
 
     def _unfolded(self, wanted: Wanted) -> frozenset[int]:

@@ -78,7 +78,7 @@ def _as_known(made: Item, picked: Choices, known: Item) -> Item:
         result=known.result,
         options=options,
         choices=picked,
-        picked=say_choices(picked),
+        picked=say_choices(picked, made.offers.noun),
     )
 
 

@@ -7,33 +7,23 @@ keeps the decisions and applies them. Whatever a view sends is checked here, who
 import asyncio
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import replace
 from typing import Any, NamedTuple
 
 import msgspec
 
 from toolkit.board.applying import Applying, HowFar
+from toolkit.board.details import Details
 from toolkit.board.events import Event, Home, Listener, Listeners
 from toolkit.board.from_browser import Refused, read_choices, read_vote
 from toolkit.board.history import Opened, Past, list_past, open_run, open_undo
 from toolkit.board.in_sync import Quiet
-from toolkit.board.items import (
-    LONG,
-    Answer,
-    Details,
-    Item,
-    Moved,
-    Result,
-    diff_rows,
-    make_details,
-    refused,
-    say_causes,
-)
+from toolkit.board.items import LONG, Answer, Item, Result, refused, say_causes
 from toolkit.board.listing import Listing
 from toolkit.board.looking import Looking
 from toolkit.board.marks import Mark
+from toolkit.board.opening import Opening
 from toolkit.board.picks import Drafts
-from toolkit.board.stale import find_moved, see
+from toolkit.board.stale import see
 from toolkit.board.tally import Counts
 from toolkit.board.views import Wanted
 from toolkit.board.windows import Query, Window
@@ -46,6 +36,7 @@ from toolkit.session.results import Applied
 from toolkit.session.session import Session
 from toolkit.text.summary import count_of
 from toolkit.text.visible import visible
+from toolkit.words import Words
 
 SHOWN = 100
 """Units that a question tells one by one."""
@@ -86,8 +77,14 @@ class ReviewModel:
         self._look = Looking(session, self._home, self._tell_of_apply, self._notify)
         self._drafts = Drafts(session)
         self._listing = Listing(session, self._drafts, self._apply)
+        self._opening = Opening(session, self._drafts, self._apply, self._listing)
         self._acting = False
         session.subscribe(self._on_session)
+
+    @property
+    def words(self) -> Words:
+        """What things are called for this bot."""
+        return self.session.state.plan.words
 
     # -- looking ----------------------------------------------------------------------------------
 
@@ -128,37 +125,7 @@ class ReviewModel:
         decided by asking. Of a unit that the last run has finished, what that wrote. Raises `ToolkitError`
         for one that there isn't.
         """
-        if finished := self._finished(unit):
-            return finished
-        try:
-            known = self._listing.item(unit)
-            picked = self._drafts.of(unit) if choices is None else read_choices(choices)
-        except Refused as error:
-            raise ToolkitError(str(error)) from None
-        found, made = self._drafts.try_out(known, picked)
-        planned = self.session.state.plan.unit(unit)
-        why = planned and self._listing.origin(planned)  # what is picked takes no reason away
-        case = self.session.cases.open(why) if why else None
-        details = make_details(made, found, case, why) if found else Details(known)
-        return replace(details, moved=self._moved(known))
-
-    def _finished(self, unit: str) -> Details | None:
-        """To the byte what was written, where there is a journal; else what was agreed to."""
-        item = next((item for item in self.finished() if item.unit == unit), None)
-        if item is None:
-            return None
-        runs = [run for run in self.session.state.runs if run.id == self._apply.run]
-        entries = [entry for run in runs for entry in run.applied if entry.unit == unit]
-        agreed = self._apply.seen[unit].change if not runs and item.written else None
-        writes = entries[0].writes if entries else agreed.writes if agreed else ()
-        return Details(item, rows=diff_rows(writes))
-
-    def _moved(self, known: Item) -> Moved | None:
-        """Of a unit that the last apply left alone, what has moved since it was approved."""
-        seen, result, state = self._apply.seen.get(known.unit), known.result, self.session.state
-        if seen is None or result is None or result.state != "stale":
-            return None
-        return find_moved(seen, result.why, state.plan.unit(known.unit), state.local.rows)
+        return self._opening.details(unit, choices)
 
     def _on_session(self) -> None:
         """Somebody else, a cell say, has decided, looked again or applied."""
@@ -190,12 +157,17 @@ class ReviewModel:
             self._drafts.drop(unit)
             return Answer(f"Nothing is picked for {known.label}.")
         new = read_choices(choices)
+        road, local = self.session.road, self.session.state.local
+        if why := road.why_no_pick(local, new):
+            raise Refused(f"Not for {known.label}: {visible(why, LONG)}.")
         picked = join_choices(self._drafts.of(unit), new)
         found, _ = self._drafts.try_out(known, picked)
         if found is not None and (why := why_unfit(found, new)):
             raise Refused(f"Not for {known.label}: {visible(why, LONG)}.")
         self._drafts.keep(unit, picked)
-        return Answer(f"Picked for {known.label}: {say_choices(picked)}. Nothing is decided yet.")
+        return Answer(
+            f"Picked for {known.label}: {say_choices(picked, self.words.id)}. Nothing is decided yet."
+        )
 
     def decide(
         self,

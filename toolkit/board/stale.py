@@ -3,7 +3,8 @@
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 
-from toolkit.board.items import Item, Moved, Result, RowDiff, diff_rows
+from toolkit.board.details import Moved, RowDiff, diff_rows
+from toolkit.board.items import Item, Result
 from toolkit.decisions.ledger import Vote
 from toolkit.decisions.offers import NO_OFFERS
 from toolkit.model import Change, RowWrite, Status, Unit

@@ -13,7 +13,7 @@ from typing import Any
 
 import anywidget
 from IPython import get_ipython
-from traitlets import Unicode
+from traitlets import Dict, Unicode
 
 from toolkit.board import from_browser, to_browser
 from toolkit.board.esm import join_modules
@@ -34,6 +34,8 @@ class _Table(anywidget.AnyWidget):
     _css = (_BROWSER / "table.css").read_text("utf-8")
     until = Unicode().tag(sync=True)
     """What stands there until a kernel answers."""
+    words = Dict().tag(sync=True)
+    """What things are called for this bot."""
 
 
 class ReviewTable:
@@ -46,7 +48,7 @@ class ReviewTable:
     def __init__(self, model: ReviewModel) -> None:
         self.model = model
         with _outside_of_cells():
-            self.widget = _Table()
+            self.widget = _Table(words=to_browser.say_words(model.words))
         self._views = Views()
         self.widget.on_msg(self._on_message)
         model.subscribe(self._on_event)

@@ -7,18 +7,22 @@ from typing import Any
 
 import msgspec
 
+from toolkit.board.details import Details
 from toolkit.board.folding import Heading
 from toolkit.board.history import Opened, Past
-from toolkit.board.in_sync import IN_SYNC, ORPHANED, SKIPPED, Quiet
-from toolkit.board.items import Details, Item, Result, fingerprint_of
+from toolkit.board.in_sync import Quiet, count_quiet
+from toolkit.board.items import Item, Result, fingerprint_of
 from toolkit.board.marks import Mark
 from toolkit.board.review_model import Batch, ReviewModel
 from toolkit.board.tally import NOUNS, Counts
 from toolkit.board.views import News, Wanted
 from toolkit.board.windows import Line, Window
 from toolkit.decisions.ledger import Vote
+from toolkit.decisions.offers import join_choices
 from toolkit.model import Plan, Status
 from toolkit.text.summary import count_of
+from toolkit.text.visible import visible
+from toolkit.words import Words
 
 Json = dict[str, Any]
 
@@ -72,14 +76,11 @@ def state(model: ReviewModel) -> Json:
         "statuses": {status.value: counts.by_status.get(status, 0) for status in _STATUSES},
         "votes": {vote.value: counts.by_vote.get(vote, 0) for vote in Vote},
         "results": _count_results(model.results),
-        "quiet": {
-            IN_SYNC: len(plan.in_sync_rooms) + len(plan.in_sync_users),
-            SKIPPED: len(plan.skipped),
-            ORPHANED: len(plan.orphans),
-        },
+        "quiet": count_quiet(plan),
         "headline": _headline(counts, plan, compared=not model.session.road.about()),
         "about": model.session.road.about(),
         "besides": _besides(plan),
+        "nothing": _say_nothing(plan),
         "apply": _say_approved(counts),
         "plan": model.approved() if counts.approved_units else "",
         "offline": model.session.road.sides.snapshot is not None,
@@ -87,6 +88,19 @@ def state(model: ReviewModel) -> Json:
         "taken": model.taken_back,
         "undo": "" if model.taken_back else model.last_run,
         "looked": looked.isoformat() if (looked := model.session.looked) else "",
+    }
+
+
+def say_words(told: Words) -> Json:
+    """What the table calls things: the heads of two columns, "" for one that isn't there, and fields to type in."""
+    who = f"{told.person}, " if told.owner else ""
+    return {
+        "owner": "Owner" if told.owner else "",
+        "chat": told.column,
+        "search": f"room, {who}words  ( / )",
+        "id": told.id,
+        "parts": [visible(part) for part in told.parts],
+        "example": "" if told.table else "C12",
     }
 
 
@@ -206,12 +220,13 @@ def details(found: Details) -> Json:
         "offers": [
             {
                 "label": option.label,
+                "picked": join_choices(item.choices, option.choices) == item.choices,
                 "why": option.why,
                 "choices": msgspec.to_builtins(option.choices),
             }
             for option in item.options
         ],
-        "free": bool(item.offers.chat_ids) or item.choices.chat_id is not None,
+        "free": item.offers.free,
     }
 
 
@@ -254,11 +269,12 @@ def _headline(counts: Counts, plan: Plan, *, compared: bool) -> Json:
     told = [(right, "right")] if compared else []
     told += [(decided, "decided"), (pending, "to decide")]
     numbers = ", ".join(f"{count:,} {word}" for count, word in told)
-    whole = (
-        f"{right + counts.units:,} rooms and user rows"
-        if compared
-        else count_of(counts.units, "unit")
-    )
+    if not compared:
+        whole = count_of(counts.units, "unit")
+    elif plan.words.table:
+        whole = count_of(right + counts.units, "room")
+    else:
+        whole = f"{right + counts.units:,} rooms and user rows"
     return {"words": f"{whole}: {numbers}", "right": right, "decided": decided, "pending": pending}
 
 
@@ -275,7 +291,18 @@ def _say_approved(counts: Counts) -> str:
     return f"{' and '.join(told)}, {count_of(counts.approved_rows, 'row')}" if told else ""
 
 
+def _say_nothing(plan: Plan) -> str:
+    """What an empty list means: in sync is a claim (rules 3)."""
+    if plan.foreign:
+        return "Nothing is left of it to decide."
+    if plan.in_sync:
+        return "Nothing to decide: everything is in sync."
+    if plan.loose:
+        return "Nothing to decide here; rows in conflict that are in no list are in session.drift."
+    return f"{plan.words.uncompared}: look at the notes in session.drift."
+
+
 def _besides(plan: Plan) -> str:
     """What is in no list."""
-    told = count_of(len(plan.loose), "unreadable row")
-    return f"Besides: {told}, see session.drift." if plan.loose else ""
+    told = count_of(len(plan.loose), "row")
+    return f"Besides, in no list: {told} in conflict; see session.drift." if plan.loose else ""

@@ -191,15 +191,46 @@ def matrix_drift(context: click.Context) -> None:
 @click.option(
     "--strict", is_flag=True, help="Count orphaned rows and rooms that are no chats as drift."
 )
+@click.option(
+    "--watch", is_flag=True, help="Go on, and show what is new within two seconds, until Ctrl+C."
+)
+@click.option(
+    "--every",
+    type=click.FloatRange(min=1),
+    metavar="SECONDS",
+    help="With --watch: look at everything anew so often.  [default: 300]",
+)
+@click.option(
+    "--command", metavar="CMD", help="With --watch: call this with a line of JSON on its stdin."
+)
+@click.option("--post", metavar="URL", help="With --watch: post the same line there.")
 @_debug
-def check(as_json: bool, strict: bool, **options: Any) -> int:
+def check(
+    as_json: bool,
+    strict: bool,
+    watch: bool,
+    every: float | None,
+    command: str | None,
+    post: str | None,
+    **options: Any,
+) -> int:
     """Say what is wrong, why, and what to do. Writes nothing.
 
     Orphaned rows and skipped rooms alone are no drift.
     """
+    view = _seen(options, as_json)
+    if watch:
+        if options["snapshot"]:
+            raise click.UsageError("A snapshot never changes: leave out --watch or --snapshot.")
+        from toolkit.cli import watch as watching
+        from toolkit.cli.hooks import Hooks
+
+        hooks, where = Hooks.read(command, post), _where(options)
+        return watching.watch(where, view, hooks, as_json=as_json, strict=strict, every=every)
+    if given := _given("every", "command", "post"):
+        raise click.UsageError(f"--{given[0]} is for --watch.")
     from toolkit.cli import look
 
-    view = _seen(options, as_json)
     return look.check(_where(options), view, as_json=as_json, strict=strict)
 
 

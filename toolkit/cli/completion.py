@@ -24,6 +24,7 @@ from click.shell_completion import (
 )
 
 from toolkit.cli.output import unread
+from toolkit.database.address import is_server
 from toolkit.sources.settings import TABLE, load_settings
 
 if TYPE_CHECKING:
@@ -155,6 +156,8 @@ def _where(
     given = {name: value for name, value in context.params.items() if value is not None}
     named = {"table": "kv", "key_column": "key", "value_column": "value", **known, **given}
     database, snapshot = named.get("database"), named.get("snapshot")
+    if database and is_server(database):  # a key that is pressed asks nobody
+        database = None
     table = [named[name] for name in TABLE]
     return database and Path(database), snapshot and Path(snapshot), table, named.get("layout")
 

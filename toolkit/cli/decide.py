@@ -14,6 +14,7 @@ from toolkit.cli.output import progress, say, show, show_json
 from toolkit.decisions.ignoring import read_reason, read_until, today
 from toolkit.decisions.ledger import Vote
 from toolkit.decisions.ledger_file import file_beside
+from toolkit.errors import ToolkitError
 from toolkit.model import Plan, why_no_unit
 from toolkit.quotes import quote_odd
 from toolkit.repairs import Repairs, load_past_of
@@ -64,10 +65,14 @@ async def look_to_decide(road: Repairs) -> Deciding:
     """Both sides as of now, with the decisions that are kept beside the database."""
     with progress("Reading rooms") as tell:
         remote, rows = await road.look(tell)
-    path = road.sides.path
-    assert path  # the command line has no store in memory
-    deciding = Deciding(road, file_beside(path), path)
-    deciding.look(remote, road.read(rows), load_past_of(road.sides, rows))
+    beside = road.sides.beside
+    if beside is None:
+        raise ToolkitError(
+            "Decisions about a database that is no file are kept where they are named: decide in a "
+            "session with `decisions=`. Nothing was decided."
+        )
+    deciding = Deciding(road, file_beside(beside), beside)
+    deciding.look(remote, road.read(rows), await load_past_of(road.sides, rows))
     return deciding
 
 

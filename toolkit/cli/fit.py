@@ -51,7 +51,7 @@ def _with_homeserver(where: Where) -> tuple[Where, str]:
 
 
 async def _fit(where: Where, unseen: str) -> None:
-    path = Path(where.named_database())
+    path = where.named_file()
     found = await survey(path)
     remote = None if unseen else await _read_rooms(where)
     head = settings_page({**where.settings, "homeserver": where.homeserver, "database": str(path)})

@@ -1,6 +1,7 @@
 """The commands that look and write nothing: check, plan, snapshot."""
 
 import asyncio
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -14,8 +15,9 @@ from toolkit.decisions.case import Casebook
 from toolkit.decisions.ignoring import today
 from toolkit.decisions.ledger_file import load_beside
 from toolkit.decisions.record import NOTHING_DECIDED, Record
-from toolkit.model import Plan, Reason
+from toolkit.model import Plan, Reason, RemoteState
 from toolkit.quotes import quote_odd
+from toolkit.records import Raw
 from toolkit.repairs import NOTHING_PICKED, Picked, Repairs, load_past_of, road_to
 from toolkit.sources.anonymise import anonymise
 from toolkit.sources.snapshot import Snapshot, save_snapshot
@@ -32,7 +34,7 @@ def check(where: Where, view: View, *, as_json: bool, strict: bool) -> int:
     if as_json:
         show_json(plan_json(found.plan, view, found.record, found.cases))
     else:
-        show_long(render_check(found.plan, _fit(view, found.plan), found.record, found.cases))
+        show_long(render_check(found.plan, fit(view, found.plan), found.record, found.cases))
     return exit_code(found.plan, strict, found.record)
 
 
@@ -43,7 +45,7 @@ def plan(where: Where, view: View, *, as_json: bool, out: Path | None) -> int:
     if as_json:
         show_json(plan_json(found, view, record, looked.cases))
     else:
-        show_long(render_plan(found, _fit(view, found), record, looked.cases))
+        show_long(render_plan(found, fit(view, found), record, looked.cases))
     if out is not None:
         left = record.left(found.units)
         units = save_decisions(out, found, left, lower=where.lower_counters)
@@ -82,7 +84,7 @@ def exit_code(plan: Plan, strict: bool, record: Record = NOTHING_DECIDED) -> int
     return IN_SYNC if record.part(plan).in_sync else DRIFT
 
 
-def _fit(view: View, plan: Plan) -> View:
+def fit(view: View, plan: Plan) -> View:
     """Where it isn't said, causes stand for units that would run off a person's screen."""
     if view.summary is not None:
         return view
@@ -112,11 +114,18 @@ def road_of(where: Where) -> Repairs:
 async def _look(road: Repairs, picked: Picked) -> Looked:
     with progress("Reading rooms") as tell:
         remote, rows = await road.look(tell)
-    ledger = load_beside(road.sides.path).on(today())
+    return await judge(road, remote, rows, picked)
+
+
+async def judge(
+    road: Repairs, remote: RemoteState, rows: Mapping[str, Raw], picked: Picked = NOTHING_PICKED
+) -> Looked:
+    """Plan from both sides as they were seen, with the decisions beside them."""
+    ledger = load_beside(road.sides.beside).on(today())
     local = road.read(rows)
     plan = road.plan(remote, local, picked)
     if is_disputed(plan):
-        plan = tell_given(plan, load_past_of(road.sides, rows).runs, local)
+        plan = tell_given(plan, (await load_past_of(road.sides, rows)).runs, local)
     # What was approved with a pick is so on a plan with the pick.
     decided = road.plan(remote, local, ledger.choices) if ledger.choices else plan
     record = Record.of(plan, ledger.standing(decided), ledger)

@@ -9,6 +9,7 @@ from typing import NoReturn
 
 import toolkit
 from toolkit.cli.output import say
+from toolkit.database.address import is_server
 from toolkit.errors import ToolkitError
 from toolkit.sources.settings import FILE, TOKEN_FILE, find_settings
 
@@ -85,5 +86,6 @@ def _mention_settings(folder: Path) -> None:
 
 def _environment() -> dict[str, str]:
     """Ours, with paths that mean the same in the notebooks' folder."""
-    paths = {name: os.environ[name] for name in _PATHS if os.environ.get(name)}
+    named = {name: os.environ[name] for name in _PATHS if os.environ.get(name)}
+    paths = {name: path for name, path in named.items() if not is_server(path)}
     return {**os.environ, **{name: os.path.abspath(path) for name, path in paths.items()}}

@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from toolkit.cli.output import keep_secret, someone_there
+from toolkit.database.address import is_server, read_address, shown_address
+from toolkit.errors import ToolkitError
 from toolkit.sources.settings import (
     CONVENTION,
     KNOWN,
@@ -30,7 +32,7 @@ class Where:
     """Settings of one call; what a command has no option for stays at its default."""
 
     homeserver: str | None = None
-    database: str | None = None
+    database: str | None = field(default=None, repr=False)  # a server's may hold a password
     table: str = "kv"
     key_column: str = "key"
     value_column: str = "value"
@@ -66,7 +68,7 @@ class Where:
             Convention(**self.settings),
             homeserver=self.homeserver,
             token=self.token,
-            database=Path(self.named_database()),
+            database=read_address(self.named_database()),
             table={name: getattr(self, name) for name in TABLE} | _mapped(),
             backup_dir=None if self.backup_dir is None else Path(self.backup_dir),
             allow_empty=self.allow_empty,
@@ -79,6 +81,20 @@ class Where:
         """Raises `ToolkitError` if nobody has named one."""
         tell_missing(_WAYS, database=self.database)
         return self.database or ""
+
+    def named_file(self) -> Path:
+        """Likewise if it is none that can be looked at as a file."""
+        database = self.named_database()
+        if is_server(database):
+            raise ToolkitError(
+                f"{shown_address(database)} is no file: give that of an SQLite database."
+            )
+        return Path(database)
+
+    @property
+    def shown_database(self) -> str:
+        """How it is called in a question."""
+        return shown_address(self.named_database())
 
     def check_named(self) -> str | None:
         """The token, if it is set; raises `ToolkitError` if something else is, or if nobody can be asked."""

@@ -36,6 +36,7 @@ from toolkit.text.new_database import new_database, tell_new_database
 from toolkit.text.summary import OTHERS, count_of
 from toolkit.text.view import EVERYTHING, Cluster, View, group_causes
 from toolkit.text.visible import visible
+from toolkit.watch.news import News
 from toolkit.writing.job import Result
 from toolkit.writing.report import stale_units
 from toolkit.writing.restore import Restore
@@ -79,6 +80,32 @@ def render_check(
         yield ""
     yield from _hint(view)
     yield render_verdict(plan, record)
+
+
+def render_news(
+    words: str, plan: Plan, view: View, news: News, record: Record, cases: Casebook | None = None
+) -> Iterator[RenderableType]:
+    """When and why there was a look, what is new as `check` shows it, what is settled, and how much is left."""
+    yield ""
+    yield _line(words, "bold")
+    told = {*news.appeared, *news.changed}
+    units = [unit for unit in record.open(view.units(plan)) if unit.id in told]
+    if units:
+        yield _units_table(units, record, CaseTables(cases))
+    for finding in (*view.loose(plan), *plan.notes):
+        if finding.id in told:
+            yield _line(_note(finding))
+    for title, names in (
+        ("Orphaned", [key for key in plan.orphans if key in told]),
+        ("Settled", news.settled),
+    ):
+        if names:
+            yield _line(f"{title}:")
+            yield _listed([visible(name, LONG) for name in names[:_SHOWN_KEYS]], len(names))
+    left = len(record.open(plan.units)) + len(plan.loose)
+    yield (
+        _line(f"In drift now: {count_of(left, 'unit')}.") if left else render_verdict(plan, record)
+    )
 
 
 def render_new_database(plan: Plan) -> Iterator[RenderableType]:

@@ -91,7 +91,7 @@ def _decide(where: Where, deciding: Deciding, settling: Settling) -> list[Unit] 
             return units
         show(render_changes(units))
         answer = _press_one_of(
-            f"Write {count_of(len(units), 'unit')} to {where.database}?"
+            f"Write {count_of(len(units), 'unit')} to {where.shown_database}?"
             " y: yes, u: take the last step back, n: not now",
             _YES + _UNDO + _NO,
         )

@@ -116,7 +116,7 @@ def _ask(run: ShadowRun, where: Where, asides: TextIO | None) -> list[Unit]:
     units, agreed = [unit for unit in run.value.units if not run.why_not(unit)], []
     for unit in units:
         show(render_changes([unit]), asides)
-        if agree(f"Write this unit to {where.database}?"):
+        if agree(f"Write this unit to {where.shown_database}?"):
             agreed.append(unit)
     if units and not agreed:
         raise Cancelled("nothing was written.")

@@ -107,7 +107,7 @@ def apply(where: Where, wanted: Wanted, *, as_json: bool) -> int:
     if agreed.units:
         done = run_to_write(_write(where, plan, agreed, wanted.max_changes))
         if written := agreed.overridden.keys() & {*done.result.applied}:
-            forget(where.sides().path, plan, written)
+            forget(where.sides().beside, plan, written)
     if as_json:
         show_json(_apply_json(agreed, done))
     elif done is not None:
@@ -119,7 +119,7 @@ def apply(where: Where, wanted: Wanted, *, as_json: bool) -> int:
 
 def _agree_to_write(where: Where, what: str) -> bool:
     stopped = "The bot must be stopped. " if where.sides().layout.shape.stopped else ""
-    return agree(f"{stopped}Write {what} to {where.database}?")
+    return agree(f"{stopped}Write {what} to {where.shown_database}?")
 
 
 def _check_pick(where: Where, wanted: Wanted) -> Choices:

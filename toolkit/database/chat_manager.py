@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from typing import Any, Protocol
 
-from toolkit.database.store import Store, transactional
+from toolkit.database.contract import Store, transactional
 from toolkit.records import chat_key, room_key, user_key
 
 

@@ -7,25 +7,22 @@ import asyncio
 import contextlib
 import sqlite3
 import time
-from collections.abc import AsyncIterator, Iterator
-from contextvars import ContextVar
+from collections.abc import Iterator
 from itertools import count
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar, cast
+from typing import TYPE_CHECKING, Any, cast
 
 import aiosqlite
 
 from toolkit.database.sql import decode
+from toolkit.database.waiting import lock_until
 from toolkit.errors import StoreError
 from toolkit.records import Names, Raw
 
 if TYPE_CHECKING:
     from toolkit.database.rows import Rows
 
-T = TypeVar("T")
-
 _opened = count()
-_lock_until: ContextVar[float | None] = ContextVar("lock_until", default=None)
 
 
 class Database:
@@ -96,7 +93,7 @@ class Database:
 
     async def begin(self) -> None:
         """Take the lock for writing, which is waited for no longer than `waiting_until` allows."""
-        if (until := _lock_until.get()) is None:
+        if (until := lock_until()) is None:
             await self.run("BEGIN IMMEDIATE")
             return
         [(usual,)] = await self.fetch("PRAGMA busy_timeout")
@@ -134,16 +131,6 @@ class Database:
     async def close(self) -> None:
         with explained(self.path, "close"):
             await self._connection.close()
-
-
-@contextlib.asynccontextmanager
-async def waiting_until(until: float | None) -> AsyncIterator[None]:
-    """No lock for writing is waited for past this `time.monotonic()`; None is the usual patience."""
-    token = _lock_until.set(until)
-    try:
-        yield
-    finally:
-        _lock_until.reset(token)
 
 
 async def connect(path: Path, mode: str, rows: "Rows", busy_timeout: float) -> Database:
@@ -201,7 +188,24 @@ def explained(path: Path, doing: str) -> Iterator[None]:
     try:
         yield
     except sqlite3.Error as error:
-        raise StoreError(f"Can't {doing} the database {path}: {_reason(error)}.") from error
+        raise StoreError(
+            f"Can't {doing} the database {path}: {_reason(error)}.",
+            concerns_all=_concerns_all(error),
+        ) from error
+
+
+def _concerns_all(error: sqlite3.Error) -> bool:
+    """A full disk or a read-only file; what constraints, triggers and columns refuse is a row's own."""
+    code: int = getattr(error, "sqlite_errorcode", 0)
+    return code & 0xFF not in _OF_A_ROW  # not by its name: Python doesn't know all of them
+
+
+_OF_A_ROW = {
+    sqlite3.SQLITE_CONSTRAINT,
+    sqlite3.SQLITE_ERROR,
+    sqlite3.SQLITE_MISMATCH,
+    sqlite3.SQLITE_TOOBIG,
+}
 
 
 def _reason(error: sqlite3.Error) -> str:

@@ -1,9 +1,11 @@
 """The local rows at one moment, from whatever store there is."""
 
+from collections.abc import Hashable
+
 import msgspec
 
+from toolkit.database.contract import Store, transactional
 from toolkit.database.foreign_table import refusal, why_no_objects
-from toolkit.database.store import SQLiteStore, Store, transactional
 from toolkit.errors import StoreError
 from toolkit.layout import TableFacts
 from toolkit.records import FAMILIES, Names, Raw, encode_row
@@ -20,7 +22,7 @@ class Look(msgspec.Struct, frozen=True):
     """
 
     rows: dict[str, Raw]
-    token: tuple[int, int] | None = None
+    token: Hashable = None
     about: Names | None = None
     made: str = ""
     facts: TableFacts = TableFacts()
@@ -42,9 +44,8 @@ async def load_look(store: Store, about: Names | None = None) -> Look:
             about = None
         token = await store.version()  # before the rows: a write in between shows
         rows = dict(await store.load_rows(about))
-        made = isinstance(store, SQLiteStore) and store.made and not rows
-        facts = store.facts if isinstance(store, SQLiteStore) else TableFacts()
-        return Look(rows, token, about, str(store.path.absolute()) if made else "", facts)
+        made = store.name if store.made and not rows else ""
+        return Look(rows, token, about, made, store.facts)
     try:
         keys = [key for family in FAMILIES for key in sorted(await store.keys(family))]
         rows = {key: await load_row(store, key) for key in keys}

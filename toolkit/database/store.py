@@ -1,8 +1,9 @@
-"""The bot's key-value table: the contract of a store, and two that keep it.
+"""The bot's key-value table: the stores that keep it in SQLite and in memory.
 
-`SQLiteStore` works on the bot's own database and never changes its journal mode; where its rows stand, and
-the SQL on them, is the affair of a `Rows`, its connection is in `connection`, what it writes as one in
-`transaction`. `InMemoryStore` is for tests.
+`SQLiteStore` keeps the whole contract; whatever is about a file stays in here and below. It works on the bot's
+own database and never changes its journal mode; where its rows stand, and the SQL on them, is the affair of
+a `Rows`, its connection is in `connection`, what it writes as one in `transaction`. `InMemoryStore` is for
+tests.
 """
 
 import asyncio
@@ -10,15 +11,25 @@ import contextlib
 import os
 import sqlite3
 from collections.abc import AsyncIterator, Mapping
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from contextlib import asynccontextmanager
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Protocol, Self, TypeGuard, TypeVar, runtime_checkable
+from typing import Any, Self
 
-from toolkit.aside import finish
-from toolkit.database.backup import backup_path, check_space, new_backup, remove_stale
+from toolkit.aside import aside, finish
+from toolkit.database.backup import (
+    backup_path,
+    check_space,
+    new_backup,
+    remove_older,
+    remove_stale,
+)
 from toolkit.database.connection import Database, connect
+from toolkit.database.contract import JournalLines, Place
+from toolkit.database.identity import name_file
+from toolkit.database.journal_file import JournalBeside
 from toolkit.database.key_value import KeyValueRows, encode_value
+from toolkit.database.lock import hold_lock
 from toolkit.database.mapped import MappedRows
 from toolkit.database.rows import Rows
 from toolkit.database.sql import Table
@@ -26,40 +37,6 @@ from toolkit.database.transaction import Transaction, joined, transacting
 from toolkit.errors import NoDatabase, StoreError
 from toolkit.layout import Layout, TableFacts
 from toolkit.records import Names, Raw, decode_object
-
-T = TypeVar("T")
-
-
-@runtime_checkable
-class Store(Protocol):
-    """What the toolkit needs of any store; a bot may bring its own."""
-
-    async def get(self, key: str) -> dict[str, Any] | None:
-        """The row's object, None if there is no such row; StoreError if it can't be read."""
-
-    async def set(self, key: str, value: Mapping[str, Any]) -> None:
-        """Write the whole row, new or not."""
-
-    async def keys(self, prefix: str) -> list[str]:
-        """All keys that begin with exactly this text, sorted."""
-
-
-@runtime_checkable
-class TransactionalStore(Store, Protocol):
-    """A store on one database file that can write several rows as one."""
-
-    @property
-    def path(self) -> Path: ...
-
-    async def load_rows(self, about: Names | None = None) -> list[tuple[str, Raw]]: ...
-
-    async def version(self) -> tuple[int, int]: ...
-
-    def transaction(self) -> AbstractAsyncContextManager[Transaction]: ...
-
-    async def backup(
-        self, directory: Path | None = None, *, name: str, by_bot: bool = False
-    ) -> Path: ...
 
 
 def check_there(path: str | os.PathLike[str]) -> None:
@@ -72,11 +49,6 @@ def check_there(path: str | os.PathLike[str]) -> None:
         raise StoreError(
             f"Can't open the database {os.fspath(path)}: there is no such file; check it."
         )
-
-
-def transactional(store: Store) -> TypeGuard[TransactionalStore]:
-    """Whether a store has transactions; a mock, which has every method, has no real path."""
-    return isinstance(store, TransactionalStore) and isinstance(store.path, Path)
 
 
 class SQLiteStore:
@@ -127,6 +99,27 @@ class SQLiteStore:
         return self._path
 
     @property
+    def name(self) -> str:
+        return str(self._path.absolute())
+
+    @property
+    def identity(self) -> Path:
+        """The file, by whichever link it was named."""
+        return self._path.resolve()
+
+    @property
+    def address(self) -> Path:
+        return self._path
+
+    @property
+    def beside(self) -> Path:
+        return self._path
+
+    @property
+    def file(self) -> Path:
+        return self._path
+
+    @property
     def read_only(self) -> bool:
         return self._read_only
 
@@ -166,8 +159,13 @@ class SQLiteStore:
     ) -> None:
         await self.close()
 
-    async def open(self) -> None:
-        """Connect and look at the table; nothing if it is open already."""
+    async def open(self, *, make: bool = True) -> None:
+        """Connect and look at the table; nothing if it is open already.
+
+        Without `make`, a file that isn't there is refused, where a bot's first start would make it.
+        """
+        if not make:
+            check_there(self._path)
         async with self._lock:
             if self._database is None:
                 self._found_wal = os.path.exists(f"{self._path}-wal")
@@ -265,7 +263,30 @@ class SQLiteStore:
                 raise StoreError(
                     f"Can't back up {self._path} to {target}: {error.strerror}."
                 ) from error
-        return target
+        return target.absolute()
+
+    async def remove_older(self, backup: Place) -> None:
+        """Of the backups of this database beside this one only the latest few of its kind stay."""
+        await finish(aside(remove_older, self._path, Path(backup)))
+
+    async def discard_backup(self, backup: Place) -> None:
+        """Remove it: its run wrote nothing, and it would push out one that is worth something."""
+        Path(backup).unlink(missing_ok=True)
+
+    @property
+    def journal(self) -> JournalLines:
+        """The JSON Lines beside the database."""
+        return JournalBeside(self._path)
+
+    async def birthmark(self) -> str | None:
+        """The file's inode, birth and changes; None if there is no file."""
+        return name_file(self._path)
+
+    @asynccontextmanager
+    async def alone(self) -> AsyncIterator[None]:
+        """Hold the lock file beside the database; `ToolkitError` at once if somebody else does."""
+        with hold_lock(self._path):
+            yield
 
     @asynccontextmanager
     async def _turn(self) -> AsyncIterator[Database]:

@@ -1,6 +1,6 @@
 """What a store writes as one: an open transaction, and which ones the running task is in."""
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from contextvars import ContextVar
 
@@ -17,6 +17,7 @@ class Transaction:
     def __init__(self, database: Database) -> None:
         self._database = database
         self._open = True
+        self._committed = False
         self._savepoints = 0
 
     async def load_rows(self, about: Names | None = None) -> list[tuple[str, Raw]]:
@@ -37,6 +38,13 @@ class Transaction:
         """Whether a row may not be as it was written, so that it has to be read back."""
         database = self.database()
         return await database.rows.has_triggers(database)
+
+    async def note(self, run: str, outcome: Callable[[], str]) -> None:
+        """Nothing: the journal is a file, and no part of a transaction."""
+
+    async def committed(self) -> bool:
+        """Whether it was; SQLite's answer is never lost, since nothing lies in between."""
+        return self._committed
 
     @property
     def given_up(self) -> bool:
@@ -95,7 +103,11 @@ class Transaction:
     async def commit(self) -> None:
         """Make everything last, even if we are cancelled meanwhile."""
         database, self._open = self.database(), False
-        await finish(database.run("COMMIT"))
+        await finish(self._commit(database))
+
+    async def _commit(self, database: Database) -> None:
+        await database.run("COMMIT")
+        self._committed = True
 
     async def roll_back(self) -> None:
         """Undo everything, even if we are cancelled meanwhile; nothing if nothing was begun."""

@@ -11,7 +11,7 @@ from typing import Any
 
 import msgspec
 
-from toolkit.layout import LARGEST, Cell, Layout, as_integer
+from toolkit.layout import LARGEST, SMALLEST, Cell, Layout, as_integer
 from toolkit.records import (
     CHAT,
     FAMILIES,
@@ -60,7 +60,7 @@ class Part(msgspec.Struct, frozen=True):
             value = value.removeprefix(self.prefix)
             number = None if text else as_integer(value)
             value = value if number is None else number
-        if isinstance(value, int) and abs(value) > LARGEST:
+        if isinstance(value, int) and not SMALLEST <= value <= LARGEST:
             raise ValueError(f"{self.field} is larger than a column can hold")
         if isinstance(value, list):
             raise ValueError(f"{self.field} is a list, which no column can hold")

@@ -23,6 +23,7 @@ from toolkit.text.times import say_minute
 _TITLES = {
     Role.ROOM: "this room",
     Role.RIVAL: "its twin",
+    Role.HOLDER: "the twin that the row names",
     Role.SPACE: "the Space",
     Role.OTHER_SPACE: "another Space",
 }

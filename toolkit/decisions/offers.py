@@ -14,7 +14,7 @@ from toolkit.convention import chat_number
 from toolkit.decisions.free_chat_ids import find_highest, free_ids
 from toolkit.model import NO_CHOICES, Choices, Code, Plan, Rung, Unit, UnitKind
 from toolkit.planning.links.claims import read_id
-from toolkit.planning.links.rows import LinkState, Local
+from toolkit.planning.links.rows import Id, LinkState, Local
 from toolkit.quotes import quote_id, quote_odd
 from toolkit.records import LocalState, load_records
 from toolkit.text.visible import visible
@@ -49,7 +49,7 @@ _NEXT, _FREE = "the next free number", "free as well"
 class Offers:
     """What would settle a unit: any one of these, the first of each kind the likeliest.
 
-    `why` says of each chat id, in their order, what speaks for it.
+    `why` says of each id, in their order, what speaks for it; with `free`, another one may be typed.
     """
 
     owners: tuple[str, ...] = ()
@@ -58,10 +58,8 @@ class Offers:
     overwrite: bool = False
     lower_counter: bool = False
     why: tuple[str, ...] = ()
+    free: bool = False
     noun: str = "chat id"
-
-    def __bool__(self) -> bool:
-        return self != NO_OFFERS
 
 
 NO_OFFERS = Offers()
@@ -84,6 +82,10 @@ class Offering:
         self._plan, self._noun = plan, plan.words.id
         self._links = local if isinstance(local, LinkState) else None
         self._local = local if isinstance(local, LocalState) else load_records([])
+
+    @cached_property
+    def _joined(self) -> frozenset[str]:
+        return frozenset(self._plan.joined)
 
     @cached_property
     def _highest(self) -> dict[str, int]:
@@ -115,6 +117,7 @@ class Offering:
             spaces=_spaces(unit, codes),
             chat_ids=tuple(told),
             why=tuple(told.values()),
+            free=bool(told) or unit.choices.chat_id is not None or self._is_free(codes),
             overwrite=Code.UNREADABLE_ROW in codes and not unit.choices.overwrite,
             lower_counter=Code.COUNTER_TOO_HIGH in codes and not unit.choices.lower_counter,
             noun=self._noun,
@@ -125,12 +128,31 @@ class Offering:
             return self._link_ids(unit, self._links) if codes & _LINK_ID else {}
         return self._chat_ids(unit) if codes & _CHAT_ID and unit.owner else {}
 
+    def _is_free(self, codes: set[Code]) -> bool:
+        """Of an id that a room holds by its row nothing is offered, and the other one may be any other."""
+        return self._links is not None and bool(codes & _LINK_ID)
+
     def _link_ids(self, unit: Unit, links: LinkState) -> dict[str, str]:
-        """What evidence says that the room may be, as far as no other room has it by its row."""
+        """What evidence says that the room may be, as far as that can be written and no other room has it by
+        its row. Each with how its row stands."""
         said = unit.candidates or filter(None, (unit.chat_id,))
-        rows = {id_: links.links.get(read_id(id_, links) or ()) for id_ in said}
-        others = {*self._plan.joined} - {*unit.room_ids}
-        return {id_: "" for id_, row in rows.items() if row is None or row.room not in others}
+        read = {text: id_ for text in said if (id_ := read_id(text, links))}
+        told = {text: self._say_row(id_, unit, links) for text, id_ in read.items()}
+        return {text: words for text, words in told.items() if words}
+
+    def _say_row(self, id_: Id, unit: Unit, links: LinkState) -> str:
+        """How the row of an id stands, which a person picks by; nothing for one that can't be picked."""
+        if (row := links.links.get(id_)) is None:
+            if links.key(id_) in links.unreadable:
+                return "its row can't be read"
+            return "it would get a row" if links.may_insert and id_ not in links.repeated else ""
+        if row.room is None:
+            return "its row names no room"
+        if row.room in unit.room_ids:
+            return "its row names this room"
+        if row.room in self._joined:
+            return ""
+        return f"its row names {quote_odd(row.room)}, which the account isn't in"
 
     def _chat_ids(self, unit: Unit) -> dict[str, str]:
         """What is proposed, then what rows say about the room, as far as no other room has it for

@@ -61,13 +61,14 @@ class HelpDesk:
 
 def make_rooms() -> World:
     """Its rooms: Ben's row was never saved, Carl's room was upgraded, Dora's row is of an old backup,
-    Erik's conversation has two rooms, Eve forged Anna's event, and Finn's room was left."""
+    Erik's conversation has two rooms, one of which he has left, Eve forged Anna's event, and Finn's room was left."""
     world = World(BOT)
     conversations = {"anna": 11, "ben": 12, "carl": 13, "dora": 14, "erik": 15, "erik-again": 15}
     for name, number in conversations.items():
         user = f"@{name.partition('-')[0]}:example.org"
         room = world.room(f"!{name}:example.org", creator=user, members=[user], name="Help!")
         world.event(room, _EVENT, {"conversation_id": number})
+    world.member("!erik:example.org", "@erik:example.org", "leave")
     world.upgrade("!carl:example.org", "!carl-upgraded:example.org", by="@carl:example.org")
     eve = "@eve:example.org"
     world.room("!eve:example.org", creator=eve, members=[eve], name="Help!")

@@ -11,8 +11,8 @@ from typing import Any, NamedTuple, TypeAlias
 from weakref import ref
 
 from toolkit.convention import Convention
+from toolkit.database.contract import Store, transactional
 from toolkit.database.look import Look, load_look
-from toolkit.database.store import Store, transactional
 from toolkit.homeserver.client_memory import Glimpse, glimpse
 from toolkit.model import Plan, Reason
 from toolkit.planning.one_room import rows_about

@@ -7,7 +7,7 @@ their word.
 
 import asyncio
 import inspect
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from typing import Any, Protocol
 
 import msgspec
@@ -156,8 +156,12 @@ async def load_remote(
     seen: Callable[[str, bytes], None] | None = None,
     sliding_sync: bool = True,
     layout: Layout | None = None,
+    known: RemoteState | None = None,
+    changed: Collection[str] = (),
 ) -> RemoteState:
     """Read every joined room; the toolkit's own look, which never trusts a client's memory.
+
+    Of what is `known` of a look before, rooms are taken as they were then, unless they have `changed`.
 
     `seen` is given each room's raw state, the last time as it was used. Without `sliding_sync` every
     room is asked for by itself, whatever the homeserver offers. Of a `layout` of links the state events are kept
@@ -168,7 +172,11 @@ async def load_remote(
     source = Source(client, convention, progress, seen, sliding_sync=sliding_sync, layout=layout)
     look = Reading(source, may_be_empty=allow_empty or not local_rows)
     account = await look.source.account()
-    await look.read(await look.list_rooms())
+    joined = await look.list_rooms()
+    if known is not None and known.account == account:
+        still = joined.difference(changed)
+        look.rooms = {room_id: room for room_id, room in known.rooms.items() if room_id in still}
+    await look.read(joined - look.rooms.keys())
     return look.state(account)
 
 

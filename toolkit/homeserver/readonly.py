@@ -11,6 +11,7 @@ from types import MappingProxyType
 from typing import Any, NoReturn
 
 from toolkit.errors import RefusedCall
+from toolkit.homeserver.following import is_following
 from toolkit.homeserver.refused_calls import HiddenAttribute, hide, told_call
 from toolkit.homeserver.sliding_sync import is_own_request
 
@@ -74,12 +75,12 @@ class ReadOnlyClient:
         trace_context: Any = None,
         timeout: Any = None,  # noqa: ASYNC109 - nio's own parameter
     ) -> Any:
-        """GET one of the paths that only read, or POST the one request that reads all rooms at once,
+        """GET one of the paths that only read, or POST one of the two requests of a sliding sync that do,
         with the account's token and no header of the caller's."""
         verb, token = method.upper(), self._inner.access_token
         sent = {"Authorization": f"Bearer {token}"} if token else {}
         options: dict[str, Any] = {"headers": sent, "timeout": timeout}
-        if verb == "POST" and is_own_request(path, data):
+        if verb == "POST" and (is_own_request(path, data) or is_following(path, data)):
             sent["Content-Type"] = "application/json"
             options["data"] = data
         elif verb != "GET" or data is not None or not is_read(path):

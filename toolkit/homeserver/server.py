@@ -1,4 +1,4 @@
-"""Reading the homeserver: the only module that speaks to one. It sends GET requests, and one POST that reads.
+"""Reading the homeserver: the only module that speaks to one. It sends GET requests, and two POSTs that read.
 
 Raw JSON is fetched through a transport (the bot's own nio client, or a plain one) behind the guard that
 lets reads through alone, and decoded here: nio's event objects cost forty times the parsing, drop fields,
@@ -10,15 +10,17 @@ import asyncio
 import json
 import logging
 import re
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
-from contextlib import asynccontextmanager, suppress
+from collections.abc import Awaitable, Callable, Sequence
+from contextlib import suppress
 from typing import Any, TypeGuard, TypeVar
 from urllib.parse import quote
 
 import aiohttp
 
+from toolkit.aside import unwrapped
 from toolkit.deadline import tell_trouble
-from toolkit.errors import HomeserverError, RemoteIncomplete
+from toolkit.errors import HomeserverError, RemoteIncomplete, TokenRefused
+from toolkit.homeserver.following import Following
 from toolkit.homeserver.readonly import read_only
 from toolkit.homeserver.retries import Again, asked_to_wait, persist
 from toolkit.homeserver.room_state import UnreadableState
@@ -51,6 +53,10 @@ class RoomRefused(Exception):
     def __init__(self, reason: str, *, silent: bool = False) -> None:
         super().__init__(reason)
         self.silent = silent
+
+
+class NotFollowed(Exception):
+    """The homeserver won't say what is new: it has forgotten the connection, or serves none."""
 
 
 class _Refused(Exception):
@@ -142,6 +148,27 @@ class Homeserver:
         rest, refused = await read_each(left, read, tell)
         return found | rest, refused
 
+    async def can_follow(self) -> bool:
+        """Whether it offers a sliding sync, and one is wanted."""
+        return self._may_slide and is_served(await self._ask(VERSIONS, "ask what it offers"))
+
+    async def follow(self, following: Following, seconds: float) -> frozenset[str]:
+        """The rooms that something new is told of; so long it is waited for any. Asked once.
+
+        Raises `Again`, `TokenRefused`, or `NotFollowed`.
+        """
+        path, body = following.path(seconds), following.body
+        try:
+            return await self._once(path, following.take, ANSWER_BYTES, body, seconds)
+        except _TooBig as error:
+            raise Again(str(error)) from None
+        except _Refused as error:
+            if error.status == 401:
+                raise self._no_token(error) from None
+            if not error.errcode:  # a proxy's word, whose homeserver is most likely down
+                raise Again(f"answered {error}") from None
+            raise NotFollowed(str(error)) from None
+
     async def _slide(
         self, room_ids: Sequence[str], decode: Callable[[str, bytes], T]
     ) -> dict[str, T]:
@@ -218,10 +245,7 @@ class Homeserver:
             raise self._foreign() from None
         except _Refused as error:
             if error.status == 401 or (error.status == 403 and error.errcode):
-                raise HomeserverError(
-                    f"{self.address} doesn't accept the access token ({error}); nothing was read. "
-                    "Log the bot in again, or give a valid token."
-                ) from None
+                raise self._no_token(error) from None
             if error.status in (403, 404):
                 raise self._foreign() from None
             if error.status == 400 and not error.errcode and self.address.startswith("http:"):
@@ -236,6 +260,12 @@ class Homeserver:
                 "Try again later." if error.throttled else "Check the address, and that it is up."
             )
             raise HomeserverError(f"Can't {doing}: {self.address} {error.reason}. {hint}") from None
+
+    def _no_token(self, error: _Refused) -> TokenRefused:
+        return TokenRefused(
+            f"{self.address} doesn't accept the access token ({error}); nothing was read. "
+            "Log the bot in again, or give a valid token."
+        )
 
     def _foreign(self) -> HomeserverError:
         return HomeserverError(
@@ -252,28 +282,34 @@ class Homeserver:
         return await persist(once, self._tell_wait)
 
     async def _once(
-        self, path: str, read: Callable[[bytes], T], limit: int, data: str | None = None
+        self,
+        path: str,
+        read: Callable[[bytes], T],
+        limit: int,
+        data: str | None = None,
+        wait: float = 0.0,
     ) -> T:
-        status, headers, body = await self._fetch(path, limit, data)
+        """Ask once; the server may `wait` so long by itself before it answers."""
+        status, headers, body = await self._fetch(path, limit, data, wait)
         if status == 200:
             try:
                 return read(body)
             except UnreadableState as error:
                 raise Again(f"sent what is no answer ({error})") from None
         if status == 429:
-            wait = asked_to_wait(body, headers)
-            raise Again("says that there are too many requests", wait, throttled=True)
+            asked = asked_to_wait(body, headers)
+            raise Again("says that there are too many requests", asked, throttled=True)
         if status >= 500:
             raise Again(f"answered {status}", asked_to_wait(body, headers))
         raise _Refused(status, _errcode(body))
 
     async def _fetch(
-        self, path: str, limit: int, data: str | None = None
+        self, path: str, limit: int, data: str | None, wait: float
     ) -> tuple[int, Any, bytes]:
         method = "GET" if data is None else "POST"
         # What a proxy takes for it, such as Tor, says nothing of the homeserver.
         connect = None if getattr(self._client, "proxy", None) else CONNECT_SECONDS
-        timeout = aiohttp.ClientTimeout(total=REQUEST_SECONDS, sock_connect=connect)
+        timeout = aiohttp.ClientTimeout(total=REQUEST_SECONDS + wait, sock_connect=connect)
         try:
             async with await self._client.send(method, path, data, timeout=timeout) as response:
                 self._heard = True
@@ -320,7 +356,7 @@ async def read_each(
                     raise RemoteIncomplete(_SILENT.format(len(silent), error)) from None
             tell(len(found) + len(refused), len(room_ids))
 
-    async with _unwrapped(), asyncio.TaskGroup() as group:
+    async with unwrapped(), asyncio.TaskGroup() as group:
         for _ in range(min(AT_ONCE, len(room_ids))):
             group.create_task(work())
     return found, refused
@@ -341,15 +377,6 @@ async def _decode_each(
             size = 0
             await asyncio.sleep(0)
     return found
-
-
-@asynccontextmanager
-async def _unwrapped() -> AsyncIterator[None]:
-    """A task group wraps what its tasks raise; callers want the first error itself."""
-    try:
-        yield
-    except BaseExceptionGroup as group:
-        raise group.exceptions[0] from None
 
 
 async def _body(response: aiohttp.ClientResponse, limit: int) -> bytes:

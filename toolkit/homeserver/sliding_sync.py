@@ -87,7 +87,7 @@ class Slide:
 
         Raises `UnreadableState` if the answer isn't whole; then none of this load is to be believed.
         """
-        answer = _read(body)
+        answer = read_answer(body)
         self._asked, self._position = self._asked + STEP, answer.pos
         self._told |= answer.rooms.keys()
         self._listed = answer.lists[LIST].count
@@ -105,7 +105,9 @@ class _List(msgspec.Struct):
     count: int
 
 
-class _Answer(msgspec.Struct):
+class Answer(msgspec.Struct):
+    """What an answer must have."""
+
     pos: str
     lists: dict[str, _List]
     rooms: dict[str, msgspec.Raw]
@@ -116,12 +118,13 @@ class _Room(msgspec.Struct):
     initial: bool
 
 
-_decode_answer = msgspec.json.Decoder(_Answer).decode
+_decode_answer = msgspec.json.Decoder(Answer).decode
 _decode_room = msgspec.json.Decoder(_Room).decode
 _REFUSED = (msgspec.DecodeError, RecursionError, UnicodeError)
 
 
-def _read(body: bytes) -> _Answer:
+def read_answer(body: bytes) -> Answer:
+    """An answer as a value. Raises `UnreadableState` for what is none."""
     try:
         answer = _decode_answer(body)
     except _REFUSED:

@@ -9,8 +9,8 @@ from typing import Any
 
 from toolkit.aside import aside, in_slices
 from toolkit.convention import Convention
+from toolkit.database.contract import Store
 from toolkit.database.look import Look, load_look
-from toolkit.database.store import Store
 from toolkit.homeserver.client_memory import (
     held_rooms,
     note_links,

@@ -3,7 +3,7 @@
 In order: `values` (what it says), `mistakes` (what can't work), `patterns` (ids in texts and paths).
 """
 
-from toolkit.layout.patterns import LARGEST, as_integer, id_pattern, split_path
+from toolkit.layout.patterns import LARGEST, SMALLEST, as_integer, id_pattern, split_path
 from toolkit.layout.values import (
     ALIAS,
     EVERY_TYPE,
@@ -24,6 +24,7 @@ __all__ = [
     "ALIAS",
     "EVERY_TYPE",
     "LARGEST",
+    "SMALLEST",
     "Cell",
     "ChatTable",
     "Clue",

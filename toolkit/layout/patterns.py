@@ -3,7 +3,7 @@
 import re
 
 INTEGER = "0|-?[1-9][0-9]{0,18}"
-LARGEST = (1 << 63) - 1
+SMALLEST, LARGEST = -(1 << 63), (1 << 63) - 1
 """The largest integer that a column holds."""
 _SLOT = re.compile(r"(?<!\\)\{([^{}0-9,][^{}]*)\}")
 _STEP = re.compile(r'(?:"([^"]+)"|([^."]+))(?:\.(?=.)|$)')
@@ -27,7 +27,7 @@ def split_path(path: str) -> tuple[str, ...]:
 
 def as_integer(text: str) -> int | None:
     """The integer that a text is, as a column would hold it; None for any other text."""
-    if not re.fullmatch(INTEGER, text) or abs(int(text)) > LARGEST:
+    if not re.fullmatch(INTEGER, text) or not SMALLEST <= int(text) <= LARGEST:
         return None
     return int(text)
 

@@ -27,10 +27,11 @@ _ABOUT_OWNERS = frozenset(
 
 
 class Role(StrEnum):
-    """What a room is to the unit."""
+    """What a room is to the unit; a holder is a rival whom the row of the id names."""
 
     ROOM = "room"
     RIVAL = "rival"
+    HOLDER = "holder"
     SPACE = "space"
     OTHER_SPACE = "other_space"
 
@@ -100,7 +101,8 @@ def _rooms(unit: Unit) -> Iterator[tuple[str, Role]]:
     spaces = [candidate for candidate in unit.candidates if candidate.startswith("!")]
     yield (unit.id, Role.ROOM) if unit.kind is UnitKind.ROOM else own
     for finding in unit.conflicts:
-        yield from ((rival, Role.RIVAL) for rival in finding.rivals)
+        for rival in finding.rivals:
+            yield rival, Role.HOLDER if rival == finding.local else Role.RIVAL
     if spaces or any(finding.code in _ABOUT_OWNERS for finding in unit.conflicts):
         yield own
     yield from ((space, Role.OTHER_SPACE) for space in spaces)

@@ -6,7 +6,8 @@ usually that of the bot's own function; what a person decides is kept in `decidi
 
 import asyncio
 import os
-from collections.abc import Callable, Coroutine, Mapping
+from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
+from contextlib import asynccontextmanager
 from dataclasses import replace
 from datetime import UTC, date, datetime
 from pathlib import Path
@@ -16,7 +17,7 @@ from weakref import WeakValueDictionary
 
 from toolkit.convention import Convention
 from toolkit.database.chat_manager import ChatManagerLike
-from toolkit.database.store import Store
+from toolkit.database.contract import Store
 from toolkit.decisions.case import Casebook
 from toolkit.decisions.decision import ANOTHER, Decision
 from toolkit.decisions.ledger import Vote
@@ -28,15 +29,18 @@ from toolkit.model import Choices, Plan, RemoteState, Status, Unit
 from toolkit.planning.links.picks import picked_id
 from toolkit.progress import Progress
 from toolkit.records import Raw
-from toolkit.repairs import AnyReport, Road, load_past_of, road_to, take_back
+from toolkit.repairs import AnyReport, Road, load_past_now, load_past_of, road_to, take_back
 from toolkit.session.decided import Decided
 from toolkit.session.deciding import Deciding, choices_of
 from toolkit.session.results import Applied, ShownPlan, ShownUndo
 from toolkit.session.state import SessionState
+from toolkit.session.watching import Watching
 from toolkit.sources.sides import Sides, find_sides
 from toolkit.text.summary import count_causes, count_of
 from toolkit.text.visible import visible
+from toolkit.watch.watch import Look
 from toolkit.writing.journal import Run, State, work_out
+from toolkit.writing.lineage import Past
 from toolkit.writing.report import stale_units
 from toolkit.writing.staleness import compare_rows, why_stale
 from toolkit.writing.undo import plan_reversal
@@ -67,11 +71,14 @@ class Session:
         show: Callable[[Plan, Mapping[str, Vote]], ShownPlan] | None = None,
     ) -> None:
         self._road, self._show = road, show or self._show_plan
-        self._deciding = Deciding(road, decisions_file, road.sides.path)
+        self._deciding = Deciding(road, decisions_file, road.sides.beside)
         self._shelf = Shelf()
         self._cases: Casebook | None = None
         self._task: asyncio.Task[Any] | None = None
         self._looked: datetime | None = None
+        self._seen: datetime | None = None
+        self._looking = asyncio.Lock()
+        self._watching: Watching | None = None
 
     @property
     def looked(self) -> datetime | None:
@@ -150,7 +157,7 @@ class Session:
             sliding_sync=sliding_sync,
             deadline=deadline,
         )
-        beside = file_beside(sides.path) if sides.path else None
+        beside = file_beside(sides.beside) if sides.beside else None
         session = cls(road_to(sides), Path(decisions) if decisions else beside)
         await session.reload(progress)
         return session
@@ -164,31 +171,75 @@ class Session:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        """Nothing stays open between looks; a run that is still going on is cancelled."""
+        """Nothing stays open between looks; a run or a watch that is still going on is cancelled."""
         self.cancel()
         if self._task is not None:
             await asyncio.wait([self._task])
+        if self._watching is not None:
+            self._watching.cancel()
+            await self._watching.ended()
 
     async def reload(self, progress: Progress | None = None) -> None:
         """Look at both sides again; decisions about changes that are no longer planned are pending."""
-        began = datetime.now(UTC)
-        remote, rows = await self._road.look(progress)
-        self._looked = began
-        self.see(rows, remote)
+        async with self._looking:
+            began = datetime.now(UTC)
+            remote, rows = await self._road.look(progress)
+            self._looked = began
+            self.see(rows, remote, await load_past_of(self._sides, rows))
+
+    def watch(self, *, every: float | None = None) -> Watching:
+        """Look again by itself whenever rows or rooms have changed, until `cancel()` of what is returned.
+
+        Returns at once, and writes nothing; views show what it finds, and decisions stay as after `reload`. There is
+        one watch at a time: while one goes on, that is returned. Every `every` seconds, by default five minutes, it
+        looks at everything. Raises `ToolkitError` where there is nothing to watch, or no running event loop.
+        """
+        if self._watching is None or not self._watching.running:
+            self._watching = Watching(self._road, self._see_look, self._turn, every)
+        return self._watching
+
+    @asynccontextmanager
+    async def _turn(self) -> AsyncIterator[None]:
+        """For a look of the watch: neither beside another, nor while rows are being written."""
+        while self._task is not None and not self._task.done():
+            await asyncio.wait([self._task])
+        async with self._looking:
+            yield
+
+    async def _see_look(self, look: Look) -> bool:
+        """False if rows may have been written, or others have been seen, since it began."""
+        writing = self._task is not None and not self._task.done()
+        if writing or (self._seen is not None and self._seen > look.began):
+            return False
+        self._looked = look.began
+        if (look.remote, look.rows) == (self.state.remote, self.state.local.rows):
+            self._deciding.tell()  # of the time of the look
+        else:
+            self.see(look.rows, look.remote, await load_past_of(self._sides, look.rows))
+        return True
 
     async def _reload_rows(self) -> str:
         """After an undo; what goes wrong then is told, not raised."""
         try:
-            self.see(await self._road.load_rows())
+            await self._see_rows(await self._road.load_rows())
         except ToolkitError as error:
             return _OUTDATED.format(error)
         return ""
 
-    def see(self, rows: Mapping[str, Raw], remote: RemoteState | None = None) -> None:
+    async def _see_rows(self, rows: Mapping[str, Raw]) -> None:
+        self.see(rows, past=await load_past_of(self._sides, rows))
+
+    def see(
+        self,
+        rows: Mapping[str, Raw],
+        remote: RemoteState | None = None,
+        past: Past | None = None,
+    ) -> None:
         """Plan anew from these rows, by default with the rooms as they were last seen, and with the
-        decisions and the history that are on disk by now."""
-        past, self._shelf = load_past_of(self._sides, rows), Shelf()
+        decisions and the history that are there by now."""
+        past, self._shelf = past or load_past_now(self._sides, rows), Shelf()
         self._deciding.look(remote or self.state.remote, self._road.read(rows), past)
+        self._seen = datetime.now(UTC)
 
     def why_not(self, unit: Unit) -> str:
         """Why a unit is only shown and can't be approved; nothing if it can."""
@@ -398,7 +449,7 @@ class Session:
     async def _settle(self, rows: Mapping[str, Raw], written: set[str], *, anew: bool) -> str:
         """Show what a run has left, and forget what was decided about what it wrote; as above."""
         try:
-            self.see(rows)
+            await self._see_rows(rows)
             self._deciding.forget(written)
             if anew:
                 await self.reload()
@@ -408,8 +459,7 @@ class Session:
 
     async def _alone(self, work: Coroutine[Any, Any, T]) -> T | None:
         """One run at a time on a database; None if `cancel` has ended it."""
-        path = self._sides.path
-        key = path.resolve() if path else id(self._sides.store)
+        key = self._sides.identity
         if (other := _running.get(key)) and not other.done():
             work.close()
             raise ToolkitError(

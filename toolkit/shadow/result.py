@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 
 from toolkit.calls import Reconciled
 from toolkit.convention import Convention
+from toolkit.database.contract import Store, transactional
 from toolkit.database.look import Look, load_look
-from toolkit.database.store import SQLiteStore, Store, transactional
 from toolkit.decisions.decision import user_name
 from toolkit.errors import ToolkitError
 from toolkit.links import Linked
@@ -68,10 +68,10 @@ class ShadowResult:
     def sides(self) -> Sides:
         """Where it writes. A store that only reads is opened for that, as a session's database is."""
         store = self.store
-        if isinstance(store, SQLiteStore) and store.read_only:
+        if transactional(store) and store.read_only:
             return Sides(
                 Convention(),
-                database=store.path,
+                database=store.address,
                 table=store.settings,
                 backup_dir=store.backup_dir,
             )
@@ -169,7 +169,7 @@ class ShadowResult:
         """Whether it is the database of the shadow run, whoever has opened it."""
         if not (transactional(store) and transactional(self.store)):
             return store is self.store
-        return store.path.resolve() == self.store.path.resolve()
+        return store.identity == self.store.identity
 
     def _see(self, rows: dict[str, Raw]) -> None:
         """Remember the rows as they are after a run."""

@@ -11,8 +11,9 @@ from types import MethodType
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from toolkit.database.chat_manager import ChatManagerLike
+from toolkit.database.contract import Store, transactional
 from toolkit.database.look import Look, load_look
-from toolkit.database.store import SQLiteStore, Store, transactional
+from toolkit.database.store import SQLiteStore
 from toolkit.errors import ToolkitError
 from toolkit.homeserver.client_memory import user_id_of
 from toolkit.homeserver.reading import ClientLike
@@ -88,7 +89,11 @@ async def shadow_run(
     token = getattr(client, "access_token", None)
     secret = token if isinstance(token, str) else ""
     account = user_id_of(client)
-    if isinstance(store, SQLiteStore) and store.layout.links:
+    if transactional(store) and store.layout.links:
+        if not isinstance(store, SQLiteStore):
+            raise ToolkitError(
+                "A shadow run of shape links copies the bot's tables, and can do so with SQLite only."
+            )
         if chat_mgr is not None:
             raise ToolkitError("A bot of shape links has no chat manager: leave chat_mgr out.")
         return await _run_on_copy(

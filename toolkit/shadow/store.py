@@ -12,9 +12,9 @@ from contextvars import ContextVar
 from copy import deepcopy
 from typing import Any, NoReturn
 
+from toolkit.database.contract import Store, transactional
 from toolkit.database.look import Look, load_row
 from toolkit.database.sql import RowChange, encode
-from toolkit.database.store import Store, transactional
 from toolkit.errors import RefusedCall, StoreError
 from toolkit.homeserver.refused_calls import HiddenAttribute, told_call
 from toolkit.model import RowWrite

@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from toolkit.database.address import is_server
 from toolkit.errors import ConventionError, ToolkitError
 
 if TYPE_CHECKING:
@@ -46,7 +47,7 @@ TABLES = ("shape", "rows", "evidence")
 """What makes a `Layout`, in tables of the file's own."""
 
 PATHS = {"database", "backup_dir"}
-"""Settings that are paths, seen from the file's folder."""
+"""Settings that are paths, seen from the file's folder; a database may be a server's address instead."""
 
 _WORDS = {str: "a text", bool: "true or false", float: "a number", list: "a list of texts"}
 
@@ -59,7 +60,8 @@ def load_settings() -> dict[str, Any]:
     file = find_settings()
     found = read_settings(file) if file else {}
     if file and file.parent != Path.cwd():  # here they can stay as short as they are
-        found |= {name: str(file.parent / found[name]) for name in PATHS & found.keys()}
+        paths = [name for name in PATHS & found.keys() if not is_server(found[name])]
+        found |= {name: str(file.parent / found[name]) for name in paths}
     return found
 
 

@@ -5,17 +5,19 @@ one run, so that a session that nobody closes holds nothing.
 """
 
 import os
-from collections.abc import AsyncIterator, Callable, Mapping
-from contextlib import asynccontextmanager, nullcontext
+from collections.abc import AsyncIterator, Callable, Collection, Hashable, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from toolkit.convention import Convention
+from toolkit.database.address import read_address
 from toolkit.database.chat_manager import ChatManager, ChatManagerLike
+from toolkit.database.contract import Store, TransactionalStore, transactional
 from toolkit.database.look import load_look
+from toolkit.database.opening import store_at
 from toolkit.database.restore import check_unused
-from toolkit.database.store import SQLiteStore, Store, check_there, transactional
 from toolkit.deadline import within
 from toolkit.errors import NoDatabase, ToolkitError
 from toolkit.homeserver.belonging import check_belonging, check_named
@@ -35,7 +37,6 @@ from toolkit.sources.settings import (
     tell_missing,
 )
 from toolkit.sources.snapshot import Snapshot, load_convention, load_layout, load_snapshot
-from toolkit.writing.turns import hold_lock
 
 OFFLINE = (
     "This session looks at a snapshot, and there is nothing to write to: where the database is, run "
@@ -56,7 +57,7 @@ class Sides:
     convention: Convention
     homeserver: str | None = None
     token: str = field(default="", repr=False)
-    database: Path | None = None
+    database: Path | str | None = field(default=None, repr=False)
     table: Mapping[str, Any] = field(default_factory=dict)
     backup_dir: Path | None = None
     client: ClientLike | None = None
@@ -70,11 +71,32 @@ class Sides:
     _known: dict[str, TableFacts] = field(default_factory=dict, compare=False, repr=False)
 
     @property
-    def path(self) -> Path | None:
-        """The file that the local rows come from, if it is one."""
+    def target(self) -> TransactionalStore | None:
+        """The store that the local rows come from, open or not; None for a snapshot, and for a store of
+        another make."""
+        if self.snapshot is not None:
+            return None
         if self.store is not None:
-            return self.store.path if transactional(self.store) else None
-        return self.snapshot or self.database
+            return self.store if transactional(self.store) else None
+        return None if self.database is None else self._store(read_only=True)
+
+    @property
+    def beside(self) -> Path | None:
+        """The path beside which decisions are kept, if there is one."""
+        return self.snapshot or (target.beside if (target := self.target) else None)
+
+    @property
+    def identity(self) -> Hashable:
+        """The same for all sides on one database: what two runs must not write at once."""
+        if self.snapshot is not None:
+            return self.snapshot.resolve()
+        return target.identity if (target := self.target) else id(self.store)
+
+    def _store(self, *, read_only: bool) -> TransactionalStore:
+        assert self.database is not None
+        return store_at(
+            self.database, read_only=read_only, backup_dir=self.backup_dir, **self.table
+        )
 
     async def look(self, progress: Progress | None = None) -> tuple[RemoteState, dict[str, Raw]]:
         """Read both sides whole, the rows first; writes nothing.
@@ -85,6 +107,12 @@ class Sides:
             taken = self._load_snapshot(self.snapshot)
             return taken.remote(self.convention), dict(taken.rows)
         return await self._look(progress)
+
+    async def look_again(
+        self, known: RemoteState, changed: Collection[str]
+    ) -> tuple[RemoteState, dict[str, Raw]]:
+        """The same, but of the rooms only those that `changed` since these were known, or are new."""
+        return await self._look(known=known, changed=changed)
 
     async def take(self, settings: Mapping[str, Any], progress: Progress | None = None) -> Snapshot:
         """Both sides as a look finds them, for a file; `settings` are those of the convention."""
@@ -110,13 +138,17 @@ class Sides:
     @property
     def layout(self) -> Layout:
         """Where the rows stand."""
-        if isinstance(self.store, SQLiteStore):
+        if self.store is not None and transactional(self.store):
             return self.store.layout
         found: Layout = self.table.get("layout", Layout())
         return found
 
     async def _look(
-        self, progress: Progress | None, seen: Callable[[str, bytes], None] | None = None
+        self,
+        progress: Progress | None = None,
+        seen: Callable[[str, bytes], None] | None = None,
+        known: RemoteState | None = None,
+        changed: Collection[str] = (),
     ) -> tuple[RemoteState, dict[str, Raw]]:
         """A room that the bot makes while we read is in neither side, as the rows come first."""
         layout = self._check_layout()
@@ -132,6 +164,8 @@ class Sides:
                     seen=seen,
                     sliding_sync=self.sliding_sync,
                     layout=layout if layout.links else None,
+                    known=known,
+                    changed=changed,
                 )
         if not self.allow_empty:
             self._check_belonging(rows, remote)
@@ -140,7 +174,7 @@ class Sides:
     def _check_layout(self) -> Layout:
         """The layout, if rows can be read by it."""
         layout = self.layout
-        if layout.links and self.store is not None and not isinstance(self.store, SQLiteStore):
+        if layout.links and self.store is not None and not transactional(self.store):
             raise ToolkitError(
                 f"The mapping is of shape links, and the store ({type(self.store).__name__}) doesn't show "
                 "such rows: open it with SQLiteStore(path, layout=layout)."
@@ -184,21 +218,19 @@ class Sides:
         """
         if self.snapshot is not None:
             raise ToolkitError(OFFLINE.format("FILE"))
-        if self.database is not None and not (read_only or new):
-            check_there(self.database)
-        if self.path is not None and self.layout.shape.stopped and not read_only:
-            check_unused(self.path, ours=self.store is not None)
-        with nullcontext() if read_only or self.path is None else hold_lock(self.path):
-            if self.store is not None:
-                if isinstance(self.store, SQLiteStore):
-                    await self.store.open()
-                yield self.store
-                return
-            assert self.database
-            async with SQLiteStore(
-                self.database, read_only=read_only, backup_dir=self.backup_dir, **self.table
-            ) as store:
-                yield store
+        if self.store is not None and not transactional(self.store):
+            yield self.store
+            return
+        store = self._store(read_only=read_only) if self.store is None else self.store
+        async with AsyncExitStack() as stack:
+            if not read_only:
+                if store.file is not None and self.layout.shape.stopped:
+                    check_unused(store.file, ours=self.store is not None)
+                await stack.enter_async_context(store.alone())
+            await store.open(make=read_only or new or self.store is not None)
+            if self.store is None:
+                stack.push_async_callback(store.close)
+            yield store
 
     @asynccontextmanager
     async def open_client(self) -> AsyncIterator[ClientLike]:
@@ -244,8 +276,11 @@ def find_sides(
         return snapshot_sides(Path(snapshot), kept, known.get("layout"), convention)
     homeserver = homeserver or environment.get("MATRIX_HOMESERVER") or known.get("homeserver")
     # The same file also when somebody changes the folder in a notebook.
-    paths = {name: Path(known[name]).absolute() for name in PATHS & known.keys()}
-    found = database or environment.get("BOT_DATABASE") or paths.get("database")
+    named = {name: read_address(known[name]) for name in PATHS & known.keys()}
+    paths = {name: path.absolute() for name, path in named.items() if isinstance(path, Path)}
+    found = (
+        database or environment.get("BOT_DATABASE") or paths.get("database", named.get("database"))
+    )
     token = "" if client is not None else access_token or read_token(environment)
     tell_missing(
         _WAYS,
@@ -257,7 +292,7 @@ def find_sides(
         convention=convention or Convention(**kept),
         homeserver=homeserver,
         token=token or "",
-        database=None if store is not None else Path(found or ""),
+        database=None if store is not None else read_address(found or ""),
         table={name: known[name] for name in (*TABLE, "layout") if name in known},
         backup_dir=paths.get("backup_dir"),
         client=client,

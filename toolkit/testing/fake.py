@@ -21,6 +21,7 @@ from toolkit.testing.sliding import FEATURES, PATH, RefusedSlide, SlidingConnect
 from toolkit.testing.world import Event, encode
 
 _NEXT_BATCH = "s1"
+_STEP_MS = 20
 _VERSIONS = ["r0.6.1", "v1.1", "v1.11"]
 
 
@@ -71,6 +72,10 @@ class FakeHomeserver:
         for fault in faults:
             self._faults.add(fault)
 
+    def forget_positions(self) -> None:
+        """Begin every connection of a sliding sync anew, as after a week."""
+        self._slides.forget()
+
     def clear_faults(self) -> None:
         """Be healthy again."""
         self._faults.clear()
@@ -100,15 +105,21 @@ class FakeHomeserver:
             case "POST", parts if parts == PATH and self.sliding_sync:
                 if not self._knows(request):
                     return _error(401, "M_UNKNOWN_TOKEN", "Unknown access token")
-                return self._slide(recorded)
+                return await self._slide(recorded)
         return _unrecognized()
 
     def _knows(self, request: web.BaseRequest) -> bool:
         return request.headers.get("Authorization") == f"Bearer {self.access_token}"
 
-    def _slide(self, recorded: RecordedRequest) -> web.Response:
+    async def _slide(self, recorded: RecordedRequest) -> web.Response:
+        """Answer at once if there is anything new, else when there is, or after the asked wait."""
+        asked, pos = recorded.body, recorded.query.get("pos")
+        waits = int(recorded.query.get("timeout", "0")) // _STEP_MS
         try:
-            body = self._slides.answer(self.rooms, recorded.body, recorded.query.get("pos"))
+            while waits > 0 and not self._slides.has_news(self.rooms, asked, pos):
+                waits -= 1
+                await asyncio.sleep(_STEP_MS / 1_000)
+            body = self._slides.answer(self.rooms, asked, pos)
         except RefusedSlide as error:
             return _error(400, error.errcode, str(error))
         return web.Response(body=body, content_type="application/json")

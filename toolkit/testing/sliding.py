@@ -28,14 +28,30 @@ class RefusedSlide(Exception):
 
 
 class SlidingConnections:
-    """Which rooms were sent to whom: what has been sent comes again only on a new connection."""
+    """What was sent to whom: it comes again only on a new connection, or when it is something else."""
 
     def __init__(self) -> None:
-        self._sent: dict[str, tuple[str, set[str]]] = {}
+        self._sent: dict[str, tuple[str, dict[str, bytes]]] = {}
         self._count = 0
+
+    def has_news(self, rooms: Mapping[str, State], body: bytes, pos: str | None) -> bool:
+        """Whether an answer would hold any room. Raises `RefusedSlide`."""
+        return bool(self._find(rooms, body, pos)[2])
 
     def answer(self, rooms: Mapping[str, State], body: bytes, pos: str | None) -> bytes:
         """The body of an answer. Raises `RefusedSlide`."""
+        connection, lists, parts, sent = self._find(rooms, body, pos)
+        self._count += 1
+        self._sent[connection] = (f"{self._count}/s{self._count}", sent | parts)
+        return _join(self._sent[connection][0], lists, parts)
+
+    def forget(self) -> None:
+        """No position is known any more."""
+        self._sent.clear()
+
+    def _find(
+        self, rooms: Mapping[str, State], body: bytes, pos: str | None
+    ) -> tuple[str, dict[str, Any], dict[str, bytes], dict[str, bytes]]:
         asked = json.loads(body)
         connection = asked.get("conn_id", "")
         sent = self._resume(connection, pos)
@@ -46,17 +62,15 @@ class SlidingConnections:
                 raise RefusedSlide("M_BAD_JSON", f"lists.{name}.timeline_limit: Field required")
             lists[name] = {"count": len(rooms)}
             for room_id in _within(list(rooms), wanted.get("ranges", [])):
-                if room_id not in sent:
-                    sent.add(room_id)
-                    parts[room_id] = _room(rooms[room_id], wanted["required_state"])
-        self._count += 1
-        self._sent[connection] = (f"{self._count}/s{self._count}", sent)
-        return _join(self._sent[connection][0], lists, parts)
+                part = _room(rooms[room_id], wanted["required_state"])
+                if sent.get(room_id) != part:
+                    parts[room_id] = part
+        return connection, lists, parts, sent
 
-    def _resume(self, connection: str, pos: str | None) -> set[str]:
+    def _resume(self, connection: str, pos: str | None) -> dict[str, bytes]:
         if pos is None:
-            return set()
-        known, sent = self._sent.get(connection, ("", set()))
+            return {}
+        known, sent = self._sent.get(connection, ("", dict[str, bytes]()))
         if known != pos:
             raise RefusedSlide("M_UNKNOWN_POS", "Unknown position")
         return sent

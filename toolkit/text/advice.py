@@ -75,6 +75,12 @@ _CHOOSE = {
     Code.STALE_PLAN: "look again, it changed meanwhile",
     Code.COUNTER_TOO_HIGH: "lower it with {0.lower_counter} while the bot is stopped",
 }
+_HELD = (
+    "if {room} is the right one, ignore this room or have the bot leave it; if this one is, have the bot leave "
+    "{room}, or point the row at this room by hand (its column {field}), then look again; if it is of another "
+    "id, pick that with {speech.some_chat_id}"
+)
+_NO_ROW_MADE = "make the row by hand, or have the mapping make it where it can (insert)"
 _STALE = "else the row is stale, and yours to delete"
 _NO_CHAT_BECAUSE = {
     "no_space": "join its Space, if that was left or upgraded; if another account made that, name it "
@@ -137,6 +143,8 @@ def what(finding: Finding) -> str:
         return f"{row} is missing"
     if finding.code is Code.UNREADABLE_ROW:
         return f"{row} can't be read" + ("" if finding.local is None else f": {finding.local}")
+    if finding.code is Code.DUPLICATE_ID and finding.field:
+        return f"{row}: {finding.field} is {_value(finding.local)}, which is joined as well"
     if finding.field:
         return (
             f"{row}: {finding.field} is {_value(finding.local)}, should be {_value(finding.remote)}"
@@ -159,7 +167,7 @@ def action(unit: Unit, speech: Speech = TERMINAL) -> str:
         told.append(f"candidates: {', '.join(map(quote, unit.candidates))}")
     words = "; ".join(dict.fromkeys(told)) if told else ""
     if not unit.change:
-        return words or "nothing can be written yet"
+        return words or (_NO_ROW_MADE if unit.row else "nothing can be written yet")
     if not unit.needs_human:
         return f"apply would {_verbs(unit)}" + (f"; {words}" if words else "")
     return f"{words or 'agree to what you picked'} (apply would then {_verbs(unit)})"
@@ -226,9 +234,18 @@ def _advise(finding: Finding, unit: Unit, speech: Speech) -> str:
     words = _say_no_chat(finding) if finding.code == Code.NOT_A_CHAT else _CHOOSE[finding.code]
     if finding.code in PROPOSALS:
         words = _instead_of(finding, unit) + words
+    if finding.code is Code.DUPLICATE_ID and finding.field:
+        return _say_held(finding, speech)
     if finding.code is Code.OWNER_AMBIGUOUS and any(c.startswith("!") for c in unit.candidates):
         words = _WHICH_SPACE
     return words.format(speech)
+
+
+def _say_held(finding: Finding, speech: Speech) -> str:
+    """What helps where the row of a room's id names another room, which the account is in."""
+    return _HELD.format(
+        room=quote_odd(finding.local), field=quote_odd(finding.field), speech=speech
+    )
 
 
 def _instead_of(finding: Finding, unit: Unit) -> str:

@@ -130,6 +130,8 @@ def say_kind(finding: Finding) -> str:
         return f"{row_name(finding.key)} is missing"
     if finding.field == "display_name" and isinstance(finding.local, str):
         return "the room was renamed"
+    if finding.code is Code.DUPLICATE_ID and finding.field:
+        return f"{row_name(finding.key)}: the id is another joined room's"
     if finding.field and finding.code is Code.WRONG_FIELD:
         return f"{row_name(finding.key)}: {finding.field} is wrong"
     return WORDS[finding.code]

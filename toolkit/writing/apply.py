@@ -8,20 +8,23 @@ leaves no backup, which would only push out one that is worth something.
 
 import asyncio
 import contextlib
+import os
 from collections.abc import Coroutine
-from pathlib import Path
 from typing import Any
 
 import msgspec
 
 from toolkit.aside import aside, finish
-from toolkit.database.backup import remove_older
 from toolkit.database.chat_manager import ChatManagerLike
-from toolkit.database.connection import waiting_until
-from toolkit.database.identity import name_file
-from toolkit.database.store import Store, TransactionalStore, transactional
-from toolkit.database.transaction import Transaction
-from toolkit.errors import StoreError
+from toolkit.database.contract import (
+    Place,
+    Store,
+    StoreTransaction,
+    TransactionalStore,
+    transactional,
+)
+from toolkit.database.waiting import waiting_until
+from toolkit.errors import OutcomeUnknown, StoreError
 from toolkit.model import Unit, UnitKind
 from toolkit.records import Raw
 from toolkit.writing.chat_rows import (
@@ -34,7 +37,15 @@ from toolkit.writing.chat_rows import (
     who_makes_chat_rows,
 )
 from toolkit.writing.job import LATE, Job, Outcome, Result
-from toolkit.writing.journal import BY_BOT, Journal, Run, State, entries_of, work_out
+from toolkit.writing.journal import (
+    BY_BOT,
+    Run,
+    RunJournal,
+    State,
+    entries_of,
+    outcome_line,
+    work_out,
+)
 from toolkit.writing.plain_store import write_plainly
 from toolkit.writing.savepoints import GivenUp, Savepoints
 from toolkit.writing.staleness import Moved, compare_rows, why_stale
@@ -69,10 +80,11 @@ class _Writer:
     ) -> None:
         self.job, self.store, self.chat_mgr = job, store, chat_mgr
         self.chat_rows = who_makes_chat_rows(chat_mgr, store)
-        self.journal = Journal(store.path)
+        self.journal = RunJournal(store.journal)
         self.tally = Tally()
         self.triggers = False
         self.touched = False  # whether a row may be otherwise by now
+        self.noted: Run | None = None  # as the journal was told in the transaction, where it can be
 
     async def write(self) -> Result:
         if not await self._ready(self.store):
@@ -85,9 +97,9 @@ class _Writer:
             job.now.isoformat(),
             job.action,
             entries_of(job.units, job.by, self._made_before()),
-            str(backup.absolute()),
+            os.fspath(backup),
             job.undoes,
-            database=name_file(self.store.path),
+            database=await self.store.birthmark(),
         )
         try:
             await self._begin(run)
@@ -99,10 +111,10 @@ class _Writer:
         run = self.tally.with_outcomes(run)
         wrote = bool(run.applied or self.tally.made)
         if wrote:
-            await finish(aside(remove_older, self.store.path, backup))
+            await self.store.remove_older(backup)
         else:
             run = msgspec.structs.replace(run, backup=None)
-            backup.unlink(missing_ok=True)
+            await self.store.discard_backup(backup)
         warning = await self._finish(run)
         if cancelled:
             raise cancelled
@@ -110,14 +122,14 @@ class _Writer:
 
     # -- what may still be written ----------------------------------------------------------------
 
-    async def _ready(self, source: TransactionalStore | Transaction) -> list[Unit]:
+    async def _ready(self, source: TransactionalStore | StoreTransaction) -> list[Unit]:
         """The units that still rest on what they were planned from; the others get an outcome."""
         moved = await self._moved(source)
         if not (moved.keys or self.tally.outcomes or self.job.late):
             return list(self.job.units)
         return [unit for unit in self.job.units if not self._refuse(unit, moved)]
 
-    async def _moved(self, source: TransactionalStore | Transaction) -> Moved:
+    async def _moved(self, source: TransactionalStore | StoreTransaction) -> Moved:
         """Compare with the look that was planned from; nothing is read again if nobody wrote."""
         look = self.job.look
         if not self.tally.made and look.token is not None and await source.version() == look.token:
@@ -166,7 +178,7 @@ class _Writer:
     async def _transact(self, run: Run) -> asyncio.CancelledError | None:
         """Everything in one transaction; what was finished when a cancellation came is kept.
 
-        A unit for which SQLite gives up all of it is found, and left out the second time.
+        A unit for which the database gives up all of it is found, and left out the second time.
         """
         try:
             return await self._write_in_one(run)
@@ -175,11 +187,14 @@ class _Writer:
         try:
             return await self._write_in_one(run)
         except GivenUp as error:
-            raise StoreError(f"SQLite gave up the run, and nothing is written. {error}") from error
+            raise StoreError(
+                f"The database gave up the run, and nothing is written. {error}"
+            ) from error
 
     async def _write_in_one(self, run: Run) -> asyncio.CancelledError | None:
         cancelled: asyncio.CancelledError | None = None
         ended, before = False, self.tally.copy()
+        self.noted = None
         try:
             async with waiting_until(self.job.until), self.store.transaction() as transaction:
                 self.touched = True
@@ -193,18 +208,31 @@ class _Writer:
                     cancelled = (
                         await _to_its_end(self._begin(self.tally.with_texts(run))) or cancelled
                     )
+                cancelled = await _to_its_end(finish(self._note(transaction, run))) or cancelled
                 ended = True
         except GivenUp:
             self.tally = before
             raise
         except asyncio.CancelledError as error:
-            if not ended:
+            if not (ended and await finish(transaction.committed())):
                 raise
             cancelled = error  # a cancelled commit is finished all the same
+        except OutcomeUnknown:
+            if not await finish(transaction.committed()):
+                raise
         return cancelled
 
+    async def _note(self, transaction: StoreTransaction, run: Run) -> None:
+        """Have the outcome committed with the rows, where the journal is in the database."""
+
+        def outcome() -> str:
+            self.noted = self.tally.with_outcomes(run)
+            return outcome_line(self.noted)
+
+        await transaction.note(run.id, outcome)
+
     async def _rehearse(self) -> None:
-        """Write each unit by itself and take it back, to find those for which SQLite gives up."""
+        """Write each unit by itself and take it back, to find those for which the database gives up."""
         for unit in await self._ready(self.store):
             if self.job.late:
                 return
@@ -221,7 +249,7 @@ class _Writer:
             if failed:
                 self.tally.outcomes[unit.id] = Outcome(State.FAILED, failed)
 
-    async def _write_all(self, transaction: Transaction) -> asyncio.CancelledError | None:
+    async def _write_all(self, transaction: StoreTransaction) -> asyncio.CancelledError | None:
         try:
             ready = await self._ready(transaction)
             savepoints = self._savepoints(transaction)
@@ -237,7 +265,7 @@ class _Writer:
             return error
         return None
 
-    def _savepoints(self, transaction: Transaction) -> Savepoints:
+    def _savepoints(self, transaction: StoreTransaction) -> Savepoints:
         return Savepoints(
             transaction, self.tally, self.chat_rows, self.chat_mgr, self.job.until, self.triggers
         )
@@ -245,10 +273,10 @@ class _Writer:
     # -- what the journal is told -----------------------------------------------------------------
 
     async def _begin(self, run: Run) -> None:
-        await finish(aside(self.journal.begin, run))
+        await finish(self.journal.begin(run))
         self._tell(run)
 
-    async def _forget(self, run: Run, backup: Path) -> None:
+    async def _forget(self, run: Run, backup: Place) -> None:
         """After an error: a run that left every row as it was is no work, and needs no backup.
 
         What can't be read, or isn't as it was, is left to be looked into, with the backup.
@@ -259,8 +287,8 @@ class _Writer:
                 rows = dict(await self.store.load_rows(self.job.look.about))
             run = msgspec.structs.replace(work_out(run, rows), backup=None, finished=True)
             if run.wrote_nothing:
-                backup.unlink()
-                await aside(self.journal.finish, run)
+                await self.store.discard_backup(backup)
+                await self.journal.finish(run)
                 self._tell(run)
 
     def _tell(self, run: Run) -> None:
@@ -271,8 +299,10 @@ class _Writer:
         """Put the outcome on disk. If that fails the rows are written all the same, so it is a
         warning: comparing the rows with the intent still tells what happened."""
         self._tell(run)
+        if run == self.noted:
+            return ""
         try:
-            await finish(aside(self.journal.finish, run))
+            await finish(self.journal.finish(run))
         except StoreError as error:
             return f"The rows are written, but: {error}"
         return ""

@@ -11,7 +11,7 @@ from enum import Enum, auto
 from typing import Any
 
 from toolkit.database.chat_manager import ChatManagerLike, standard_chat_manager
-from toolkit.database.store import Store
+from toolkit.database.contract import Store
 from toolkit.errors import StoreError
 from toolkit.model import RowWrite, Unit
 from toolkit.records import CHAT, Raw, decode_object, load_records, parse_key

@@ -1,24 +1,23 @@
-"""What was written, by whom and why: JSON Lines beside the database, only ever appended to.
+"""What was written, by whom and why: JSON Lines that a store keeps, only ever appended to.
 
 A run's intent is on disk before its first write and its outcome after the commit. If the second is
 missing, the process died in between; comparing the rows with both texts tells what happened.
 """
 
 import json
-import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from enum import StrEnum
 from pathlib import Path
 from typing import Any, TypeVar
 
 import msgspec
 
-from toolkit.database.files import share_like, sync_folder
-from toolkit.errors import StoreError
+from toolkit.aside import aside
+from toolkit.database.contract import JournalLines
+from toolkit.database.journal_file import JournalFile
 from toolkit.model import RowWrite, Unit, UnitKind
 from toolkit.records import Raw, pack_raw, unpack_raw
 
-SUFFIX = ".matrix-drift.jsonl"
 S = TypeVar("S", bound=msgspec.Struct)
 
 
@@ -88,76 +87,54 @@ class Run(msgspec.Struct, frozen=True):
         return all(entry.outcome in _LEFT_ALONE for entry in self.entries)
 
 
-class Journal:
-    """The journal of one database. Raises `StoreError` if it can't be read or appended to."""
+class RunJournal:
+    """The journal of a store, wherever that keeps it. Raises `StoreError` if it can't be read or written."""
 
-    def __init__(self, database: Path) -> None:
-        # Through a link, too, there is one journal for one database; SQLite does the same.
-        self._database = database.resolve()
-        self.path = self._database.with_name(self._database.name + SUFFIX)
+    def __init__(self, lines: JournalLines) -> None:
+        self._lines = lines
 
-    def begin(self, run: Run) -> None:
-        """Put the intent on disk; a second time for texts that only became known in between."""
-        self._append({"intent": _run_json(run)})
+    async def begin(self, run: Run) -> None:
+        """Put the intent there; a second time for texts that only became known in between."""
+        await self._lines.append(await aside(_line, "intent", run))
 
-    def finish(self, run: Run) -> None:
-        """Put the outcome on disk, with the texts that were really written."""
-        self._append({"outcome": _run_json(run)})
+    async def finish(self, run: Run) -> None:
+        """Put the outcome there, with the texts that were really written."""
+        await self._lines.append(await aside(outcome_line, run))
 
-    def runs(self, rows: Mapping[str, Raw] | None = None) -> list[Run]:
+    async def runs(self, rows: Mapping[str, Raw] | None = None) -> list[Run]:
         """All runs but those that wrote nothing, oldest first, of whatever database had the name.
 
         With `rows`, what became of an interrupted one is worked out.
         """
-        found: dict[str, Run] = {}
-        for run in self._read():
-            found[run.id] = run
-        runs = [run for run in found.values() if not run.wrote_nothing]
-        return runs if rows is None else resolve_all(runs, rows)
-
-    def _read(self) -> Iterator[Run]:
-        """Every line that can be read; no write followed one that a crash cut short."""
-        try:
-            text = self.path.read_text(encoding="ascii", errors="replace")
-        except FileNotFoundError:
-            return
-        except OSError as error:
-            raise StoreError(f"Can't read the journal {self.path}: {error.strerror}.") from None
-        for line in text.splitlines():
-            if run := _parse(line):
-                yield run
-
-    def _append(self, value: object) -> None:
-        line = json.dumps(value, separators=(",", ":")) + "\n"  # ASCII: holds what isn't UTF-8
-        try:
-            is_new = not self.path.exists()
-            handle = os.open(self.path, os.O_RDWR | os.O_APPEND | os.O_CREAT, 0o600)
-            try:
-                if is_new:
-                    share_like(handle, self._database)
-                _write(handle, (_mend(handle) + line).encode("ascii"))
-                os.fsync(handle)
-            finally:
-                os.close(handle)
-            if is_new:
-                sync_folder(self.path.parent)
-        except OSError as error:
-            raise StoreError(
-                f"Can't write the journal {self.path} ({error.strerror}); nothing more is written "
-                "without it. Make its folder writable, with space on its disk."
-            ) from None
+        return await aside(runs_in, await self._lines.lines(), rows)
 
 
-def _write(handle: int, data: bytes) -> None:
-    """All of it: a disk that is nearly full takes the first part without a word."""
-    while data:
-        data = data[os.write(handle, data) :]
+class Journal:
+    """The journal beside a database file, for who has no store on it."""
+
+    def __init__(self, database: Path) -> None:
+        self._file = JournalFile(database)
+        self.path = self._file.path
+
+    def finish(self, run: Run) -> None:
+        self._file.append(outcome_line(run))
+
+    def runs(self, rows: Mapping[str, Raw] | None = None) -> list[Run]:
+        return runs_in(self._file.lines(), rows)
 
 
-def _mend(handle: int) -> str:
-    """A line break, if a crash left the last line without one."""
-    size = os.lseek(handle, 0, os.SEEK_END)
-    return "" if size == 0 or os.pread(handle, 1, size - 1) == b"\n" else "\n"
+def outcome_line(run: Run) -> str:
+    """What the journal is told after a run."""
+    return _line("outcome", run)
+
+
+def runs_in(lines: Iterable[str], rows: Mapping[str, Raw] | None = None) -> list[Run]:
+    """The runs that a journal's lines tell of, but those that wrote nothing; what can't be read is none."""
+    found: dict[str, Run] = {}
+    for run in filter(None, map(_parse, lines)):
+        found[run.id] = run
+    runs = [run for run in found.values() if not run.wrote_nothing]
+    return runs if rows is None else resolve_all(runs, rows)
 
 
 def entries_of(
@@ -210,6 +187,11 @@ def _outcome(entry: Entry, rows: Mapping[str, Raw]) -> tuple[State, str]:
         why = "only the bot's chat manager wrote its row; the next run does the rest"
         return State.UNFINISHED, why
     return State.UNKNOWN, "the rows were written again since"
+
+
+def _line(kind: str, run: Run) -> str:
+    """ASCII, which holds what isn't UTF-8."""
+    return json.dumps({kind: _run_json(run)}, separators=(",", ":"))
 
 
 def _run_json(run: Run) -> dict[str, Any]:

@@ -1,17 +1,17 @@
 """Which runs of a journal are of the database that has its name now, and which of one that it replaced.
 
 The journal outlives a database that is deleted and made anew. A run says which file it wrote to
-(`toolkit.database.identity`). That another file is the same database after all, moved or copied, shows in
-what a run has left in it: rows to the byte, in a file that was changed at least as often.
+(`toolkit.database.identity`), if it was one. That another file is the same database after all, moved or
+copied, shows in what a run has left in it: rows to the byte, in a file that was changed at least as often.
 """
 
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import NamedTuple
 
-from toolkit.database.identity import Identity, identify
+from toolkit.database.contract import TransactionalStore
+from toolkit.database.identity import Identity
 from toolkit.records import Raw
-from toolkit.writing.journal import Journal, Run, resolve_all, work_out
+from toolkit.writing.journal import Run, RunJournal, resolve_all, work_out
 
 
 class Past(NamedTuple):
@@ -21,12 +21,13 @@ class Past(NamedTuple):
     older: list[Run]
 
 
-def load_past(database: Path, rows: Mapping[str, Raw] | None) -> Past:
-    """What the journal tells; with `rows`, what became of an interrupted run is worked out.
+async def load_past(store: TransactionalStore, rows: Mapping[str, Raw] | None) -> Past:
+    """What the journal of a store tells; with `rows`, what became of an interrupted run is worked out.
 
     Raises `StoreError` if the journal can't be read.
     """
-    return tell_apart(Journal(database).runs(), identify(database), rows)
+    runs = await RunJournal(store.journal).runs()
+    return tell_apart(runs, Identity.read(await store.birthmark()), rows)
 
 
 def tell_apart(runs: Sequence[Run], now: Identity | None, rows: Mapping[str, Raw] | None) -> Past:

@@ -4,8 +4,8 @@ The room row comes last: what an interruption leaves behind, the next run finish
 """
 
 from toolkit.database.chat_manager import ChatManagerLike
+from toolkit.database.contract import Store
 from toolkit.database.look import load_look, load_row
-from toolkit.database.store import Store
 from toolkit.model import Unit
 from toolkit.quotes import quote_odd
 from toolkit.records import CHAT, decode_object, parse_key

@@ -5,11 +5,9 @@ keys for the same. "Somebody wrote it meanwhile" is said only where somebody did
 """
 
 import json
-import sqlite3
 from collections.abc import Mapping, Sequence
 
 from toolkit.database.sql import RowChange
-from toolkit.errors import StoreError
 from toolkit.quotes import quote_odd
 from toolkit.records import NULL, Raw, decode_object
 from toolkit.writing.job import Outcome
@@ -51,25 +49,6 @@ def changed_fields(stored: Raw, wanted: Raw) -> list[str]:
     except ValueError:
         return []
     return [f for f in fields if f not in found or json.dumps(found[f]) != json.dumps(fields[f])]
-
-
-def concerns_all(error: StoreError) -> bool:
-    """A full disk or a read-only file: no other unit would fare better.
-
-    What a table's constraints, triggers and columns refuse is a row's own.
-    """
-    if not isinstance(error.__cause__, sqlite3.Error):
-        return False
-    code: int = getattr(error.__cause__, "sqlite_errorcode", 0)
-    return code & 0xFF not in _OF_A_ROW  # not by its name: Python doesn't know all of them
-
-
-_OF_A_ROW = {
-    sqlite3.SQLITE_CONSTRAINT,
-    sqlite3.SQLITE_ERROR,
-    sqlite3.SQLITE_MISMATCH,
-    sqlite3.SQLITE_TOOBIG,
-}
 
 
 def why_not_taken(error: NotTaken, now: Mapping[str, Raw]) -> Outcome:

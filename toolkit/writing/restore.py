@@ -10,14 +10,14 @@ from pathlib import Path
 
 import msgspec
 
-from toolkit.database.identity import name_file
+from toolkit.database.identity import identify, name_file
 from toolkit.database.restore import replace_database
 from toolkit.errors import StoreError
 from toolkit.quotes import quote_odd
 from toolkit.records import Raw
 from toolkit.writing.job import new_name
 from toolkit.writing.journal import RESTORE, Journal, Run
-from toolkit.writing.lineage import load_past
+from toolkit.writing.lineage import tell_apart
 from toolkit.writing.undo import find_run
 
 
@@ -51,7 +51,8 @@ def plan_restore(
     found beside the database (its folder may have moved, or be a container's) and in `backup_dir`.
     """
     database = database.resolve()
-    run = find_run(load_past(database, rows), run_id)
+    past = tell_apart(Journal(database).runs(), identify(database), rows)
+    run = find_run(past, run_id)
     if run.backup is None:
         raise StoreError(f"There is no backup of run {quote_odd(run_id)}; nothing was written.")
     made = Path(run.backup)

@@ -4,8 +4,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from toolkit.database.chat_manager import ChatManagerLike
+from toolkit.database.contract import StoreTransaction
 from toolkit.database.sql import RowChange
-from toolkit.database.transaction import Transaction
 from toolkit.errors import StoreError
 from toolkit.model import Unit
 from toolkit.records import decode_object, repair_row
@@ -20,7 +20,7 @@ from toolkit.writing.chat_rows import (
 )
 from toolkit.writing.job import APPLIED, Outcome
 from toolkit.writing.journal import State
-from toolkit.writing.read_back import NotTaken, changed_fields, concerns_all, holds, why_not_taken
+from toolkit.writing.read_back import NotTaken, changed_fields, holds, why_not_taken
 from toolkit.writing.tally import Tally
 
 
@@ -29,14 +29,14 @@ class _LeftWrong(Exception):
 
 
 class GivenUp(Exception):
-    """SQLite has rolled back the whole transaction because of one of the units, in its words."""
+    """The database has rolled back the whole transaction because of one of the units, in its words."""
 
 
 @dataclass
 class Savepoints:
     """Writes units into one transaction, and keeps count of what became of them."""
 
-    transaction: Transaction
+    transaction: StoreTransaction
     tally: Tally
     chat_rows: ChatRows
     chat_mgr: ChatManagerLike | None
@@ -53,7 +53,7 @@ class Savepoints:
                 if self.triggers:
                     await self._read_back(units)
         except (_LeftWrong, NotTaken, ManagerFailed, StoreError) as error:
-            if isinstance(error, StoreError) and concerns_all(error):
+            if isinstance(error, StoreError) and error.concerns_all:
                 raise
             if self.transaction.given_up:
                 raise GivenUp(str(error)) from error
@@ -112,7 +112,7 @@ class Savepoints:
             self.tally.made[write.key] = unit.id
 
 
-async def _outcome(error: Exception, transaction: Transaction) -> Outcome:
+async def _outcome(error: Exception, transaction: StoreTransaction) -> Outcome:
     """Why a single unit wasn't written."""
     if isinstance(error, NotTaken):
         keys = [error.row.key] if error.row else []

@@ -8,8 +8,8 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 
+from toolkit.database.contract import Store, TransactionalStore, transactional
 from toolkit.database.look import load_look
-from toolkit.database.store import SQLiteStore, Store, TransactionalStore
 from toolkit.errors import StoreError
 from toolkit.layout import Layout
 from toolkit.model import Change, Code, Finding, Plan, RowWrite, Status, Unit
@@ -29,13 +29,13 @@ async def history(store: TransactionalStore) -> list[Run]:
     What became of a run that was cut short is worked out from the rows as they are now.
     """
     look = await load_look(store)
-    return load_past(store.path, look.rows).runs
+    return (await load_past(store, look.rows)).runs
 
 
 async def plan_undo(store: TransactionalStore, run_id: str) -> Plan:
     """What taking back this run would write; reads only. Raises `StoreError` for an unknown run."""
     look = await load_look(store)
-    run = find_run(load_past(store.path, look.rows), run_id)
+    run = find_run(await load_past(store, look.rows), run_id)
     return plan_reversal(run, look.rows, layout_of(store))
 
 
@@ -50,7 +50,7 @@ async def undo(
     """Take back what a run wrote, unit by unit, where the rows are still as it left them."""
     async with one_at_a_time(store):
         look = await load_look(store)
-        run = find_run(load_past(store.path, look.rows), run_id)
+        run = find_run(await load_past(store, look.rows), run_id)
         plan = plan_reversal(run, look.rows, layout_of(store))
         units = [unit for unit in plan.units if unit.change]
         job = new_job(
@@ -69,7 +69,7 @@ async def undo(
 
 def layout_of(store: Store | None) -> Layout:
     """Where a store's rows stand, as far as it says so."""
-    return store.layout if isinstance(store, SQLiteStore) else Layout()
+    return store.layout if store is not None and transactional(store) else Layout()
 
 
 def plan_reversal(run: Run, rows: Mapping[str, Raw], layout: Layout) -> Plan:

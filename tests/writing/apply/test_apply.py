@@ -31,7 +31,7 @@ from toolkit.model import Choices
 from toolkit.records import NULL, chat_key, room_key, user_key
 from toolkit.writing.apply import apply_changes
 from toolkit.writing.job import new_job
-from toolkit.writing.journal import Journal, Run
+from toolkit.writing.journal import Journal, Run, RunJournal
 
 
 class TestWriting:
@@ -187,10 +187,10 @@ class TestOrder:
 
         for owner, name in (
             (SQLiteStore, "backup"),
-            (Journal, "begin"),
+            (RunJournal, "begin"),
             (Transaction, "write"),
             (Transaction, "commit"),
-            (Journal, "finish"),
+            (RunJournal, "finish"),
         ):
             note(owner, name)
         await bench.run(store)
@@ -232,10 +232,10 @@ class TestOrder:
     async def test_rows_that_are_written_are_reported_even_if_the_journal_fails_then(
         self, bench: Bench, store: SQLiteStore, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        def fail(self: Journal, run: Run) -> None:
+        async def fail(self: RunJournal, run: Run) -> None:
             raise StoreError("Can't write the journal: the disk is full.")
 
-        monkeypatch.setattr(Journal, "finish", fail)
+        monkeypatch.setattr(RunJournal, "finish", fail)
         result = await bench.run(store)
         assert states(result) == {"!a1": "applied", "!b1": "applied"}
         assert "disk is full" in result.warning
@@ -328,13 +328,13 @@ class TestMeanwhile:
     async def test_a_row_written_during_the_backup_counts(
         self, bench: Bench, store: SQLiteStore, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        begin = Journal.begin
+        begin = RunJournal.begin
 
-        def meanwhile(self: Journal, run: Run) -> None:
+        async def meanwhile(self: RunJournal, run: Run) -> None:
             bench.put({CB: {"surface_ref": "!elsewhere"}})
-            begin(self, run)
+            await begin(self, run)
 
-        monkeypatch.setattr(Journal, "begin", meanwhile)
+        monkeypatch.setattr(RunJournal, "begin", meanwhile)
         assert states(await bench.run(store)) == {"!a1": "applied", "!b1": "stale"}
         assert bench.row(CB) == {"surface_ref": "!elsewhere"}
         assert outcomes(bench) == {"!a1": "applied", "!b1": "stale"}

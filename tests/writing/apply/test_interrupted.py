@@ -2,7 +2,6 @@
 
 import asyncio
 import sqlite3
-import time
 from contextlib import closing, suppress
 from pathlib import Path
 from typing import Any
@@ -17,7 +16,7 @@ from toolkit.database.look import load_look
 from toolkit.database.transaction import Transaction
 from toolkit.records import room_key, user_key
 from toolkit.writing.job import Job
-from toolkit.writing.journal import Journal, Run
+from toolkit.writing.journal import Journal, Run, RunJournal
 from toolkit.writing.turns import one_at_a_time
 
 
@@ -134,16 +133,16 @@ class TestCancellation:
     async def test_cancelled_while_the_journal_is_told_of_a_managers_rows_they_are_written(
         self, bench: Bench, store: SQLiteStore, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        begin, loop, begun = Journal.begin, asyncio.get_running_loop(), []
+        begin, begun = RunJournal.begin, list[Run]()
 
-        def cancelled(self: Journal, run: Run) -> None:
-            begin(self, run)
+        async def cancelled(self: RunJournal, run: Run) -> None:
+            await begin(self, run)
             begun.append(run)
             if len(begun) == 2:
-                loop.call_soon_threadsafe(task.cancel)
-                time.sleep(0.05)  # it comes while we are still at it
+                task.cancel()
+                await asyncio.sleep(0.05)  # it comes while we are still at it
 
-        monkeypatch.setattr(Journal, "begin", cancelled)
+        monkeypatch.setattr(RunJournal, "begin", cancelled)
         task = asyncio.create_task(bench.run(store, Mine(store)))
         with pytest.raises(asyncio.CancelledError):
             await task

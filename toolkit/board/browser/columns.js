@@ -1,7 +1,6 @@
 // The heads of the columns: they sort, and their right edges are drawn, or moved by keys, to make room.
 
 import {button, h} from "./dom.js";
-import {COLUMNS} from "./rows.js";
 
 /** @import {Column} from "./rows.js" */
 /** @import {Board} from "./table.js" */
@@ -10,7 +9,7 @@ const LEAST = 40, MOST = 700, STEP = 20;
 
 /** @param {Board} board */
 export function makeHeads(board) {
-  return COLUMNS.map(([key, words]) => {
+  return board.columns.map(([key, words]) => {
     const sort = button(words, () => board.sortBy(key), {class: "md-sort", "data-key": `sort:${key}`,
       "aria-keyshortcuts": "Shift+ArrowLeft Shift+ArrowRight"});
     const head = h("div", {role: "columnheader", class: "md-head", "data-key": key}, sort);

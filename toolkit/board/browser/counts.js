@@ -149,6 +149,5 @@ export function fillAll(board) {
   enable(board.all, count > 0);
   board.empty.hidden = list.total > 0 || !board.history.hidden;
   board.grid.classList.toggle("md-none", !list.total);
-  setText(board.empty, units ? "Nothing matches this filter."
-    : state.about.length ? "Nothing is left of it to decide." : "Nothing to decide: everything is in sync.");
+  setText(board.empty, units ? "Nothing matches this filter." : state.nothing);
 }

@@ -81,6 +81,8 @@ export interface State extends Progress, Said {
   headline: {words: string; right: number; decided: number; pending: number};
   about: string[];
   besides: string;
+  /** What it means that there is nothing in the list. */
+  nothing: string;
   apply: string;
   plan: string;
   offline: boolean;
@@ -137,6 +139,7 @@ export interface Side {
 
 export interface Offer {
   label: string;
+  picked: boolean;
   why: string;
   choices: Choices;
 }
@@ -272,9 +275,21 @@ export interface Asked {
   undo: {run: string; plan: string};
 }
 
+/** What things are called for this bot: heads of two columns, "" for one that isn't there; what is searched for, an id
+ * and the parts of one, and what one looks like. */
+export interface Words {
+  owner: string;
+  chat: string;
+  search: string;
+  id: string;
+  parts: string[];
+  example: string;
+}
+
 /** The part of anywidget's model that is used. */
 export interface Model {
   get(name: "until"): string;
+  get(name: "words"): Words;
   on(event: "msg:custom", heard: (told: Told) => void): void;
   off(event: "msg:custom", heard: (told: Told) => void): void;
   send(content: {do: keyof Asked; view: string}): void;

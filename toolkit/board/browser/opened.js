@@ -3,7 +3,6 @@
 import {button, code, h, heading} from "./dom.js";
 import {focusReason, ignorePart} from "./ignoring.js";
 import {marksPart} from "./marks.js";
-import {COLUMNS} from "./rows.js";
 
 /** @import {Child} from "./elements.js" */
 /** @import {Details, Fact, FieldDiff, Line, Moved, Question, RowDiff, Side} from "./messages.js" */
@@ -18,9 +17,8 @@ const HELP = [["↑ ↓ PageUp PageDown Home End", "move in the list"], ["Enter"
   ["Shift+← Shift+→", "on a column's head: make it narrower, wider"], ["/", "filter by text"], ["?", "this help"],
   ["Escape", "close what is open, go back to the list"],
   ["Tab", "to the buttons of the unit, then to Apply and Cancel"]];
-const WIDTH = String(COLUMNS.length + 1);
 const NOTHING = "Nothing would be written yet";
-const TO_PICK = "Pick one to see what would be written; nothing is decided by that.";
+const TO_SEE = "to see what would be written; nothing is decided by that.";
 
 // -- rows before and after ------------------------------------------------------------------------
 
@@ -54,8 +52,10 @@ export function tables(rows, before = "before", after = "after") {
 
 // -- one unit -------------------------------------------------------------------------------------
 
-export function makePanel() {
-  const about = {role: "gridcell", class: "md-panel", "aria-label": "What opened", "aria-colspan": WIDTH};
+/** @param {Board} board */
+export function makePanel({columns}) {
+  const width = String(columns.length + 1);
+  const about = {role: "gridcell", class: "md-panel", "aria-label": "What opened", "aria-colspan": width};
   return h("div", about, "Loading…");
 }
 
@@ -153,16 +153,16 @@ export function fillPanel(board, details) {
  */
 function choicePart(board, {line, offers, free, unit}) {
   if (!offers.length && !free && !line.picked) return "";
-  const picked = (line.picked ?? "").split(", ");
-  const options = offers.map(({label, choices, why}) => h("span", {class: "md-offer"},
+  const options = offers.map(({label, picked, choices, why}) => h("span", {class: "md-offer"},
     button(label, () => board.send("pick", {unit, choices}), {
-      class: "md-button", "aria-pressed": String(picked.includes(label)),
+      class: "md-button", "aria-pressed": String(picked),
       "aria-label": `${label} for ${line.label}${why && `: ${why}`}`, "data-key": `pick:${label}`,
     }), why && h("span", {class: "md-why"}, why)));
   const box = {class: "md-choices", role: "group", "aria-label": `Choices for ${line.label}`};
   return h("div", box, heading("Your choice"),
-    h("div", {class: "md-bar"}, ...options, backPart(board, unit, line)), free ? freePart(board, unit, line) : "",
-    h("div", {class: "md-bar"}, yesPart(board, unit, line), nextPart(board, unit)));
+    options.length || line.picked ? h("div", {class: "md-bar"}, ...options, backPart(board, unit, line)) : "",
+    free ? freePart(board, unit, line) : "",
+    h("div", {class: "md-bar"}, yesPart(board, unit, line, offers.length > 0), nextPart(board, unit)));
 }
 
 /**
@@ -181,9 +181,10 @@ function backPart(board, unit, line) {
  * @param {Board} board
  * @param {string} unit
  * @param {Line} line
+ * @param {boolean} isOffered
  */
-function yesPart(board, unit, line) {
-  if (!line.picked) return TO_PICK;
+function yesPart(board, unit, line, isOffered) {
+  if (!line.picked) return `${isOffered ? "Pick one" : `Type an ${board.words.id}`} ${TO_SEE}`;
   if (!line.change) return `Still open: ${line.action}.`;
   const isGiven = line.vote === "approved", words = `${isGiven ? "Approved" : "Approve"} with ${line.picked}`;
   return button(words, () => board.decide(unit, "approve"), {
@@ -208,12 +209,17 @@ function nextPart(board, unit) {
  * @param {Line} line
  */
 function freePart(board, unit, line) {
-  const field = h("input", {type: "text", size: "6", placeholder: "C12",
-    "aria-label": `Another chat id for ${line.label}`, "data-key": "pick:id"});
-  const take = () => board.send("pick", {unit, choices: {chat_id: field.value.trim()}});
-  field.addEventListener("keydown", event => { if (event.key === "Enter") take(); });
-  return h("div", {class: "md-bar"}, field, button("Use this chat id", take,
-    {class: "md-button", "aria-label": `Use this chat id for ${line.label}`, "data-key": "pick:take"}));
+  const {id, parts, example} = board.words, words = `Use this ${id}`;
+  const fields = (parts.length ? parts : [""]).map((part, at) => h("input", {type: "text",
+    size: example ? "6" : "12", placeholder: part || example,
+    "aria-label": `Another ${id}${part && `, ${part},`} for ${line.label}`, "data-key": `pick:id${at}`}));
+  const take = () => {
+    const typed = fields.map(field => field.value.trim());
+    board.send("pick", {unit, choices: {chat_id: parts.length ? JSON.stringify(typed) : typed[0]}});
+  };
+  for (const field of fields) field.addEventListener("keydown", event => { if (event.key === "Enter") take(); });
+  return h("div", {class: "md-bar"}, ...fields, button(words, take,
+    {class: "md-button", "aria-label": `${words} for ${line.label}`, "data-key": "pick:take"}));
 }
 
 /** @param {string[]} texts */

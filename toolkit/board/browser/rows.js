@@ -3,14 +3,26 @@
 import {button, h, setText} from "./dom.js";
 import {lead, marksPart, marksText} from "./marks.js";
 
-/** @import {Line, Verb} from "./messages.js" */
+/** @import {Line, Verb, Words} from "./messages.js" */
 /** @import {Board} from "./table.js" */
 
 /** @typedef {"status" | "owner" | "chat" | "name" | "cause" | "action" | "vote"} Column */
 
-/** @type {[key: Column, words: string][]} */
-export const COLUMNS = [["status", "Status"], ["owner", "Owner"], ["chat", "Chat"], ["name", "Name"],
-  ["cause", "Cause"], ["action", "Proposed change"], ["vote", "Decision"]];
+/** @type {Column[]} */
+const COLUMNS = ["status", "owner", "chat", "name", "cause", "action", "vote"];
+
+/**
+ * The columns and what stands above them: what isn't called anything, this bot doesn't have.
+ *
+ * @param {Words} words
+ * @returns {[key: Column, words: string][]}
+ */
+export function columnsOf({owner, chat}) {
+  /** @type {Record<Column, string>} */
+  const heads = {status: "Status", owner, chat, name: "Name", cause: "Cause", action: "Proposed change",
+    vote: "Decision"};
+  return COLUMNS.flatMap(key => /** @type {[Column, string][]} */ (heads[key] ? [[key, heads[key]]] : []));
+}
 
 /** @type {{verb: Verb, words: string, vote: string}[]} */
 const VERBS = [
@@ -49,7 +61,7 @@ export class Row {
     });
     this.node.append(h("div", {class: "md-cells", onclick: event => board.clickRow(event, unit),
       onmousedown: event => { if (event.shiftKey) event.preventDefault(); }}, // it selects units, not words
-      this.opener, ...COLUMNS.map(([key]) => this.cells[key])));
+      this.opener, ...board.columns.map(([key]) => this.cells[key])));
   }
 
   /** @param {Line} line */

@@ -10,7 +10,7 @@ import {fillHistory, fillRun, offerUndo, toggleHistory} from "./history.js";
 import {List} from "./list.js";
 import {focusReason} from "./ignoring.js";
 import {ask, fillPanel, makePanel, shutExtra, toggleHelp} from "./opened.js";
-import {COLUMNS, Row} from "./rows.js";
+import {columnsOf, Row} from "./rows.js";
 import {Selection} from "./selecting.js";
 
 /** @import {Answer, Asked, Line, Lines, Model, Progress, Said, State, Told, Verb, Window} from "./messages.js" */
@@ -33,7 +33,17 @@ const NOBODY = "No kernel answers here. This is what stood there when the cell w
 const NAME = "Review of units that are not in sync";
 const SILENT = "No answer from the kernel yet. If it was restarted, run the cell again; if it is busy, wait.";
 
-export class Board {
+/** What is known before anything is drawn: what this bot's things are called, and so which columns there are. */
+class Wording {
+  /** @param {Model} model */
+  constructor(model) {
+    this.model = model;
+    this.words = model.get("words");
+    this.columns = columnsOf(this.words);
+  }
+}
+
+export class Board extends Wording {
   view = Math.random().toString(36).slice(2);
   list = new List();
   selection = new Selection(this);
@@ -44,9 +54,9 @@ export class Board {
   /** @type {Map<string, {chip: import("./counts.js").Chip, node: HTMLElement}>} */
   chips = new Map();
   /** @type {State} */
-  state = {statuses: {}, votes: {}, results: {}, quiet: {}, about: [], besides: "", apply: "", plan: "", offline: false,
-    headline: {words: "", right: 0, decided: 0, pending: 0}, runs: 0, taken: false, undo: "", looked: "",
-    running: false, done: 0, total: 0, word: "", message: "", failed: false};
+  state = {statuses: {}, votes: {}, results: {}, quiet: {}, about: [], besides: "", nothing: "", apply: "", plan: "",
+    offline: false, headline: {words: "", right: 0, decided: 0, pending: 0}, runs: 0, taken: false, undo: "",
+    looked: "", running: false, done: 0, total: 0, word: "", message: "", failed: false};
   /** @type {Filter} */
   filter = {status: "", vote: "", result: "", text: ""};
   /** @type {Sort} */
@@ -86,7 +96,7 @@ export class Board {
     h("span", {class: `md-part md-is-${part}`})));
   about = h("div", {class: "md-about", hidden: true});
   counts = h("div", {class: "md-bar", role: "group", "aria-label": "Filters with counts"});
-  search = h("input", {type: "search", class: "md-search", placeholder: "room, user, words  ( / )",
+  search = h("input", {type: "search", class: "md-search", placeholder: this.words.search,
     "aria-label": "Filter by text", oninput: () => this.refilter({text: this.search.value})});
   all = button("", () => this.send("count", {status: this.filter.status, text: this.filter.text}),
     {class: "md-button"});
@@ -144,7 +154,10 @@ export class Board {
    * @param {HTMLElement} el
    */
   constructor(model, el) {
-    this.model = model;
+    super(model);
+    this.root.classList.toggle("md-own-ids", !this.words.example);
+    this.root.classList.toggle("md-composite-ids", this.words.parts.length > 0);
+    this.root.classList.toggle("md-ownerless", !this.words.owner);
     this.until = h("div", {class: "md-until tex2jax_ignore mathjax_ignore", hidden: true},
       h("p", {}, NOBODY), h("pre", {}, model.get("until")));
     el.append(this.until);
@@ -184,7 +197,7 @@ export class Board {
       const [key, way] = node.value.split(" ");
       this.setSort({key: /** @type {Sort["key"]} */ (key), down: way === "down"});
     }}, h("option", {value: ""}, "as planned"));
-    for (const [key, words] of COLUMNS) {
+    for (const [key, words] of this.columns) {
       node.append(h("option", {value: `${key} up`}, words),
         h("option", {value: `${key} down`}, `${words}, descending`));
     }
@@ -610,7 +623,7 @@ export class Board {
       this.shut();
       if (isOpening) {
         this.open = unit;
-        this.panel = makePanel();
+        this.panel = makePanel(this);
         this.send("details", {unit});
       }
       this.paint();

@@ -13,7 +13,10 @@ from toolkit.planning.links.rows import Claimed, Id, LinkState
 
 
 class Claim(msgspec.Struct, frozen=True):
-    """An id that a room claims. `certain` is what nobody but the bot could have brought about."""
+    """An id that a room claims. `certain` is what nobody but the bot could have brought about.
+
+    `own`: a row of this id names the room, or one that it replaced.
+    """
 
     room_id: str
     id: Id
@@ -21,6 +24,7 @@ class Claim(msgspec.Struct, frozen=True):
     rung: Rung
     events: tuple[str, ...] = ()
     certain: bool = True
+    own: bool = False
 
 
 class Answer(msgspec.Struct, frozen=True):
@@ -45,12 +49,12 @@ def answer_room(
     if (choice := read_id(picked, links)) is not None:
         by_row = choice in ids
         rank, rung = (BY_ROW, Rung.ROW) if by_row else (BY_CHOICE, Rung.CHOICE)
-        return Answer(Claim(room, choice, rank, rung))
+        return Answer(Claim(room, choice, rank, rung, own=by_row))
     said = [(reader, one) for reader in readers for one in reader.ask(versions)]
     if disputed := _dispute(room, ids, said, links):
         return Answer(None, disputed)
     if len(ids) == 1:
-        return Answer(Claim(room, ids[0], BY_ROW, Rung.ROW))
+        return Answer(Claim(room, ids[0], BY_ROW, Rung.ROW, own=True))
     return Answer(_first(room, ids, said, links))
 
 
@@ -84,7 +88,7 @@ def _first(
         claimed = merge([one.id for _, one in told])
         if (id := _one_of(ids, claimed, links)) is not None:
             events = tuple(one.event for _, one in told)
-            return Claim(room, id, reader.rank, reader.rung, events, reader.certain)
+            return Claim(room, id, reader.rank, reader.rung, events, reader.certain, bool(ids))
     return None
 
 

@@ -15,11 +15,15 @@ from toolkit.records import encode_list
 
 
 class Block(msgspec.Struct, frozen=True):
-    """Why nothing is written for a room before a person has looked; `rivals` claim the id as well."""
+    """Why nothing is written for a room before a person has looked; `rivals` claim the id as well.
+
+    `holder` is the one of them that the id's row names and the account is in: no pick takes the row away.
+    """
 
     code: Code
     cause: str
     rivals: tuple[str, ...] = ()
+    holder: str = ""
 
 
 class Verdict(msgspec.Struct, frozen=True):
@@ -67,37 +71,39 @@ def _judge(
     claim: Claim, claimants: Iterable[Claim], remote: RemoteState, links: LinkState
 ) -> Verdict | None:
     others = [other for other in claimants if other.room_id != claim.room_id]
-    elsewhere = _joined_elsewhere(claim, remote, links)
+    holder = _holder(claim, remote, links)
     if not claim.certain:
         lonely = links.key(claim.id) not in links.rows and not links.may_insert
-        if lonely or elsewhere or any(other.certain for other in others):
+        if lonely or holder or any(other.certain for other in others):
             return None  # a guess that nothing could be done about, or about an id that has a room
     if claim.id in links.repeated:
         many = len(links.repeated[claim.id])
         return Verdict(claim, Block(Code.DUPLICATE_ROW, _REPEATED.format(many)))
     rivals = [other for other in others if other.rank <= claim.rank]
+    if holder:
+        return Verdict(claim, _block_held(holder, rivals, remote))
     if rivals:
         rooms = tuple(sorted(rival.room_id for rival in rivals))
         return Verdict(claim, Block(Code.DUPLICATE_ID, _say_rivals(claim, rivals), rooms))
-    if elsewhere:
-        return Verdict(claim, _block_elsewhere(elsewhere, remote))
     if not claim.certain:
         return Verdict(claim, Block(Code.ID_INFERRED, _INFERRED))
     return Verdict(claim)
 
 
-def _joined_elsewhere(claim: Claim, remote: RemoteState, links: LinkState) -> str | None:
-    """The room that the id's row names, if the account is in it and the claim isn't the row's own."""
+def _holder(claim: Claim, remote: RemoteState, links: LinkState) -> str:
+    """The room that the id's row names, if the account is in it and it is none of the claimant's versions."""
     row = links.links.get(claim.id)
-    if row is None or row.room is None or claim.rung is Rung.ROW or row.room == claim.room_id:
-        return None
-    return row.room if remote.joined(row.room) else None
+    if row is None or row.room is None or claim.own:
+        return ""
+    return row.room if remote.joined(row.room) else ""
 
 
-def _block_elsewhere(room_id: str, remote: RemoteState) -> Block:
-    if room_id in remote.unreadable:
-        return Block(Code.ROOM_UNREADABLE, _UNREADABLE.format(quote_odd(room_id)))
-    return Block(Code.DUPLICATE_ID, _ELSEWHERE.format(quote_odd(room_id)), (room_id,))
+def _block_held(holder: str, rivals: Iterable[Claim], remote: RemoteState) -> Block:
+    if holder in remote.unreadable:
+        return Block(Code.ROOM_UNREADABLE, _UNREADABLE.format(quote_odd(holder)))
+    others = sorted({rival.room_id for rival in rivals} - {holder})
+    cause = _HELD.format(quote_odd(holder))
+    return Block(Code.DUPLICATE_ID, cause, (holder, *others), holder)
 
 
 def _say_rivals(claim: Claim, rivals: Iterable[Claim]) -> str:
@@ -135,7 +141,7 @@ _WORDS = {
 }
 _DISPUTED = "the room is {}: a row or an event was written for another room, or ids were changed"
 _REPEATED = "{} rows have this id, so that none of them can be told to be the right one"
-_ELSEWHERE = (
+_HELD = (
     "its row names {}, which the account is in as well: two rooms were made for one id, or the row was "
     "pointed there on purpose"
 )

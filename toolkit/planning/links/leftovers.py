@@ -14,9 +14,11 @@ from toolkit.planning.links.rows import Id, LinkRow, LinkState
 
 
 class Leftovers(msgspec.Struct, frozen=True):
-    """`orphans` are keys of rows whose room isn't joined, `conflicts` rows that can't be told."""
+    """`orphans` are keys of rows whose room isn't joined, `unlinked` of those that name none, `conflicts` rows
+    that can't be told."""
 
     orphans: tuple[str, ...]
+    unlinked: tuple[str, ...]
     notes: tuple[Finding, ...]
     conflicts: tuple[Finding, ...]
 
@@ -50,6 +52,7 @@ def sort_leftovers(
     ]
     return Leftovers(
         tuple(sorted(orphans)),
+        tuple(sorted(row.key for row in unlinked)),
         tuple(sorted(notes, key=_by_key)),
         tuple(sorted(conflicts, key=_by_key)),
     )

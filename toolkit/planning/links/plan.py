@@ -84,7 +84,7 @@ class _Planner:
         )
         claimed = {c.id for room in self.verdicts for c in self.answers[room].claims}
         left = sort_leftovers(self.remote, self.links, self.rooms, claimed)
-        found = self.units or self.in_sync
+        found, table = self.units or self.in_sync, self.links.table
         notes = left.notes if found else (*left.notes, *find_lost(self.remote, self.links))
         return Plan(
             account=self.remote.account,
@@ -93,9 +93,10 @@ class _Planner:
             skipped=tuple(sorted(Skip(room_id, reason) for room_id, reason in skipped.items())),
             units=tuple(sorted(self.units, key=lambda unit: unit.id)),
             orphans=left.orphans,
+            unlinked=left.unlinked,
             notes=notes,
             loose=left.conflicts,
-            words=link_words(self.links.table.table),
+            words=link_words(table.table, table.ids, owner=bool(table.owner)),
         )
 
     def _choice(self, room_id: str) -> Choices:
@@ -141,7 +142,7 @@ class _Planner:
             unit=room_id,
             code=Code.MISSING_ROW,
             key=key,
-            cause=f"{_LOST}; {why}" if why else _LOST,
+            cause=f"{why}; {_LOST}" if why else _LOST,
             evidence=evidence,
         )
         return (None if why else RowWrite(key, None, self.links.fresh(claim.id, room_id))), finding
@@ -157,16 +158,16 @@ class _Planner:
     def _overwrite(
         self, key: str, claim: Claim, evidence: Evidence
     ) -> tuple[RowWrite | None, Finding]:
-        """A row whose room is none can be given one, if a person says so; one whose id is none can't."""
+        """A row whose room is none can be given one, if a person says so; one of several of an id can't."""
+        raw, why = self.links.rows[key], self.links.unreadable[key]
+        after = self.links.mended(raw, claim.room_id)
         finding = Finding(
             unit=claim.room_id,
-            code=Code.UNREADABLE_ROW,
+            code=Code.DUPLICATE_ROW if after is None else Code.UNREADABLE_ROW,
             key=key,
-            cause=_ODD.format(self.links.unreadable[key]),
+            cause=(_ODD_AMONG if after is None else _ODD).format(why),
             evidence=evidence,
         )
-        raw = self.links.rows[key]
-        after = self.links.mended(raw, claim.room_id)
         if after is None or self.links.why_no_write or not self._choice(claim.room_id).overwrite:
             return None, finding
         return RowWrite(key, raw, after), finding
@@ -186,6 +187,8 @@ class _Planner:
             code=block.code,
             key=self.links.key(claim.id),
             cause=block.cause,
+            field=self.links.table.room if block.holder else "",
+            local=block.holder or None,
             evidence=_evidence(versions, claim),
             proposal=told(claim.id) if block.code in PROPOSALS else None,
             rivals=block.rivals,
@@ -259,6 +262,7 @@ _NOT_LET = "the mapping doesn't let a row be made (insert)"
 _CANNOT = "no row can be made: {}"
 _LOOK_ONLY = "it can't be written: {}"
 _ODD = "the row is there but can't be read: {}; it gets this room only if you say so"
+_ODD_AMONG = "several rows have this id, and one of them can't be read: {}"
 _UNLINKED = "the row names no room: a crash came between making the room and writing it down"
 _UPGRADED = "the room was upgraded, and the row still names the old one"
 _GONE = (

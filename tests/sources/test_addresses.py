@@ -1,0 +1,101 @@
+"""A database that is a server's: its address goes everywhere as it was given, and is shown nowhere."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+from toolkit.cli import run
+from toolkit.cli.notebook import _environment
+from toolkit.cli.options import Where
+from toolkit.database.address import is_server, read_address, shown_address
+from toolkit.errors import StoreError, ToolkitError
+from toolkit.sources.settings import load_settings
+from toolkit.sources.sides import find_sides
+
+PASSWORD = "hunter2"
+ADDRESS = f"postgresql://bot:{PASSWORD}@db.example:5433/state?sslmode=require"
+
+
+@pytest.mark.parametrize(
+    ("address", "shown"),
+    [
+        (ADDRESS, "postgresql://db.example:5433/state"),
+        ("Postgres:///state?host=/run/pg&password=hunter2", "postgres:///state"),
+        ("postgresql://bot:hun/ter2@db/state", "postgresql://…"),
+        ("postgresql://bot:12/hunter2@db/state", "postgresql://…"),
+        ("postgresql://bot:12?hunter2@db/state", "postgresql://…"),
+        ("postgresql://bot:hunter2#@db/state", "postgresql://…"),
+        ("postgresql://bot:hun@ter2@db/state", "postgresql://db/state"),
+        ("postgresql://[hunter2", "postgresql://…"),
+        ("bot.db", "bot.db"),
+        ("/srv/postgresql:/bot.db", "/srv/postgresql:/bot.db"),
+    ],
+)
+def test_no_part_of_a_password_is_shown(address: str, shown: str) -> None:
+    assert shown_address(address) == shown
+    assert str(read_address(address)) == address
+    assert isinstance(read_address(address), str) is is_server(address) is shown.startswith("postg")
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Where nothing is named but what a test names."""
+    monkeypatch.chdir(tmp_path)
+    for name in ("BOT_DATABASE", "MATRIX_HOMESERVER", "MATRIX_ACCESS_TOKEN"):
+        monkeypatch.delenv(name, raising=False)
+    return tmp_path
+
+
+@pytest.mark.parametrize("by", ["option", "variable", "file", "file above"])
+async def test_a_session_takes_it_from_wherever_it_is_named(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, by: str
+) -> None:
+    if by.startswith("file"):
+        (folder / "matrix-drift.toml").write_text(f'database = "{ADDRESS}"\nbackup_dir = "kept"\n')
+    if by == "file above":
+        (folder / "below").mkdir()
+        monkeypatch.chdir(folder / "below")
+        assert load_settings()["backup_dir"] == str(folder / "kept")
+    sides = find_sides(
+        homeserver="http://127.0.0.1:1",
+        access_token="fake-token",
+        database=ADDRESS if by == "option" else None,
+        environment={"BOT_DATABASE": ADDRESS} if by == "variable" else {},
+    )
+    assert sides.database == ADDRESS and PASSWORD not in repr(sides)
+    with pytest.raises(StoreError, match=r"matrix-drift\[postgres\]") as refused:
+        await sides.load_rows()
+    assert PASSWORD not in str(refused.value)
+
+
+@pytest.mark.parametrize("command", ["history", "check", "fit"])
+def test_a_command_says_what_is_missing(
+    folder: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    command: str,
+) -> None:
+    monkeypatch.setenv("BOT_DATABASE", ADDRESS)
+    monkeypatch.setenv("MATRIX_HOMESERVER", "http://127.0.0.1:1")
+    monkeypatch.setenv("MATRIX_ACCESS_TOKEN", "fake-token")
+    assert run([command]) == 1
+    said = capsys.readouterr()
+    words = "is no file" if command == "fit" else "needs the extra `postgres`"
+    assert words in said.err and PASSWORD not in said.out + said.err
+
+
+def test_a_question_and_a_traceback_name_it_without_its_password() -> None:
+    where = Where(database=ADDRESS)
+    assert where.shown_database == "postgresql://db.example:5433/state"
+    assert PASSWORD not in repr(where)
+    assert Where(database="bot.db").shown_database == "bot.db"
+    with pytest.raises(ToolkitError, match="No database is named"):
+        _ = Where().shown_database
+
+
+def test_jupyterlab_finds_it_as_it_was_given(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("BOT_DATABASE", ADDRESS)
+    assert _environment()["BOT_DATABASE"] == ADDRESS
+    monkeypatch.setenv("BOT_DATABASE", "bot.db")
+    assert _environment()["BOT_DATABASE"] == os.path.abspath("bot.db")
