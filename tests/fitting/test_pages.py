@@ -64,6 +64,14 @@ def test_reasons_stand_beside_what_they_are_for(world: World, words: str) -> Non
     assert words in page(best(sample(*rows(2, EVA), columns="id room owner"), world))
 
 
+def test_whoever_has_ghosts_may_have_to_be_stopped() -> None:
+    world = World(BOT)
+    for number in range(2):
+        world.room(f"!r{number}", creator=f"@gc_{number}:hs", name=f"Case id{number}")
+    assert "# stopped = true" in page(best(sample(*rows(2)), world))
+    assert "stopped" not in page(best(sample(*rows(2)), rooms(2)))
+
+
 def test_a_table_that_can_only_be_read_says_so() -> None:
     text = page(best(sample(*rows(2)), rooms(2)), only_read="it is so")
     assert "it can only be looked at: it is so" in text

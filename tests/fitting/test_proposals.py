@@ -283,6 +283,15 @@ def test_an_owner_is_who_is_in_the_rooms() -> None:
     assert best(sample(("a", "!x:hs", EVA), columns="id room owner")).owner == "owner"
 
 
+def test_a_user_who_was_alone_so_far_is_no_constant() -> None:
+    required: dict[str, Any] = {"required": 1}
+    columns = (column("user"), column("id"), column("room"), column("owner", **required))
+    cells = tuple((EVA, f"id{n}", f"!r{n}", EVA) for n in range(2))
+    found = best(Sample("t", columns, (frozenset({"user", "id"}),), cells), rooms(2))
+    assert "where" not in found.rows and constants(found) == {}
+    assert found.rows["id"] == ["user", "id"]
+
+
 def test_what_an_insert_needs_is_given_if_it_is_always_the_same_and_no_secret() -> None:
     required: dict[str, Any] = {"required": 1}
     columns = (

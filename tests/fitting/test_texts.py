@@ -87,3 +87,16 @@ def test_what_is_found_can_be_declared_and_tells_what_it_says(
     pattern: re.Pattern[str] = id_pattern(found.text, ("id",), INTEGERS)
     matches = [(pattern.fullmatch(text), id) for text, (id,) in told]
     assert sum(match["part0"] == id for match, id in matches if match) == found.right > 0
+
+
+def test_a_name_of_whoever_is_in_the_rooms_is_another_one_elsewhere() -> None:
+    """Also where all rooms that were looked at are of one user, as on a developer's machine."""
+    told = [(f"Ticket #{number} (eva.x)", (str(number),)) for number in (7, 8)]
+    people = [{"eva.x", "Ticket no"}, {"eva.x"}]
+    found = find_pattern(told, ("id",), INTEGERS, people)
+    assert found and (found.text, found.right) == (r"Ticket #{id} \(.+\)", 2)
+    one = find_pattern(told[:1], ("id",), INTEGERS, people[:1])
+    assert one and one.right == 1
+    parts = [("eva's evas 7", ("7",)), ("eva's evas 8", ("8",))]
+    found = find_pattern(parts, ("id",), INTEGERS, [{"eva"}, {"eva"}])
+    assert found and found.text == ".+'s evas {id}"

@@ -25,8 +25,11 @@ from toolkit import (
     ToolkitError,
     reconcile_links,
     reconcile_single_link,
+    review,
     shadow_run,
 )
+from toolkit.board import find_model, to_browser
+from toolkit.model import Choices
 from toolkit.shadow import ShadowRun
 from toolkit.testing import FakeHomeserver, World
 from toolkit.writing.undo import history, undo
@@ -233,6 +236,16 @@ async def test_a_session_decides_about_it(desk: Desk, client: nio.AsyncClient) -
     assert rooms_of(desk)[3] == "!new"
 
 
+async def test_its_frames_speak_of_ids(desk: Desk, client: nio.AsyncClient) -> None:
+    found = await run(reconcile_links, client, desk)
+    assert dict(found.plan.to_frame()["id"]) == {"!new": "3", "!one": "1"}
+    assert set(found.plan.changes()["key"]) == {"link:tickets:1", "link:tickets:3"}
+    assert set(found.plan.findings()["field"]) == {"user_room_id"}
+    rows = found.plan.rows("!new")["link:tickets:3"]
+    assert (rows["before"]["user_room_id"], rows["after"]["user_room_id"]) == ("!three", "!new")
+    assert "row of tickets" in repr(found.plan) and "chat" not in found.plan._repr_html_()
+
+
 async def test_there_is_no_chat_manager(desk: Desk) -> None:
     async with desk.store() as store:
         with pytest.raises(ToolkitError, match="leave chat_mgr out"):
@@ -271,3 +284,29 @@ async def test_the_command_line_runs_it_in_the_bots_words(
     assert code == 0 and "Written: 1 row repaired." in said
     assert rooms_of(desk)[1] == "!one"
     assert {request.method for request in server.requests} <= {"GET"}
+
+
+async def test_it_is_reviewed_and_applied_unit_by_unit(desk: Desk, client: nio.AsyncClient) -> None:
+    found = await run(reconcile_links, client, desk)
+    table = review(found)
+    model = table.model
+    assert [item.unit for item in model.items()] == ["!new", "!one"]
+    line = model.item("!one")
+    assert line and line.needs_human and line.chat_id == "1"
+    assert line.action.startswith("needs your yes: would change the row of tickets")
+    [row] = model.details("!one").rows
+    assert ("user_room_id", '"!one"') in [(field.name, field.after) for field in row.fields]
+    assert "reconcile_links would have written 2 rows" in to_browser.state(model)["about"][0]
+    assert not model.pick("!one", Choices(chat_id="3")).accepted
+    assert model.decide("!one", "approve", change=line.change).accepted
+    applied = await found.session.apply()
+    assert applied["repaired_links"][0]["room_id"] == "!one" and rooms_of(desk)[1] == "!one"
+    assert [item.unit for item in model.items()] == ["!new"]
+
+
+async def test_what_is_only_shown_is_barred_in_the_review(desk: Desk) -> None:
+    found = await run(by_sql("UPDATE tickets SET status = 'closed' WHERE id = 1"), None, desk)
+    model = find_model(found.session)
+    line = model.item("link:tickets:1")
+    assert line and not line.approvable and "not status" in line.action
+    assert "It wrote to" not in repr(found)

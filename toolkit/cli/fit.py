@@ -26,6 +26,7 @@ from toolkit.planning.plan import plan_repairs
 from toolkit.quotes import quote_odd
 from toolkit.records import Raw, load_records
 from toolkit.sources.settings import read_token
+from toolkit.text.summary import count_of
 
 FITS = 0
 
@@ -220,8 +221,8 @@ def _untold(proposal: Proposal, found: Survey, unseen: str) -> Iterator[str]:
         yield f"who made the rooms, what tells their ids, and which are joined: {unseen}"
     elif proposal.makers.others:
         yield (
-            f"what makes rooms count that {len(proposal.makers.others):,} other accounts made: nothing that the "
-            "bot sent tells their ids, and the accounts have no name in common"
+            f"what makes rooms count that {count_of(len(proposal.makers.others), 'other account')} made: nothing "
+            "that the bot sent tells their ids, and no pattern of accounts shows; name them in rooms if they are its"
         )
     if not unseen and not proposal.tells:
         yield "what else tells the id of a room; without it only rows do"
@@ -256,8 +257,8 @@ def _why_nothing(
 _TRIED, _SHOWN = 20, 3
 _NEXT = "Look at it, save it as matrix-drift.toml, and run `matrix-drift check`: neither writes to the database."
 _NO_COLUMN = (
-    "Nothing to propose: no column of {} holds ids of rooms beside something that may be an id. If the rows name "
-    "none yet, or name rooms in another way, write the mapping by hand (docs/layouts.md)."
+    "Nothing to propose: no column of {} holds ids of rooms beside something that may be an id, each in one row. If "
+    "the rows name none yet, or name rooms in another way, write the mapping by hand (docs/layouts.md)."
 )
 _NO_LINK = "Nothing to propose: {} may be of rooms, but the database doesn't let them be mapped."
 _NOT_OURS = (

@@ -45,8 +45,8 @@ def find_tells(
     """All that tells ids, the strongest first: events, then names, aliases, and the only other member."""
     found = [
         *find_events(witnesses, candidate.ids, trusted),
-        _by_text("name", witnesses, candidate, lambda room: _name(room, trusted)),
-        _by_text("alias", witnesses, candidate, lambda room: _alias(room, trusted)),
+        _by_text("name", witnesses, candidate, lambda room: _name(room, trusted), nobody),
+        _by_text("alias", witnesses, candidate, lambda room: _alias(room, trusted), nobody),
         _by_member(witnesses, nobody),
     ]
     enough = len(witnesses) / 5  # fewer may be chance
@@ -150,10 +150,23 @@ def _by_text(
     witnesses: Sequence[Witness],
     candidate: Candidate,
     text_of: Callable[[RoomState], str | None],
+    nobody: frozenset[str],
 ) -> Tell | None:
-    pairs = [(text, one.id) for one in witnesses if (text := text_of(one.room))]
-    found = find_pattern(pairs, candidate.ids, candidate.integers)
+    read = [(one, text) for one in witnesses if (text := text_of(one.room))]
+    found = find_pattern(
+        [(text, one.id) for one, text in read],
+        candidate.ids,
+        candidate.integers,
+        [_people(one, nobody) for one, _ in read],
+    )
     return None if found is None else Tell({kind: found.text}, found.right, found.wrong)
+
+
+def _people(witness: Witness, nobody: frozenset[str]) -> set[str]:
+    """What users of a room are called in their ids, but for what is part of the room's own id."""
+    users = [member.user_id for member in witness.room.members if member.user_id not in nobody]
+    names = {user[1:].partition(":")[0] for user in users[:_WIDE]}
+    return {name for name in names if len(name) > 1 and not any(name in id for id in witness.id)}
 
 
 def _name(room: RoomState, trusted: Trusted) -> str | None:

@@ -124,7 +124,11 @@ def _ids(sample: Sample, room: str) -> Iterator[tuple[tuple[str, ...], dict[str,
     for unique in sample.unique:
         rest = tuple(name for name in sample.names if name in unique and name != room)
         same = {name: only_value(sample.cells(name)) for name in rest}
-        fixed: dict[str, Cell] = {name: cell for name, cell in same.items() if cell is not None}
+        fixed: dict[str, Cell] = {
+            name: cell
+            for name, cell in same.items()
+            if cell is not None and not looks_like_user(cell)  # others are still to come
+        }
         if ids := tuple(name for name in rest if name not in fixed):
             yield ids, fixed
             if fixed:

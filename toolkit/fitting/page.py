@@ -42,6 +42,8 @@ def chats_page(found: KeyValue) -> list[str]:
 def links_page(proposal: Proposal, facts: TableFacts, *, looked: bool) -> list[str]:
     """The tables of a mapping of links. `looked` is whether the rooms were read."""
     lines = ["", "[shape]", *_entries(proposal.shape, _shape_reasons(proposal, looked))]
+    if proposal.makers.pattern:
+        lines.append(_STOPPED)
     lines += ["", "[rows.link]"]
     lines += _entries(proposal.rows, _rows_reasons(proposal, facts, looked))
     if proposal.owner and not proposal.members:
@@ -125,4 +127,5 @@ _NO_ADDRESS = "such as https://matrix.example.org"
 _NO_UTF8 = "what was given is no UTF-8, and can't stand in a file"
 _NOTHING = "Nothing was found that tells the id of a room that no row names. If something does:"
 _NOT_LOOKED = "Not looked at: what tells the id of a room that no row names. If something does:"
+_STOPPED = "# stopped = true  # if it keeps rows in memory and writes them back, as bridges do"
 _EXAMPLE = ("# [[evidence]]", "# name = 'Ticket #{id} .+'")

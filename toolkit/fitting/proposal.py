@@ -195,7 +195,8 @@ def needs(proposal: Proposal) -> list[str]:
 
 
 def constants(proposal: Proposal) -> dict[str, Cell]:
-    """What an INSERT would need, if the rows always hold the same there and it is no secret; else nothing."""
+    """What an INSERT would need, if the rows always hold the same there, and it is no secret and no user:
+    other rows are of other users, also where only one has been here so far. Else nothing."""
     one = proposal.candidate
     linked = [
         row
@@ -206,7 +207,8 @@ def constants(proposal: Proposal) -> dict[str, Cell]:
     for name in needs(proposal):
         place = one.sample.names.index(name)
         value = only_value([row[place] for row in linked])
-        if value is None or any(word in name.lower() for word in _SECRET):
+        secret = any(word in name.lower() for word in _SECRET)
+        if value is None or secret or looks_like_user(value):
             return {}
         found[name] = value
     return found

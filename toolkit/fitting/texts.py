@@ -2,7 +2,7 @@
 
 import re
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 
 import msgspec
 
@@ -19,15 +19,27 @@ class Pattern(msgspec.Struct, frozen=True):
 
 
 def find_pattern(
-    told: Sequence[tuple[str, Id]], columns: tuple[str, ...], integers: frozenset[str]
+    told: Sequence[tuple[str, Id]],
+    columns: tuple[str, ...],
+    integers: frozenset[str],
+    people: Sequence[Collection[str]] = (),
 ) -> Pattern | None:
     """The pattern that tells the ids of most of these texts; None if they don't stand in them.
+
+    `people` are, for each text, names of users that may stand in it: those of other rooms are others, also
+    where only one user has been here so far.
 
     >>> found = find_pattern([("Ticket #7 (Anna)", ("7",)), ("Ticket #8 (Ben)", ("8",))], ("id",), frozenset({"id"}))
     >>> found.text, found.right
     ('Ticket #{id} \\\\(.+\\\\)', 2)
     """
-    cuts = [list(_cuts(text, id)) for text, id in told]
+    seen = told
+    if people and len(told) > 1:
+        seen = [
+            (_without_people(text, names, number), id)
+            for number, ((text, id), names) in enumerate(zip(told, people, strict=True))
+        ]
+    cuts = [list(_cuts(text, id)) for text, id in seen]
     found = filter(None, (_join(group, columns) for group in _groups(cuts)))
     tried = [_try(text, told, columns, integers) for text in dict.fromkeys(found)]
     good = [pattern for pattern in tried if pattern.right and pattern.wrong * 5 <= pattern.right]
@@ -36,6 +48,14 @@ def find_pattern(
         key=lambda found: (found.right, -found.wrong, -_wild(found.text), found.text),
         default=None,
     )
+
+
+def _without_people(text: str, names: Collection[str], number: int) -> str:
+    """With a sign that no other text has in place of each name."""
+    sign = chr(_PRIVATE + number % _SIGNS)
+    for name in names:
+        text = re.sub(rf"(?<!\w){re.escape(name)}(?!\w)", sign, text)
+    return text
 
 
 Cut = tuple[tuple[int, ...], tuple[str, ...]]
@@ -169,3 +189,5 @@ def _try(
 
 
 _FEW = 4
+_PRIVATE, _SIGNS = 0xF0000, 0xFFFD
+"""Characters that mean nothing to anybody (Unicode's private use, plane 15)."""

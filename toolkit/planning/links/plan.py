@@ -122,7 +122,7 @@ class _Planner:
         key, room_id = self.links.key(claim.id), claim.room_id
         evidence = _evidence(versions, claim)
         if row is not None:
-            cause, why = _moved(row, versions), self.links.why_no_write
+            cause, why = self._moved(row, versions), self.links.why_no_write
             finding = Finding(
                 unit=room_id,
                 code=Code.WRONG_FIELD,
@@ -146,6 +146,14 @@ class _Planner:
             evidence=evidence,
         )
         return (None if why else RowWrite(key, None, self.links.fresh(claim.id, room_id))), finding
+
+    def _moved(self, row: LinkRow, versions: tuple[RoomState, ...]) -> str:
+        if row.room is None:
+            return _UNLINKED
+        if any(row.room == room.room_id for room in versions):
+            return _UPGRADED
+        # A list of joined rooms is the bot's own.
+        return _GONE if self.layout.makers is None else _GHOSTS
 
     def _overwrite(
         self, key: str, claim: Claim, evidence: Evidence
@@ -245,12 +253,6 @@ def _evidence(versions: tuple[RoomState, ...], claim: Claim) -> Evidence:
     return Evidence(claim.rung, tuple(sorted(event for event in events if event)))
 
 
-def _moved(row: LinkRow, versions: tuple[RoomState, ...]) -> str:
-    if row.room is None:
-        return _UNLINKED
-    return _UPGRADED if any(row.room == room.room_id for room in versions) else _GONE
-
-
 _LOST = (
     "the row is gone, or was never saved, while the room is still there: the database was restored, or a "
     "crash came between making the room and writing it"
@@ -265,5 +267,9 @@ _UNLINKED = "the row names no room: a crash came between making the room and wri
 _UPGRADED = "the room was upgraded, and the row still names the old one"
 _GONE = (
     "the row names a room that the account isn't in: it was left, or the row comes from a backup"
+)
+_GHOSTS = (
+    "the row names a room that the account isn't in: it was left, the row comes from a backup, or accounts of the "
+    "bot are in it alone"
 )
 _UNREAD = "the homeserver lists the room but didn't give its state: {}"
