@@ -2,13 +2,13 @@
 
 import json
 import re
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.link_boards import ANNA, BOT, DESK, Shown, make_desk
+from tests.link_boards import ANNA, BOT, CASE, DESK, Shown, make_desk
 from tests.tables import Desk
 from toolkit.board import ReviewModel, find_model, review, to_browser
 from toolkit.board.items import Item
@@ -19,6 +19,7 @@ from toolkit.model import Status
 from toolkit.session.session import Session
 from toolkit.testing import World
 
+MOVE = "UPDATE cases SET room = '!second' WHERE number = 1"
 FOREIGN = re.compile(r"\bchats?\b|\bchat id|\bspaces?\b(?!:)|user row|surface", re.IGNORECASE)
 
 
@@ -154,6 +155,24 @@ class TestLines:
         assert (unlinked.status, unlinked.chat_id) == ("unlinked", "21")
         assert unlinked.cause.startswith("it names no room, and no room claims its id")
 
+    async def test_of_several_rows_of_one_id_none_is_a_rooms_own(self, shown: Shown) -> None:
+        shown.desk.sql("DROP TABLE cases")
+        shown.desk.sql("CREATE TABLE cases (n INTEGER PRIMARY KEY, number INTEGER, room TEXT)")
+        shown.desk.sql(
+            "INSERT INTO cases (number, room) VALUES (1, '!right'), (30, '!right'), (30, NULL)"
+        )
+        link = {"table": "cases", "id": "number", "room": "room", "show": ["n"]}
+        layout = Layout.of({"kind": "links"}, {"link": link}, [{"event": CASE, "id": "number"}])
+        async with Shown(Desk(shown.desk.path, "", layout), shown.world) as found:
+            model = find_model(found.session)
+            right = next(line for line in model.quiet() if line.unit == "!right")
+        assert right.chat_id == "1"
+
+    def test_a_row_that_nobody_decides_about_is_no_unit(self, model: ReviewModel) -> None:
+        for key, words in {"link:cases:20": "orphaned", "link:cases:21": "names no room"}.items():
+            answer = model.decide(key, "defer")
+            assert not answer.accepted and words in answer
+
     async def test_without_an_owners_column_nobody_is_named(self, bridge: Shown) -> None:
         [right] = find_model(bridge.session).quiet()
         assert (right.owner, right.chat_id) == ("", '["space:a",""]')
@@ -229,6 +248,23 @@ class TestPicking:
         ]
         answer = model.pick("!second", {"chat_id": "1"})
         assert not answer.accepted and "its row names !right" in answer
+
+    @pytest.mark.parametrize(
+        ("cure", "left"),
+        [
+            (lambda shown: shown.world.leave("!second"), {}),
+            (lambda shown: shown.world.leave("!right"), {"!second": "mismatched"}),
+            (lambda shown: shown.desk.sql(MOVE), {"!right": "conflict"}),
+        ],
+        ids=["leave it", "leave the other", "by hand"],
+    )
+    async def test_what_is_advised_helps(
+        self, shown: Shown, model: ReviewModel, cure: Callable[[Shown], Any], left: dict[str, str]
+    ) -> None:
+        cure(shown)
+        await shown.session.reload()
+        items = {unit: model.item(unit) for unit in ("!second", "!right")}
+        assert {unit: item.status.value for unit, item in items.items() if item} == left
 
     async def test_it_may_be_another_one(self, shown: Shown, model: ReviewModel) -> None:
         for wrong in ("nine", "007", ""):

@@ -8,8 +8,8 @@ from tests.bench import A1, A2, ALICE, BOB, C1, Bench, small_rows
 from tests.boards import look
 from toolkit import Session
 from toolkit.board import ReviewModel, find_model, to_browser
+from toolkit.board.deciding import Batch
 from toolkit.board.looking import say_what_moved
-from toolkit.board.review_model import Batch
 from toolkit.decisions.ledger import Vote
 from toolkit.errors import HomeserverError, ToolkitError
 from toolkit.testing import FakeHomeserver

@@ -159,7 +159,7 @@ def test_a_window_is_that_part_of_the_whole_list(data: st.DataObject) -> None:
                 assert [(kept.line.unit, kept.at) for kept in found.kept] == [
                     (unit, units.index(unit) if unit in units else -1) for unit in keep[:2]
                 ]
-                ready = {item.unit for item in model._ready(query.status, query.text)}
+                ready = set(model.would_approve(query.status, query.text).changes)
                 assert found.ready == len(ready & set(units))
             votes = Counter(item.vote for item in fresh.items())
             assert model.counts() == fresh.counts() and model.counts().by_vote == votes

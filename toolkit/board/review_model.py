@@ -5,22 +5,19 @@ keeps the decisions and applies them. Whatever a view sends is checked here, who
 """
 
 import asyncio
-from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any, NamedTuple
-
-import msgspec
+from typing import Any
 
 from toolkit.board.applying import Applying, HowFar
+from toolkit.board.deciding import Batch, Deciding
 from toolkit.board.details import Details
 from toolkit.board.events import Event, Home, Listener, Listeners
-from toolkit.board.from_browser import Refused, read_choices, read_vote
+from toolkit.board.from_browser import Refused, read_vote
 from toolkit.board.history import Opened, Past, list_past, open_run, open_undo
 from toolkit.board.in_sync import Quiet
-from toolkit.board.items import LONG, Answer, Item, Result, refused, say_causes
+from toolkit.board.items import LONG, Answer, Item, Result, refused
 from toolkit.board.listing import Listing
 from toolkit.board.looking import Looking
-from toolkit.board.marks import Mark
 from toolkit.board.opening import Opening
 from toolkit.board.picks import Drafts
 from toolkit.board.stale import see
@@ -28,36 +25,12 @@ from toolkit.board.tally import Counts
 from toolkit.board.views import Wanted
 from toolkit.board.windows import Query, Window
 from toolkit.decisions.ledger import Vote
-from toolkit.decisions.offers import join_choices, say_choices, why_unfit
 from toolkit.errors import ToolkitError
 from toolkit.model import Choices, Status
-from toolkit.session.decided import Decided
 from toolkit.session.results import Applied
 from toolkit.session.session import Session
-from toolkit.text.summary import count_of
 from toolkit.text.visible import visible
 from toolkit.words import Words
-
-SHOWN = 100
-"""Units that a question tells one by one."""
-_OF_ITS_OWN = "that want a decision of their own"
-_DONE = {
-    Vote.REJECTED: "Skipped {}: its rows stay as they are.",
-    Vote.DEFERRED: "Put off {}.",
-    Vote.IGNORED: "Ignored {}: its rows stay as they are, and it counts as no drift.",
-    Vote.PENDING: "Pending again: {}.",
-}
-
-
-class Batch(NamedTuple):
-    """What approving a whole filter or group would mean; `changes` names what was counted, `what` says it in words,
-    and `shown` are the first units of it, each with its change on a line."""
-
-    units: int
-    rows: int
-    changes: Mapping[str, str]
-    what: Mapping[str, int]
-    shown: tuple[tuple[str, tuple[Mark, ...]], ...] = ()
 
 
 class ReviewModel:
@@ -77,6 +50,7 @@ class ReviewModel:
         self._look = Looking(session, self._home, self._tell_of_apply, self._notify)
         self._drafts = Drafts(session)
         self._listing = Listing(session, self._drafts, self._apply)
+        self._deciding = Deciding(session, self._drafts, self._listing)
         self._opening = Opening(session, self._drafts, self._apply, self._listing)
         self._acting = False
         session.subscribe(self._on_session)
@@ -149,25 +123,7 @@ class ReviewModel:
 
         Picks add up, and wait for `decide`; None takes them back. They aren't kept on disk.
         """
-        return self._answer(lambda: self._pick(unit, choices))
-
-    def _pick(self, unit: str, choices: Choices | Mapping[str, Any] | None) -> Answer:
-        known = self._listing.item(unit)
-        if choices is None:
-            self._drafts.drop(unit)
-            return Answer(f"Nothing is picked for {known.label}.")
-        new = read_choices(choices)
-        road, local = self.session.road, self.session.state.local
-        if why := road.why_no_pick(local, new):
-            raise Refused(f"Not for {known.label}: {visible(why, LONG)}.")
-        picked = join_choices(self._drafts.of(unit), new)
-        found, _ = self._drafts.try_out(known, picked)
-        if found is not None and (why := why_unfit(found, new)):
-            raise Refused(f"Not for {known.label}: {visible(why, LONG)}.")
-        self._drafts.keep(unit, picked)
-        return Answer(
-            f"Picked for {known.label}: {say_choices(picked, self.words.id)}. Nothing is decided yet."
-        )
+        return self._answer(lambda: self._deciding.pick(unit, choices))
 
     def decide(
         self,
@@ -186,56 +142,14 @@ class ReviewModel:
         `until` say why and until which day it is ignored.
         """
         return self._answer(
-            lambda: self._decide(unit, read_vote(vote), choices, change, reason, until)
+            lambda: self._deciding.decide(unit, read_vote(vote), choices, change, reason, until)
         )
-
-    def _decide(
-        self,
-        unit: str,
-        vote: Vote,
-        choices: Choices | Mapping[str, Any] | None,
-        change: str | None,
-        reason: str,
-        until: str,
-    ) -> Answer:
-        known = self._listing.item(unit)
-        picked = self._drafts.of(unit) if choices is None else read_choices(choices)
-        found, made = self._drafts.try_out(known, picked)
-        if change is not None and change not in (known.change, made.change):
-            raise Refused(f"{known.label} has changed since it was shown; look at it again.")
-        if vote is not Vote.APPROVED:
-            decided = self._take(unit, vote, reason, until)
-        elif known.barred:
-            raise Refused(f"Not approved: {known.label}: {known.barred}.")
-        elif found is not None and not made.change:
-            why = why_unfit(found, picked) or say_causes(found)
-            raise Refused(
-                f"Not approved: {known.label}: {visible(why, LONG)}. Next: {made.action}."
-            )
-        else:
-            decided = self.session.approve(unit, **msgspec.structs.asdict(picked))
-        if decided.refused:
-            why = "; ".join(decided.refused.values()) or "there is nothing to write"
-            raise Refused(f"Not approved: {known.label}: {visible(why, LONG)}.")
-        self._drafts.drop(unit)
-        return Answer(_say(decided, known.label))
-
-    def _take(self, unit: str | list[str], vote: Vote, reason: str, until: str) -> Decided:
-        if vote is Vote.IGNORED:
-            return self.session.ignore(unit, reason=reason, until=until)
-        if vote is Vote.REJECTED:
-            return self.session.reject(unit)
-        return self.session.defer(unit) if vote is Vote.DEFERRED else self.session.withdraw(unit)
 
     def would_approve(
         self, status: Status | str | None = None, text: str = "", group: str = ""
     ) -> Batch:
         """What `approve_all` with the same filter is about: pending units that need nobody's eye."""
-        ready = self._ready(status, text, group)
-        changes = {item.unit: item.change for item in ready}
-        what = Counter(item.action for item in ready)
-        shown = tuple((item.label, item.marks) for item in ready[:SHOWN])
-        return Batch(len(ready), sum(item.rows for item in ready), changes, what, shown)
+        return self._deciding.would_approve(status, text, group)
 
     def approve_all(
         self,
@@ -246,26 +160,7 @@ class ReviewModel:
         changes: Mapping[str, str] | None = None,
     ) -> Answer:
         """Approve what `would_approve` has counted; with its `changes`, exactly that or nothing."""
-        return self._answer(lambda: self._approve_all(self._ready(status, text, group), changes))
-
-    def _approve_all(self, ready: list[Item], changes: Mapping[str, str] | None) -> Answer:
-        if changes is not None and dict(changes) != {item.unit: item.change for item in ready}:
-            raise Refused("The list has changed since it was counted; count it again.")
-        if not ready:
-            raise Refused("There is nothing here that could be approved together.")
-        decided = self.session.approve([item.unit for item in ready])
-        words = _say(decided, count_of(len(decided.units), "unit"))
-        if decided.refused:
-            words += f" Not approved: {count_of(len(decided.refused), 'unit')}."
-        return Answer(words)
-
-    def _ready(self, status: Status | str | None, text: str, group: str = "") -> list[Item]:
-        found = self._listing.items(status, text, Vote.PENDING, group)
-        return [item for item in found if self._is_ready(item)]
-
-    def _is_ready(self, item: Item) -> bool:
-        """Whether it may be approved together with others."""
-        return item.approvable and not item.needs_human and item.unit not in self._drafts.picked
+        return self._answer(lambda: self._deciding.approve_all(status, text, group, changes))
 
     def decide_many(
         self, changes: Mapping[str, str], vote: Vote | str, *, reason: str = "", until: str = ""
@@ -274,34 +169,9 @@ class ReviewModel:
 
         Of those that are to be approved, what needs a person's eye is left, and waits for a decision of its own.
         """
-        return self._answer(lambda: self._decide_many(changes, read_vote(vote), reason, until))
-
-    def _decide_many(
-        self, changes: Mapping[str, str], vote: Vote, reason: str, until: str
-    ) -> Answer:
-        found = [(self._listing.find(unit), change) for unit, change in changes.items()]
-        items = [item for item, change in found if item and item.change == change]
-        moved, left = len(found) - len(items), 0
-        if vote is Vote.APPROVED:
-            ready = [item for item in items if self._is_ready(item)]
-            items, left = ready, len(items) - len(ready)
-        words = [
-            f"Left: {count_of(count, 'unit')} {why}."
-            for count, why in ((left, _OF_ITS_OWN), (moved, "changed since they were shown"))
-            if count
-        ]
-        if not items:
-            raise Refused(" ".join(["Nothing is decided.", *words]))
-        units = [item.unit for item in items]
-        decided = (
-            self.session.approve(units)
-            if vote is Vote.APPROVED
-            else self._take(units, vote, reason, until)
+        return self._answer(
+            lambda: self._deciding.decide_many(changes, read_vote(vote), reason, until)
         )
-        for unit in units:
-            self._drafts.drop(unit)
-        words += [f"Not decided: {count_of(n, 'unit')}." for n in [len(decided.refused)] if n]
-        return Answer(" ".join([_say(decided, count_of(len(decided.units), "unit")), *words]))
 
     # -- writing ----------------------------------------------------------------------------------
 
@@ -454,14 +324,3 @@ class ReviewModel:
         if broken := self._listeners.notify(*events):
             self.message = visible(f"A view broke: {type(broken).__name__}: {broken}", LONG)
             self.failed = True
-
-
-def _say(decided: Decided, label: str) -> str:
-    rows = sum(len(unit.writes) for unit in decided.units)
-    words = f"Approved {label}: {count_of(rows, 'row')} to write."
-    if decided.vote in _DONE:
-        words = _DONE[decided.vote].format(label)
-    if decided.reopened:
-        units = ", ".join(visible(unit) for unit in decided.reopened)
-        words += f" Pending again, since what would be written changed: {units}."
-    return words

@@ -7,13 +7,14 @@ from typing import Any
 
 import msgspec
 
+from toolkit.board.deciding import Batch
 from toolkit.board.details import Details
 from toolkit.board.folding import Heading
 from toolkit.board.history import Opened, Past
 from toolkit.board.in_sync import Quiet, count_quiet
 from toolkit.board.items import Item, Result, fingerprint_of
 from toolkit.board.marks import Mark
-from toolkit.board.review_model import Batch, ReviewModel
+from toolkit.board.review_model import ReviewModel
 from toolkit.board.tally import NOUNS, Counts
 from toolkit.board.views import News, Wanted
 from toolkit.board.windows import Line, Window

@@ -23,6 +23,8 @@ def say_no_unit(plan: Plan, name: str) -> str:
     """
     if name in plan.orphans:
         return f"'{name}' is no unit but an orphaned row, which is no drift: there is nothing to decide."
+    if name in plan.unlinked:
+        return f"{_told(name)} is no unit but a row that names no room, which is no drift: there is nothing to decide."
     if any(finding.key == name for finding in plan.loose):
         return f"{_told(name)} is no unit but a row of none: mend or delete it by hand."
     if meant := list(find_near(plan, name)):
