@@ -35,6 +35,7 @@ settings.load_profile("toolkit")
 _REQUIRE_ALL = "MATRIX_DRIFT_REQUIRE_ALL"
 _FAILED = pytest.StashKey[bool]()
 _MARKER_OF_FIXTURE = {"synapse": "synapse", "chromium": "browser", "postgres": "postgres"}
+_LONG = ("browser", "slow", "synapse", "postgres")
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -51,14 +52,16 @@ def pytest_configure(config: pytest.Config) -> None:
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Mark what uses Synapse or a browser, so that `-m 'not synapse'` needs nobody's care.
 
-    Files with a browser come first: they take longest, and would keep one process alone at the end.
+    Files that take long come first: at the end they would keep one process alone.
     """
+    ranks: dict[Path, int] = {}
     for item in items:
         for fixture, marker in _MARKER_OF_FIXTURE.items():
             if fixture in getattr(item, "fixturenames", ()):
                 item.add_marker(marker)
-    slow = {item.path for item in items if item.get_closest_marker("browser")}
-    items.sort(key=lambda item: item.path not in slow)
+        found = [rank for rank, marker in enumerate(_LONG) if item.get_closest_marker(marker)]
+        ranks[item.path] = min([*found, ranks.get(item.path, len(_LONG))])
+    items.sort(key=lambda item: ranks[item.path])
 
 
 @pytest.hookimpl(wrapper=True)

@@ -12,7 +12,7 @@ import os
 import secrets
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
@@ -287,9 +287,10 @@ class Kernel:
         return content
 
 
-def descendants() -> list[Any]:
-    """Return the processes that this one started, and what those started."""
-    return _descendants(os.getpid())
+def descendants(besides: Collection[Any] = ()) -> list[Any]:
+    """Return the processes that this one started, but for some, and what those started."""
+    children = [child for child in psutil.Process().children() if child not in besides]
+    return children + [found for child in children for found in _descendants(child.pid)]
 
 
 def running(processes: Sequence[Any]) -> list[Any]:

@@ -22,6 +22,7 @@ A file holds a list of scenarios, each a mapping (`scenarios/README.md` says it 
 import json
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -118,9 +119,10 @@ class Scenario:
         )
 
 
-def load_scenarios() -> list[Scenario]:
-    """All scenarios of all files, in the order of reading."""
-    return list(_read(sorted(FOLDER.glob("*.yaml"))))
+@cache
+def load_scenarios() -> tuple[Scenario, ...]:
+    """All scenarios of all files, in the order of reading; nobody changes one."""
+    return tuple(_read(sorted(FOLDER.glob("*.yaml"))))
 
 
 def _read(files: Iterable[Path]) -> Iterator[Scenario]:

@@ -11,7 +11,6 @@ from pathlib import Path
 import pytest
 
 from tests.bench import Bench
-from tests.children import finding_us
 from tests.cli.command import TOKEN
 from toolkit.testing import FakeHomeserver
 
@@ -34,7 +33,7 @@ async def last_line(code: str, server: FakeHomeserver, bench: Bench, *arguments:
     process = await asyncio.create_subprocess_exec(
         *(sys.executable, "-c", code, *arguments),
         cwd=bench.path.parent,
-        env=os.environ | named | {"BOT_DATABASE": str(bench.path)} | finding_us(),
+        env=os.environ | named | {"BOT_DATABASE": str(bench.path), "PYTHONPATH": str(ROOT)},
         stdout=PIPE,
         stderr=PIPE,
     )

@@ -144,7 +144,7 @@ def test_a_lab_that_does_not_start_shows_its_log(tmp_path: Path) -> None:
 
 @pytest.mark.usefixtures("chromium")
 def test_no_process_outlives_its_block(tmp_path: Path) -> None:
-    before = set(descendants())
+    before = descendants()
 
     def live() -> list[Any]:
         executable = find_chromium()
@@ -153,7 +153,7 @@ def test_no_process_outlives_its_block(tmp_path: Path) -> None:
             lab.write("a.ipynb", ["1"])
             page = NotebookPage(browser, lab).open("a.ipynb")
             page.close(keep_kernel=True)
-            return [process for process in descendants() if process not in before]
+            return descendants(besides=before)
 
     started = beside(live)
     assert running(started) == []

@@ -84,9 +84,10 @@ class Transaction:
             await finish(self._roll_back_to(name))
             raise
 
-    async def note(self, run: str, outcome: Callable[[], str]) -> None:
+    async def note(self, run: str, outcome: Callable[[], str]) -> bool:
         """Put a run's last line into the journal as part of this transaction, if that is in the database."""
         self._line = await self._ledger.note(self.connection(), run, outcome)
+        return self._line is not None
 
     async def committed(self) -> bool:
         """Whether it was committed, once it has ended; a server whose answer was lost is asked again.
