@@ -18,7 +18,7 @@ from toolkit.watch.wanted import Cause, Pending, Wanted
 
 
 def test_units_notes_and_orphans_are_told_and_what_is_ignored_is_not(bench: Bench) -> None:
-    rows = dict.fromkeys(("matrix_room:!gone",), "{}") | {A1: "{"}
+    rows: dict[str, Raw] = {"matrix_room:!gone": "{}", A1: "{"}
     plan = bench.plan(Look(rows))
     whole = matters_of(plan, EVERYTHING, NOTHING_DECIDED)
     assert {unit.id for unit in plan.units} <= whole.keys()

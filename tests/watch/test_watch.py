@@ -110,6 +110,20 @@ async def test_now_and_then_it_looks_at_everything(
         assert asked(server, "/state") >= 2 * len(watched.last.remote.rooms)
 
 
+async def test_of_another_table_the_homeserver_is_told_nothing(
+    road: Repairs, until: Until, bench: Bench, server: FakeHomeserver
+) -> None:
+    bench.sql("CREATE TABLE log (line TEXT)")
+    async with watching(road, until) as watched:
+        server.requests.clear()
+        for _ in range(3):
+            bench.sql("INSERT INTO log VALUES ('Привет')")
+            await asyncio.sleep(0.1)
+        assert not asked(server, "/joined_rooms") and len(watched.looks) == 1
+        bench.put({A1: small_rows()[A1]})
+        await until(lambda: A1 in watched.last.rows)
+
+
 async def test_a_burst_is_one_look(road: Repairs, until: Until, bench: Bench) -> None:
     async with watching(road, until) as watched:
         for number in range(20):
