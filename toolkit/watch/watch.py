@@ -109,6 +109,7 @@ class Watch:
                 await self._troubles.sit_out("look", str(error))
                 continue
             self._troubles.end("look")
+            self._troubles.hurry()  # the homeserver is there
             breath = SHARE * (loop.time() - began)
             await asyncio.sleep(min(max(breath, BREATH_SECONDS), LONGEST_BREATH))
 
