@@ -10,6 +10,7 @@ from dataclasses import replace
 from types import SimpleNamespace
 from typing import Any
 
+import msgspec
 import pytest
 
 from tests.bench import A1, B1, BOT, C1, TOKEN, Bench, small_rows
@@ -98,6 +99,17 @@ async def test_only_what_changed_is_read_again(
         bench.put({C1: small_rows()[C1]})
         await until(lambda: "!a7" not in watched.last.remote.rooms)
         assert watched.causes[1:] == [{Cause.ROOMS}, {Cause.ROWS}, {Cause.ROOMS}, {Cause.ROWS}]
+
+
+async def test_rooms_that_another_account_knew_are_read_again(
+    sides: Sides, server: FakeHomeserver
+) -> None:
+    remote, _ = await sides.look()
+    for account, read in ((remote.account, 0), ("@other:hs", len(remote.rooms))):
+        server.requests.clear()
+        known = msgspec.structs.replace(remote, account=account)
+        again, _ = await sides.look_again(known, ())
+        assert again == remote and asked(server, "/state") == read
 
 
 async def test_now_and_then_it_looks_at_everything(

@@ -15,6 +15,11 @@ class Troubles:
         self._failures: dict[str, int] = {}
         self._better = asyncio.Event()
 
+    @property
+    def there(self) -> bool:
+        """Whether anything is in the way now."""
+        return bool(self._failures)
+
     async def sit_out(self, doing: str, words: str, least: float = 0.0) -> None:
         """It failed. Returns when it may be tried again: each time later, or as soon as `hurry` says so."""
         if not self._failures:

@@ -100,6 +100,7 @@ class Watch:
                 self._pending.add(Wanted(frozenset({Cause.TIME}), whole=True))
             await asyncio.sleep(SETTLE_SECONDS)
             wanted, began = self._pending.take(), loop.time()
+            slow = self._troubles.there  # then it is waited, and not worked
             try:
                 await self._look(wanted, rooms, see)
             except TokenRefused:
@@ -110,7 +111,7 @@ class Watch:
                 continue
             self._troubles.end("look")
             self._troubles.hurry()  # the homeserver is there
-            breath = SHARE * (loop.time() - began)
+            breath = 0.0 if slow else SHARE * (loop.time() - began)
             await asyncio.sleep(min(max(breath, BREATH_SECONDS), LONGEST_BREATH))
 
     async def _look(self, wanted: Wanted, rooms: Changes, see: See) -> None:
