@@ -58,8 +58,9 @@ async def test_several_troubles_are_one_line_and_their_end_is_another() -> None:
     waiting = [asyncio.create_task(troubles.sit_out(side, side)) for side in ("rows", "rooms")]
     await asyncio.sleep(0)
     troubles.end("look")  # which had none
-    troubles.end("rows")  # so that rooms are tried at once
+    troubles.hurry()
     await asyncio.gather(*waiting)
+    troubles.end("rows")
     assert told == ["rows"]
     troubles.end("rooms")
     assert told == ["rows", OVER]

@@ -150,7 +150,7 @@ async def test_what_is_in_its_way_is_told_and_a_dead_token_ends_it(
 async def test_an_error_of_ours_is_told_by_its_name(
     session: Session, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(Session, "see", lambda *_: 1 / 0)
+    monkeypatch.setattr(Session, "_show_look", lambda *_: 1 / 0)
     session._deciding.state = Session(session.road, None).state
     watching = session.watch()
     with pytest.raises(ZeroDivisionError):

@@ -10,6 +10,7 @@ from dataclasses import replace
 from types import SimpleNamespace
 from typing import Any
 
+import msgspec
 import pytest
 
 from tests.bench import A1, B1, BOT, C1, TOKEN, Bench, small_rows
@@ -100,6 +101,17 @@ async def test_only_what_changed_is_read_again(
         assert watched.causes[1:] == [{Cause.ROOMS}, {Cause.ROWS}, {Cause.ROOMS}, {Cause.ROWS}]
 
 
+async def test_rooms_that_another_account_knew_are_read_again(
+    sides: Sides, server: FakeHomeserver
+) -> None:
+    remote, _ = await sides.look()
+    for account, read in ((remote.account, 0), ("@other:hs", len(remote.rooms))):
+        server.requests.clear()
+        known = msgspec.structs.replace(remote, account=account)
+        again, _ = await sides.look_again(known, ())
+        assert again == remote and asked(server, "/state") == read
+
+
 async def test_now_and_then_it_looks_at_everything(
     road: Repairs, until: Until, server: FakeHomeserver
 ) -> None:
@@ -108,6 +120,20 @@ async def test_now_and_then_it_looks_at_everything(
         await until(lambda: len(watched.looks) >= 3)
         assert watched.causes[1:] == [{Cause.TIME}] * (len(watched.looks) - 1)
         assert asked(server, "/state") >= 2 * len(watched.last.remote.rooms)
+
+
+async def test_of_another_table_the_homeserver_is_told_nothing(
+    road: Repairs, until: Until, bench: Bench, server: FakeHomeserver
+) -> None:
+    bench.sql("CREATE TABLE log (line TEXT)")
+    async with watching(road, until) as watched:
+        server.requests.clear()
+        for _ in range(3):
+            bench.sql("INSERT INTO log VALUES ('Привет')")
+            await asyncio.sleep(0.1)
+        assert not asked(server, "/joined_rooms") and len(watched.looks) == 1
+        bench.put({A1: small_rows()[A1]})
+        await until(lambda: A1 in watched.last.rows)
 
 
 async def test_a_burst_is_one_look(road: Repairs, until: Until, bench: Bench) -> None:

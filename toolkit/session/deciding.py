@@ -73,9 +73,18 @@ class Deciding:
         for watcher in tuple(self._watchers):
             watcher()
 
-    def look(self, remote: RemoteState, local: Local, past: Past) -> None:
-        """Plan anew from these sides, with the decisions that are on disk by now."""
-        self._planned, self._bare = [], None
+    def look(
+        self,
+        remote: RemoteState,
+        local: Local,
+        past: Past,
+        planned: Sequence[tuple[Picked, Plan]] = (),
+    ) -> None:
+        """Plan anew from these sides, with the decisions that are on disk by now.
+
+        `planned`: what `plan_for` has made of them already.
+        """
+        self._planned, self._bare = [*planned], None
         self._read(replace(self.state, remote=remote, local=local, past=past))
         self.tell()
 
@@ -254,6 +263,10 @@ class Deciding:
             self._bare = self._plan({}, self.state)
         return self._bare
 
+    def plan_for(self, picked: Picked, remote: RemoteState, local: Local, past: Past) -> Plan:
+        """The plan of these alone, which may be made in a thread; nothing is kept."""
+        return tell_given(self._road.plan(remote, local, picked), tuple(past.runs), local)
+
     def _plan(self, picked: Picked, state: SessionState) -> Plan:
         """The plan with what was picked; the same picks on the same sides give the same plan.
 
@@ -262,8 +275,7 @@ class Deciding:
         for tried, plan in self._planned:
             if tried == picked:
                 return plan
-        plan = self._road.plan(state.remote, state.local, picked)
-        plan = tell_given(plan, state.runs, state.local)
+        plan = self.plan_for(picked, state.remote, state.local, state.past)
         self._planned = [(picked, plan), *self._planned[: _PLANS - 1]]
         if not picked:
             self._bare = plan

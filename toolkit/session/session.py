@@ -6,7 +6,7 @@ usually that of the bot's own function; what a person decides is kept in `decidi
 
 import asyncio
 import os
-from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
+from collections.abc import AsyncIterator, Callable, Coroutine, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from datetime import UTC, date, datetime
@@ -15,6 +15,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 from weakref import WeakValueDictionary
 
+from toolkit.aside import aside
 from toolkit.convention import Convention
 from toolkit.database.chat_manager import ChatManagerLike
 from toolkit.database.contract import Store
@@ -27,9 +28,10 @@ from toolkit.frames import Frame, Shelf, drift_frame, history_frame, rooms_frame
 from toolkit.homeserver.reading import ClientLike
 from toolkit.model import Choices, Plan, RemoteState, Status, Unit
 from toolkit.planning.links.picks import picked_id
+from toolkit.planning.links.rows import Local
 from toolkit.progress import Progress
 from toolkit.records import Raw
-from toolkit.repairs import AnyReport, Road, load_past_now, load_past_of, road_to, take_back
+from toolkit.repairs import AnyReport, Picked, Road, load_past_now, load_past_of, road_to, take_back
 from toolkit.secrecy import StaysHere
 from toolkit.session.decided import Decided
 from toolkit.session.deciding import Deciding, choices_of
@@ -209,15 +211,27 @@ class Session(StaysHere):
 
     async def _see_look(self, look: Look) -> bool:
         """False if rows may have been written, or others have been seen, since it began."""
+        state = self.state
+        planned = None
+        if (look.remote, look.rows) != (state.remote, state.local.rows):
+            past = await load_past_of(self._sides, look.rows)
+            planned = await aside(self._plan_look, look, state.ledger.choices, past)
         writing = self._task is not None and not self._task.done()
         if writing or (self._seen is not None and self._seen > look.began):
             return False
         self._looked = look.began
-        if (look.remote, look.rows) == (self.state.remote, self.state.local.rows):
+        if planned is None:
             self._deciding.tell()  # of the time of the look
         else:
-            self.see(look.rows, look.remote, await load_past_of(self._sides, look.rows))
+            self._show_look(look.remote, *planned)
         return True
+
+    def _plan_look(
+        self, look: Look, picked: Picked, past: Past
+    ) -> tuple[Local, Past, list[tuple[Picked, Plan]]]:
+        """All that takes its time, for a thread."""
+        local = self._road.read(look.rows)
+        return local, past, [(picked, self._deciding.plan_for(picked, look.remote, local, past))]
 
     async def _reload_rows(self) -> str:
         """After an undo; what goes wrong then is told, not raised."""
@@ -238,8 +252,18 @@ class Session(StaysHere):
     ) -> None:
         """Plan anew from these rows, by default with the rooms as they were last seen, and with the
         decisions and the history that are there by now."""
-        past, self._shelf = past or load_past_now(self._sides, rows), Shelf()
-        self._deciding.look(remote or self.state.remote, self._road.read(rows), past)
+        past = past or load_past_now(self._sides, rows)
+        self._show_look(remote or self.state.remote, self._road.read(rows), past)
+
+    def _show_look(
+        self,
+        remote: RemoteState,
+        local: Local,
+        past: Past,
+        planned: Sequence[tuple[Picked, Plan]] = (),
+    ) -> None:
+        self._shelf = Shelf()
+        self._deciding.look(remote, local, past, planned)
         self._seen = datetime.now(UTC)
 
     def why_not(self, unit: Unit) -> str:

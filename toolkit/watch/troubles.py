@@ -15,8 +15,13 @@ class Troubles:
         self._failures: dict[str, int] = {}
         self._better = asyncio.Event()
 
+    @property
+    def there(self) -> bool:
+        """Whether anything is in the way now."""
+        return bool(self._failures)
+
     async def sit_out(self, doing: str, words: str, least: float = 0.0) -> None:
-        """It failed. Returns when it may be tried again: each time later, or once something else works again."""
+        """It failed. Returns when it may be tried again: each time later, or as soon as `hurry` says so."""
         if not self._failures:
             self._tell(words)
         count = self._failures[doing] = self._failures.get(doing, 0) + 1
@@ -31,8 +36,9 @@ class Troubles:
 
     def end(self, doing: str) -> None:
         """It works."""
-        if not self._failures.pop(doing, 0):
-            return
-        self._better.set()
-        if not self._failures:
+        if self._failures.pop(doing, 0) and not self._failures:
             self._tell(OVER)
+
+    def hurry(self) -> None:
+        """Something has worked that whatever else fails may depend on."""
+        self._better.set()

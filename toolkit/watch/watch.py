@@ -26,6 +26,7 @@ BREATH_SECONDS, SHARE, LONGEST_BREATH = 0.3, 2.0, 20.0
 EVERY_SECONDS, EVERY_WITH_LISTS = 300.0, 60.0
 
 _EVERYTHING = Wanted(frozenset({Cause.START}), whole=True)
+_ROWS = {Cause.ROWS}
 
 
 @dataclass(frozen=True)
@@ -61,6 +62,7 @@ class Watch:
         self._road, self._every, self._turn = road, every, turn
         self._troubles, self._pending = Troubles(tell), Pending()
         self._remote: RemoteState | None = None
+        self._rows: dict[str, Raw] | None = None
         self._next_whole = 0.0
 
     async def run(self, see: See) -> None:
@@ -98,6 +100,7 @@ class Watch:
                 self._pending.add(Wanted(frozenset({Cause.TIME}), whole=True))
             await asyncio.sleep(SETTLE_SECONDS)
             wanted, began = self._pending.take(), loop.time()
+            slow = self._troubles.there  # then it is waited, and not worked
             try:
                 await self._look(wanted, rooms, see)
             except TokenRefused:
@@ -107,7 +110,8 @@ class Watch:
                 await self._troubles.sit_out("look", str(error))
                 continue
             self._troubles.end("look")
-            breath = SHARE * (loop.time() - began)
+            self._troubles.hurry()  # the homeserver is there
+            breath = 0.0 if slow else SHARE * (loop.time() - began)
             await asyncio.sleep(min(max(breath, BREATH_SECONDS), LONGEST_BREATH))
 
     async def _look(self, wanted: Wanted, rooms: Changes, see: See) -> None:
@@ -118,10 +122,13 @@ class Watch:
                 remote, found = await self._road.look(None)
                 usual = EVERY_WITH_LISTS if rooms.only_lists else EVERY_SECONDS
                 self._next_whole = asyncio.get_running_loop().time() + (self._every or usual)
+            elif wanted.causes == _ROWS and await self._road.load_rows() == self._rows:
+                return  # it was another table, say: nothing to ask the homeserver about
             else:
                 remote, found = await self._road.look_again(known, wanted.rooms)
-            self._remote = remote
+            self._remote, self._rows = remote, found
             if not await see(Look(remote, found, began, wanted.causes)):
+                self._rows = None
                 self._pending.add(wanted)
 
 
