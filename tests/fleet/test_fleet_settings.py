@@ -123,6 +123,7 @@ ONE_OF = "give one of access_token_file, access_token_env, access_token_command"
         (table(FROM_FILE, "deadline = '5'"), "bots.desk: deadline must be a number"),
         (table(FROM_FILE, "shape = { kind = 'x' }"), "bots.desk: shape.kind"),
         (table(FROM_FILE, "room_name_patterns = ['Chat']"), "bots.desk: "),
+        (table(FROM_FILE).replace("//hs", "//me:aSecret@hs"), "homeserver has a password in it"),
         (table(FROM_FILE, name='"../etc"'), "'../etc' can't be a bot's name"),
         (table(FROM_FILE, name='"a\\u202eb"'), "'a\\u202eb' can't be a bot's name"),
         (table(FROM_FILE, name='""'), "'' can't be a bot's name"),

@@ -285,6 +285,26 @@ async def test_of_an_unexpected_error_only_the_class_is_told(
     assert line.reason and line.reason.startswith("Unexpected ZeroDivisionError: ")
 
 
+async def test_a_word_about_waiting_has_no_token_either(
+    yard: Yard, homeserver: FakeHomeserver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from toolkit.looked import Looked, look
+    from toolkit.progress import Progress
+    from toolkit.repairs import Picked, Repairs
+
+    async def slow(road: Repairs, picked: Picked, progress: Progress) -> Looked:
+        progress(1, 5, f"waiting: {TOKEN}")
+        return await look(road, picked, progress)
+
+    monkeypatch.setattr("toolkit.fleet.task.look", slow)
+    yard.add("desk", homeserver.url)
+    [bot] = Fleet.read(yard.file).bots
+    words: list[str] = []
+    assert not (await Task(bot).run(lambda done, total, word: words.append(word))).failed
+    assert words[0] == "waiting: ***"
+    assert not (await Task(bot).run()).failed  # nobody hears it
+
+
 async def test_a_cancelled_run_is_cancelled(yard: Yard, homeserver: FakeHomeserver) -> None:
     homeserver.fault(Fault("/state", Hang()))
     yard.add("desk", homeserver.url)

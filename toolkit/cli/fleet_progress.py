@@ -42,10 +42,11 @@ def _bars(bots: int, doing: str) -> Iterator[Told]:
     with Progress(*columns, console=console, transient=True) as progress:
         whole = progress.add_task(doing, total=bots)
         running: dict[str, TaskID] = {}
+        over: set[str] = set()
 
         class Bars(Told):
             def begun(self, bot: str) -> None:
-                if bot not in running:
+                if bot not in running and bot not in over:  # of a lost worker, it begins again
                     running[bot] = progress.add_task(f"  {bot}", total=None)
 
             def told(self, bot: str, done: int, total: int, word: str) -> None:
@@ -54,7 +55,7 @@ def _bars(bots: int, doing: str) -> Iterator[Told]:
                     progress.update(running[bot], completed=done, total=total or None)
 
             async def ended(self, outcome: Outcome) -> None:
-                await super().ended(outcome)
+                over.add(outcome.line.bot)
                 if (line := running.pop(outcome.line.bot, None)) is not None:
                     progress.remove_task(line)
                 progress.advance(whole)

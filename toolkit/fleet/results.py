@@ -80,7 +80,7 @@ class Results:
     def __repr__(self) -> str:
         lines = [say_states(self.lines)]
         troubled = [line for line in self.lines if line.state is not State.IN_SYNC]
-        lines += [f"  {line.bot}: {say_line(line)}" for line in troubled[:_SHOWN]]
+        lines += [f"  {visible(line.bot)}: {say_line(line)}" for line in troubled[:_SHOWN]]
         if len(troubled) > _SHOWN:
             lines.append(f"  … and {len(troubled) - _SHOWN} more")
         return "\n".join(lines)

@@ -33,6 +33,7 @@ WORKER = "worker"
 _OWN = (*Way, WORKER)
 _KEYS = (*KNOWN, *TABLES, *_OWN)
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")
+_PASSWORD = re.compile("://[^/@]*:[^@]*@")
 _SECRET = re.compile("token|password|secret", re.IGNORECASE)
 
 
@@ -136,6 +137,8 @@ def _read(path: Path, folder: Path, name: str, table: Any) -> Bot:
             raise ToolkitError(_no_secret(where, key))
         if key not in _KEYS:
             raise ToolkitError(say_unknown(where, key, _KEYS))
+        if isinstance(table[key], str) and _PASSWORD.search(table[key]):
+            raise ToolkitError(f"{where}: {key} has a password in it, which must not stand there.")
     own = {key: table[key] for key in table if key in _OWN}
     for key, value in own.items():
         if not isinstance(value, str):

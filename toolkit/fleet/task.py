@@ -50,10 +50,15 @@ class Task:
     async def run(self, progress: Progress | None = None) -> Outcome:
         """Do it, and say what came of it. A failure is an outcome too."""
         token, began = "", datetime.now(UTC)
+
+        def tell(done: int, total: int, word: str) -> None:
+            if progress is not None:
+                progress(done, total, cleanse(word, token))
+
         looked = round(began.timestamp() * 1000)
         try:
             token = await self.bot.token.read()
-            return await self._run(token, looked, progress)
+            return await self._run(token, looked, tell)
         except ToolkitError as error:
             why = str(error)
         except Exception as error:
@@ -61,7 +66,7 @@ class Task:
             why = f"Unexpected {type(error).__name__}: `matrix-drift check --debug` of this bot alone says where."
         return failure(self.bot.name, cleanse(why, token), looked)
 
-    async def _run(self, token: str, looked: int, progress: Progress | None) -> Outcome:
+    async def _run(self, token: str, looked: int, progress: Progress) -> Outcome:
         road = self.bot.road(token, lower=self._lower)
         picked = {unit: decision.choices for unit, decision in self.decisions.items()}
         found = await look(road, picked, progress)
