@@ -78,8 +78,9 @@ def test_a_conflict_is_settled_and_all_is_written_and_taken_back(desk: OpenDesk)
     board.said("cases 6", ".md-history summary")
     assert not FOREIGN.search(board.text()), FOREIGN.findall(board.text())
     board.button(re.compile("^Undo… ")).click()
+    board.said("10 right, 0 decided, 4 to decide", ".md-headline")
     board.button("Undo 9 rows").click()
-    board.said("Written: 9 rows.")
+    board.said("1 right, 0 decided, 13 to decide", ".md-headline")
     assert board.rows() == before
     assert board.page.errors == []
     board.page.assert_harmless()
