@@ -373,7 +373,19 @@ def test_frames_are_true_to_the_plan_in_any_order(scenario: Scenario) -> None:
 def test_frames_are_true_to_the_plan_of_any_world(sides: Sides) -> None:
     remote, local = sides.remote(), sides.local()
     plan = plan_repairs(remote, local, CONVENTION)
-    check(frames((remote, local, plan)), remote, local, plan)
+    found = frames((remote, local, plan))
+    check(found, remote, local, plan)
+    assert all(map(shown, found.values()))
+
+
+def test_whatever_stands_in_a_frame_of_a_scenario_is_shown() -> None:
+    """All scenarios' lines in one frame, since to show a frame takes long however few they are."""
+    found = [of_scenario(scenario)[0] for scenario in load_scenarios()]
+    for name, first in found[0].items():
+        lines = [each[name] for each in found if len(each[name])] or [first]
+        whole = pd.concat(lines)
+        assert type(whole) is type(first) and whole.dtypes.equals(first.dtypes)
+        assert shown(whole)
 
 
 def check(found: dict[str, Any], remote: RemoteState, local: LocalState, plan: Plan) -> None:
@@ -394,8 +406,6 @@ def check(found: dict[str, Any], remote: RemoteState, local: LocalState, plan: P
     assert drift.index.is_unique
     assert drift["status"].notna().all()
     assert list(found["plan"].index) == [unit.id for unit in plan.units]
-    for frame in found.values():
-        assert shown(frame)
 
 
 # Strangers' texts
