@@ -102,7 +102,7 @@ class Watch:
             wanted, began = self._pending.take(), loop.time()
             slow = self._troubles.there  # then it is waited, and not worked
             try:
-                await self._look(wanted, rooms, see)
+                asked = await self._look(wanted, rooms, see)
             except TokenRefused:
                 raise
             except ToolkitError as error:
@@ -110,11 +110,13 @@ class Watch:
                 await self._troubles.sit_out("look", str(error))
                 continue
             self._troubles.end("look")
-            self._troubles.hurry()  # the homeserver is there
+            if asked:
+                self._troubles.hurry()
             breath = 0.0 if slow else SHARE * (loop.time() - began)
             await asyncio.sleep(min(max(breath, BREATH_SECONDS), LONGEST_BREATH))
 
-    async def _look(self, wanted: Wanted, rooms: Changes, see: See) -> None:
+    async def _look(self, wanted: Wanted, rooms: Changes, see: See) -> bool:
+        """Whether the homeserver had to be asked, and so was there."""
         async with self._turn():
             began = datetime.now(UTC)
             known = None if wanted.whole else self._remote
@@ -123,13 +125,14 @@ class Watch:
                 usual = EVERY_WITH_LISTS if rooms.only_lists else EVERY_SECONDS
                 self._next_whole = asyncio.get_running_loop().time() + (self._every or usual)
             elif wanted.causes == _ROWS and await self._road.load_rows() == self._rows:
-                return  # it was another table, say: nothing to ask the homeserver about
+                return False  # it was another table, say
             else:
                 remote, found = await self._road.look_again(known, wanted.rooms)
             self._remote, self._rows = remote, found
             if not await see(Look(remote, found, began, wanted.causes)):
                 self._rows = None
                 self._pending.add(wanted)
+            return True
 
 
 async def _new_rows(rows: RowVersions) -> Wanted:
