@@ -4,6 +4,7 @@ import re
 from itertools import combinations
 from pathlib import Path
 
+import click
 import pytest
 
 import toolkit.cli
@@ -125,7 +126,10 @@ def test_sliding_sync_is_used_unless_the_file_or_an_option_says_no(
 
 def test_no_option_takes_a_token() -> None:
     commands = toolkit.cli.commands.matrix_drift.commands
-    names = {name for command in commands.values() for p in command.params for name in p.opts}
+    fleet = commands["fleet"]
+    assert isinstance(fleet, click.Group)
+    every = [*commands.values(), *fleet.commands.values()]
+    names = {name for command in every for p in command.params for name in p.opts}
     assert not [name for name in names if "token" in name or "password" in name]
     looking, writing = {"check", "plan", "snapshot"}, {"apply", "history", "undo", "restore"}
     deciding = {"settle", "ignore", "reject", "defer", "withdraw"}
@@ -133,6 +137,7 @@ def test_no_option_takes_a_token() -> None:
         "demo",
         "explain",
         "fit",
+        "fleet",
         "notebook",
         "completion",
     }

@@ -90,9 +90,9 @@ class TestIgnoring:
         self, md: Md, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         md("ignore", "!b1", *WHY, "--until", "2999-12-31")
-        monkeypatch.setattr("toolkit.cli.look.today", lambda: date(2999, 12, 31))
+        monkeypatch.setattr("toolkit.looked.today", lambda: date(2999, 12, 31))
         assert decisions(md)["!b1"] == "ignored"
-        monkeypatch.setattr("toolkit.cli.look.today", lambda: date(3000, 1, 1))
+        monkeypatch.setattr("toolkit.looked.today", lambda: date(3000, 1, 1))
         assert decisions(md)["!b1"] == "pending"
         assert "No longer ignored: !b1: it was ignored until 2999-12-31." in md("check").out
 
