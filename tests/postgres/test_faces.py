@@ -9,7 +9,15 @@ from tests.clients import nio_client
 from tests.postgres.server_bench import ServerBench
 from tests.postgres.test_mapped import PORTALS, ServerDesk
 from tests.tables import link_layout
-from toolkit import BotRooms, PostgresStore, Session, reconcile_matrix_state, reconcile_single_room
+from toolkit import (
+    BotRooms,
+    PostgresStore,
+    Session,
+    reconcile_matrix_state,
+    reconcile_single_room,
+    shadow_run,
+)
+from toolkit.database.contract import Store
 from toolkit.errors import ToolkitError
 from toolkit.testing import FakeHomeserver, World
 from toolkit.testing.postgres import Postgres
@@ -108,3 +116,18 @@ async def test_a_bot_of_another_shape_is_looked_at_as_well(dsn: str, tmp_path: P
             homeserver=server.url, access_token=TOKEN, store=store, allow_empty=True
         )
         assert len(session.rows) == 2
+
+
+async def test_a_bots_own_function_runs_in_its_shadow_and_is_applied(
+    server_bench: ServerBench, server: FakeHomeserver
+) -> None:
+    async def repair(client: object, store: Store, chat_mgr: object) -> None:
+        room = {"chat_id": "C1", "matrix_user_id": "@alice:hs", "space_id": "!alice"}
+        await store.set(A1, room)
+
+    before = server_bench.bytes()
+    async with nio_client(server.url, BOT, TOKEN) as client, server_bench.store() as store:
+        run = await shadow_run(repair, client, store, None)
+        assert server_bench.bytes() == before
+        await run.apply("!a1")
+    assert server_bench.row(A1)["chat_id"] == "C1"

@@ -175,7 +175,8 @@ async def test_a_constant_is_given_and_taken_back_and_the_key_stays(
     dsn: str, tmp_path: Path
 ) -> None:
     made = "CREATE TABLE t (id uuid PRIMARY KEY, room text, kind text NOT NULL, n float NOT NULL)"
-    layout = link_layout("t", "id", "room", insert={"kind": "portal", "n": 1.5})
+    given = {"kind": "portal", "n": 1.5}
+    layout = link_layout("t", "id", "room", insert=given, show=["kind"])
     desk = ServerDesk(tmp_path / "bot", made, layout, dsn=dsn)
     one = "00000000-0000-0000-0000-000000000001"
     key, row = f"link:t:{one}", {"id": one, "room": "!a"}
@@ -294,5 +295,7 @@ async def test_a_look_tells_what_the_table_says(tickets: ServerDesk) -> None:
     async with tickets.store() as store:
         look = await load_look(store)
         assert look.facts == store.facts and "numbered" in look.facts.why_no_insert
+        assert await store.get("link:tickets:no number") is None
         assert await store.get("link:tickets:2") and await store.get("link:tickets:99") is None
+        assert len(await store.load_rows(Names(frozenset({"!two"})))) == 3
         assert await store.keys("link:tickets:") == [f"link:tickets:{n}" for n in (1, 2, 3)]
