@@ -195,6 +195,15 @@ async def test_a_constant_is_given_and_taken_back_and_the_key_stays(
     assert await back(desk, result) == ["applied"] and desk.sql("SELECT * FROM t") == []
 
 
+async def test_a_table_may_be_named_with_its_schema(dsn: str, tmp_path: Path) -> None:
+    made = "CREATE SCHEMA bot; CREATE TABLE bot.t (id int PRIMARY KEY, room text)"
+    desk = ServerDesk(tmp_path / "bot", made, link_layout("bot.t", "id", "room"), dsn=dsn)
+    result = await desk.write({"link:bot.t:1": json.dumps({"id": 1, "room": "!a"})})
+    assert outcome(result) == ("applied", "") and desk.sql("SELECT * FROM bot.t") == [(1, "!a")]
+    assert desk.sql("SELECT count(*) > 0 FROM bot.matrix_drift_journal") == [(True,)]
+    assert await back(desk, result) == ["applied"] and desk.sql("SELECT * FROM bot.t") == []
+
+
 async def test_names_that_no_row_holds_are_not_looked_for(dsn: str, tmp_path: Path) -> None:
     desk = ServerDesk(tmp_path / "bot", CHAT_TABLES, CHATS, dsn=dsn)
     fill_chats(desk, small_rows())
