@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.bench import A1, A2, BOT, TOKEN, UB
+from tests.bench import A1, A2, BOB, BOT, TOKEN, UB
 from tests.clients import nio_client
 from tests.postgres.server_bench import ServerBench
 from tests.postgres.test_mapped import PORTALS, ServerDesk
@@ -17,6 +17,7 @@ from toolkit import (
     reconcile_single_room,
     shadow_run,
 )
+from toolkit.board import find_model, to_browser
 from toolkit.database.contract import Store
 from toolkit.errors import ToolkitError
 from toolkit.testing import FakeHomeserver, World
@@ -131,3 +132,20 @@ async def test_a_bots_own_function_runs_in_its_shadow_and_is_applied(
         assert server_bench.bytes() == before
         await run.apply("!a1")
     assert server_bench.row(A1)["chat_id"] == "C1"
+
+
+async def test_the_review_writes_and_takes_back_and_shows_no_password(
+    server_bench: ServerBench, server: FakeHomeserver
+) -> None:
+    before = server_bench.bytes()
+    model = find_model(await look(server_bench, server))
+    for unit in ("!a1", "!a2", BOB):
+        model.decide(unit, "approve")
+    await model.start_apply()
+    told = to_browser.state(model)
+    assert told["results"] == {"applied": 3} and "throw-away" not in str(told)
+    [past] = model.history()
+    assert past.run == told["undo"] and "throw-away" not in str(past)
+    await model.start_undo(told["undo"], model.plan_undo(told["undo"]).plan)
+    assert to_browser.state(model)["results"] == {"taken back": 3}
+    assert server_bench.bytes() == before
