@@ -77,6 +77,19 @@ def test_a_decision_is_kept_beside_ones_own_state(md: Md, tmp_path: Path) -> Non
     assert state(tmp_path) == ["json"]
 
 
+def test_a_file_of_decisions_and_a_snapshot_are_made_and_carried_out(
+    md: Md, bench: ServerBench, tmp_path: Path
+) -> None:
+    assert md("plan", "--out", "decisions.json").code == 2
+    taken = md("snapshot", "both.snapshot"), md("snapshot", "--anonymise", "other.snapshot")
+    assert [done.code for done in taken] == [0, 0]
+    assert md("check", "--snapshot", "both.snapshot").code == 2
+    kept = b"".join((tmp_path / name).read_bytes() for name in ("both.snapshot", "decisions.json"))
+    assert SECRET.encode() not in kept
+    md("apply", "--decisions", "decisions.json")
+    assert bench.row(room_key("!a1"))["chat_id"] == "C1"
+
+
 def test_what_can_not_be_gone_back_to_as_a_whole_is_said_in_a_sentence(md: Md) -> None:
     md("apply", "--approve-certain")
     done = md("restore", md("history", "--json").json[0]["run"], "--yes")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import secrets
+import subprocess
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -11,6 +12,7 @@ import psycopg
 
 from tests.bench import Bench, text
 from toolkit.database.postgres.store import PostgresStore
+from toolkit.testing.postgres import Postgres
 
 
 @dataclass
@@ -49,6 +51,13 @@ class ServerBench(Bench):
         """Every row's text, in the shape that SQLite's benches have."""
         found = self.sql("SELECT key, value::text FROM kv")
         return {key: ("text", value.encode()) for key, value in found}
+
+    def restore(self, script: str) -> None:
+        """Read a backup, as `psql -f` does."""
+        programs = Postgres.programs()
+        assert programs
+        command = [str(programs / "psql"), "-qX", "-v", "ON_ERROR_STOP=1", self.dsn]
+        subprocess.run(command, input=script, text=True, check=True)
 
     def store(self, **more: Any) -> PostgresStore:
         """A store on it that isn't open, with files beside `path`."""

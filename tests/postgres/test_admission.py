@@ -22,6 +22,8 @@ _TABLES = {
         f"{KV} PARTITION BY HASH (key); CREATE TABLE one PARTITION OF kv "
         "FOR VALUES WITH (MODULUS 1, REMAINDER 0)", "it is a partitioned table"),
     "inherited from": (f"{KV}; CREATE TABLE heir () INHERITS (kv)", "other tables inherit from it"),
+    "another unique column": (
+        "CREATE TABLE kv (key text, value text UNIQUE)", "neither the PRIMARY KEY, nor UNIQUE"),
     "no unique key": ("CREATE TABLE kv (key text, value text)", "neither the PRIMARY KEY, nor UNIQUE"),
     "unique with another": (
         "CREATE TABLE kv (bot text, key text, value text, PRIMARY KEY (bot, key))",
@@ -149,6 +151,10 @@ async def test_a_table_that_was_taken_for_the_bots_is_looked_at_with_every_read(
         run(dsn, "DROP TABLE kv")
         with pytest.raises(StoreError, match="the table is gone since it was opened"):
             await store.load_rows()
+        with pytest.raises(StoreError, match="the table is gone since it was opened"):
+            async with store.transaction():
+                pytest.fail("there is nothing to lock")
+        assert await store.journal.lines() == []
 
 
 async def test_enough_odd_rows_before_the_first_object_do_no_harm(dsn: str) -> None:

@@ -110,6 +110,25 @@ async def test_what_goes_wrong_with_the_journal_is_no_missing_right(
             await store.journal.append("{}")
 
 
+async def test_a_backup_goes_into_the_folder_that_is_named(
+    server_bench: ServerBench, tmp_path: Path
+) -> None:
+    kept, other = tmp_path / "kept", tmp_path / "other"
+    kept.mkdir()
+    async with server_bench.store(backup_dir=kept) as store:
+        backup = await store.backup(name="20261122T220345Z-3f2a")
+        assert backup.parent == store.backup_dir == kept and not server_bench.backups()
+        with pytest.raises(StoreError, match="there is no folder"):
+            await store.backup(other, name="20261122T220345Z-3f2b")
+    text = backup.read_text("utf-8")
+    server_bench.sql("DELETE FROM kv")
+    server_bench.restore(text)
+    async with server_bench.store() as store:
+        assert await store.backup(name="20261122T220345Z-3f2c")
+    again = server_bench.backups()[0].read_text("utf-8")
+    assert sorted(again.splitlines()) == sorted(text.splitlines())
+
+
 async def test_two_bots_in_one_database_have_a_history_each(server_bench: ServerBench) -> None:
     server_bench.sql("CREATE TABLE other (key text PRIMARY KEY, value text)")
     async with server_bench.store() as store, server_bench.store(table="other") as other:
@@ -160,6 +179,20 @@ async def test_a_server_that_rolls_back_at_the_end_is_not_taken_for_a_commit(
                 await store.set(A1, {})
         assert not isinstance(refused.value, OutcomeUnknown)
         assert await store.get(A1) is None
+
+
+async def test_what_a_commit_itself_refuses_takes_all_of_it_back(server_bench: ServerBench) -> None:
+    before = server_bench.bytes()
+    async with server_bench.store() as store:
+        server_bench.sql("""CREATE FUNCTION no() RETURNS trigger LANGUAGE plpgsql AS
+            $$ BEGIN RAISE EXCEPTION 'not today'; END $$""")
+        server_bench.sql("""CREATE CONSTRAINT TRIGGER t AFTER INSERT OR UPDATE ON kv
+            DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION no()""")
+        with pytest.raises(StoreError, match="not today") as refused:
+            await server_bench.run(store)
+        assert not isinstance(refused.value, OutcomeUnknown)
+        assert await history(store) == [] and server_bench.backups() == []
+    assert server_bench.bytes() == before
 
 
 async def test_rights_that_were_taken_away_since_are_said_so(server_bench: ServerBench) -> None:

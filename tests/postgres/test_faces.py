@@ -4,12 +4,21 @@ from pathlib import Path
 
 import pytest
 
-from tests.bench import A1, A2, BOT, TOKEN, UB
+from tests.bench import A1, A2, BOB, BOT, TOKEN, UB
 from tests.clients import nio_client
 from tests.postgres.server_bench import ServerBench
 from tests.postgres.test_mapped import PORTALS, ServerDesk
 from tests.tables import link_layout
-from toolkit import BotRooms, PostgresStore, Session, reconcile_matrix_state, reconcile_single_room
+from toolkit import (
+    BotRooms,
+    PostgresStore,
+    Session,
+    reconcile_matrix_state,
+    reconcile_single_room,
+    shadow_run,
+)
+from toolkit.board import find_model, to_browser
+from toolkit.database.contract import Store
 from toolkit.errors import ToolkitError
 from toolkit.testing import FakeHomeserver, World
 from toolkit.testing.postgres import Postgres
@@ -108,3 +117,35 @@ async def test_a_bot_of_another_shape_is_looked_at_as_well(dsn: str, tmp_path: P
             homeserver=server.url, access_token=TOKEN, store=store, allow_empty=True
         )
         assert len(session.rows) == 2
+
+
+async def test_a_bots_own_function_runs_in_its_shadow_and_is_applied(
+    server_bench: ServerBench, server: FakeHomeserver
+) -> None:
+    async def repair(client: object, store: Store, chat_mgr: object) -> None:
+        room = {"chat_id": "C1", "matrix_user_id": "@alice:hs", "space_id": "!alice"}
+        await store.set(A1, room)
+
+    before = server_bench.bytes()
+    async with nio_client(server.url, BOT, TOKEN) as client, server_bench.store() as store:
+        run = await shadow_run(repair, client, store, None)
+        assert server_bench.bytes() == before
+        await run.apply("!a1")
+    assert server_bench.row(A1)["chat_id"] == "C1"
+
+
+async def test_the_review_writes_and_takes_back_and_shows_no_password(
+    server_bench: ServerBench, server: FakeHomeserver
+) -> None:
+    before = server_bench.bytes()
+    model = find_model(await look(server_bench, server))
+    for unit in ("!a1", "!a2", BOB):
+        model.decide(unit, "approve")
+    await model.start_apply()
+    told = to_browser.state(model)
+    assert told["results"] == {"applied": 3} and "throw-away" not in str(told)
+    [past] = model.history()
+    assert past.run == told["undo"] and "throw-away" not in str(past)
+    await model.start_undo(told["undo"], model.plan_undo(told["undo"]).plan)
+    assert to_browser.state(model)["results"] == {"taken back": 3}
+    assert server_bench.bytes() == before

@@ -175,7 +175,8 @@ async def test_a_constant_is_given_and_taken_back_and_the_key_stays(
     dsn: str, tmp_path: Path
 ) -> None:
     made = "CREATE TABLE t (id uuid PRIMARY KEY, room text, kind text NOT NULL, n float NOT NULL)"
-    layout = link_layout("t", "id", "room", insert={"kind": "portal", "n": 1.5})
+    given = {"kind": "portal", "n": 1.5}
+    layout = link_layout("t", "id", "room", insert=given, show=["kind"])
     desk = ServerDesk(tmp_path / "bot", made, layout, dsn=dsn)
     one = "00000000-0000-0000-0000-000000000001"
     key, row = f"link:t:{one}", {"id": one, "room": "!a"}
@@ -192,6 +193,15 @@ async def test_a_constant_is_given_and_taken_back_and_the_key_stays(
     assert await back(desk, result) == ["failed"]
     desk.sql("UPDATE t SET n = 1.5")
     assert await back(desk, result) == ["applied"] and desk.sql("SELECT * FROM t") == []
+
+
+async def test_a_table_may_be_named_with_its_schema(dsn: str, tmp_path: Path) -> None:
+    made = "CREATE SCHEMA bot; CREATE TABLE bot.t (id int PRIMARY KEY, room text)"
+    desk = ServerDesk(tmp_path / "bot", made, link_layout("bot.t", "id", "room"), dsn=dsn)
+    result = await desk.write({"link:bot.t:1": json.dumps({"id": 1, "room": "!a"})})
+    assert outcome(result) == ("applied", "") and desk.sql("SELECT * FROM bot.t") == [(1, "!a")]
+    assert desk.sql("SELECT count(*) > 0 FROM bot.matrix_drift_journal") == [(True,)]
+    assert await back(desk, result) == ["applied"] and desk.sql("SELECT * FROM bot.t") == []
 
 
 async def test_names_that_no_row_holds_are_not_looked_for(dsn: str, tmp_path: Path) -> None:
@@ -294,5 +304,7 @@ async def test_a_look_tells_what_the_table_says(tickets: ServerDesk) -> None:
     async with tickets.store() as store:
         look = await load_look(store)
         assert look.facts == store.facts and "numbered" in look.facts.why_no_insert
+        assert await store.get("link:tickets:no number") is None
         assert await store.get("link:tickets:2") and await store.get("link:tickets:99") is None
+        assert len(await store.load_rows(Names(frozenset({"!two"})))) == 3
         assert await store.keys("link:tickets:") == [f"link:tickets:{n}" for n in (1, 2, 3)]

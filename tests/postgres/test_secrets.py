@@ -51,6 +51,8 @@ def test_a_socket_and_what_the_dsn_leaves_open_are_named(monkeypatch: pytest.Mon
         Address("postgresql:///rows?host=/run/pg").name == "postgresql://bot@%2Frun%2Fpg:5432/rows"
     )
     assert Address("postgresql://").name == "postgresql://bot@localhost:5432/bot"
+    monkeypatch.setenv("PGSERVICE", "rows")
+    assert Address("postgresql://").place == ("service-rows", "5432", "bot")
 
 
 def test_files_go_beside_a_path_of_ones_own_state(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -42,7 +42,11 @@ def _options(*options: Option[Any]) -> Option[Any]:
 
 
 _local = _options(
-    click.option("--database", envvar="BOT_DATABASE", help="The bot's SQLite file [BOT_DATABASE]."),
+    click.option(
+        "--database",
+        envvar="BOT_DATABASE",
+        help="The bot's SQLite file, or postgresql://… [BOT_DATABASE].",
+    ),
     click.option("--table", help="Its table; kv unless told otherwise."),
     click.option("--key-column", help="The table's key column; key."),
     click.option("--value-column", help="The table's value column; value."),

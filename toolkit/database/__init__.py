@@ -5,4 +5,5 @@ it); `store` (SQLite's, and one in memory), `connection`, `transaction`; `rows` 
 `key_value` and `sql` for the one table, and `mapped`, `virtual_rows`, `mapped_sql` for a bot's own tables;
 `admission`, `foreign_table`, `mapped_admission` (which tables are refused), `look` (all rows at one moment); what
 lies beside a database file: `backup`, `restore`, `journal_file`, `lock`, `identity`, `files`; `chat_manager`.
+The same on a server is in `postgres`.
 """

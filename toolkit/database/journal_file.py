@@ -13,7 +13,8 @@ SUFFIX = ".matrix-drift.jsonl"
 class JournalFile:
     """The lines beside one database. Raises `StoreError` if they can't be read or appended to."""
 
-    def __init__(self, database: Path) -> None:
+    def __init__(self, database: Path, *, is_file: bool = True) -> None:
+        self._is_file = is_file
         # Through a link, too, there is one journal for one database; SQLite does the same.
         self._database = database.resolve()
         self.path = self._database.with_name(self._database.name + SUFFIX)
@@ -33,7 +34,7 @@ class JournalFile:
             is_new = not self.path.exists()
             handle = os.open(self.path, os.O_RDWR | os.O_APPEND | os.O_CREAT, 0o600)
             try:
-                if is_new and self._database.exists():
+                if is_new and self._is_file:
                     share_like(handle, self._database)
                 _write(handle, (_mend(handle) + line + "\n").encode("ascii"))
                 os.fsync(handle)
@@ -61,10 +62,13 @@ def _mend(handle: int) -> str:
 
 
 class JournalBeside:
-    """The same as a store offers it: the event loop goes on meanwhile."""
+    """The same as a store offers it: the event loop goes on meanwhile.
 
-    def __init__(self, database: Path) -> None:
-        self._file = JournalFile(database)
+    `is_file` says whether there is a database of that name, whose rights it gets; else it is ours alone.
+    """
+
+    def __init__(self, database: Path, *, is_file: bool = True) -> None:
+        self._file = JournalFile(database, is_file=is_file)
 
     async def append(self, line: str) -> None:
         await finish(aside(self._file.append, line))

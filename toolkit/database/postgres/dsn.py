@@ -20,7 +20,9 @@ class Address:
     def __init__(self, dsn: str) -> None:
         self.parameters = _parse(dsn)
         known = _defaults() | self.parameters
-        self.host = known.get("host") or known.get("hostaddr") or "localhost"
+        service = known.get("service")  # of libpq's own file, which says where it is
+        elsewhere = f"service-{service}" if service else "localhost"
+        self.host = known.get("host") or known.get("hostaddr") or elsewhere
         self.port = known.get("port") or "5432"
         self.user = known.get("user") or ""
         self.database = known.get("dbname") or self.user
@@ -80,7 +82,7 @@ def _is_torn(found: Mapping[str, str]) -> bool:
 
 def _defaults() -> dict[str, str]:
     """What libpq takes where a DSN says nothing: PGHOST and the like."""
-    wanted = {"host", "hostaddr", "port", "user", "dbname"}
+    wanted = {"host", "hostaddr", "port", "user", "dbname", "service"}
     return {
         option.keyword.decode(): option.val.decode()
         for option in pq.Conninfo.get_defaults()

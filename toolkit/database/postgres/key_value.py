@@ -111,16 +111,19 @@ class KeyValueRows:
 
     async def _check_values(self, connection: Connection) -> None:
         """Refuse a table without JSON objects; of each family, as a rule, its first rows tell."""
-        seen: list[tuple[str, Raw]] = []
-        for family in FAMILIES:
-            for limit in (4, 100, None):
-                statement = self.table.sample(family, limit)
-                found = with_null(await connection.fetch(*statement, doing="open"))
-                if len(found) != limit or any(is_object(raw) for _, raw in found):
-                    break
-            seen += found
+        seen = [row for family in FAMILIES for row in await self._first(connection, family)]
         if why := why_no_objects(seen):
             self._refuse(connection, why)
+
+    async def _first(self, connection: Connection, family: str) -> list[tuple[str, Raw]]:
+        """The first rows of a family, as far as the first object if there is one."""
+        for limit in (4, 100):
+            found = with_null(
+                await connection.fetch(*self.table.sample(family, limit), doing="open")
+            )
+            if len(found) < limit or any(is_object(raw) for _, raw in found):
+                return found
+        return with_null(await connection.fetch(*self.table.sample(family, None), doing="open"))
 
     def _refuse(self, connection: Connection, why: str) -> NoReturn:
         what = f"the table {self._named!r} of {connection.name}"

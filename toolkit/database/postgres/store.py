@@ -255,7 +255,9 @@ class PostgresStore:
     @property
     def journal(self) -> JournalLines:
         """A table beside the bot's, or a file for a role that may make none."""
-        return Journal(self._ledger, self._beside_transactions, JournalBeside(self.beside))
+        return Journal(
+            self._ledger, self._beside_transactions, JournalBeside(self.beside, is_file=False)
+        )
 
     async def birthmark(self) -> str | None:
         """Nothing tells a database from one that took its name: the journal goes with it."""

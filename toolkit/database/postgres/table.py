@@ -195,5 +195,6 @@ def why_not_storable(raw: object) -> str:
     return ""
 
 
-_PAIRS = "unnest(%s::text[], %s::text[]) AS u(key, after)"
-_TRIPLES = "unnest(%s::text[], %s::text[], %s::text[]) AS u(key, before, after)"
+# In binary: as text, psycopg would escape each quote of each row's JSON.
+_PAIRS = "unnest(%b::text[], %b::text[]) AS u(key, after)"
+_TRIPLES = "unnest(%b::text[], %b::text[], %b::text[]) AS u(key, before, after)"
