@@ -275,7 +275,7 @@ def test_every_page_is_linked_from_the_readme() -> None:
     assert {page.name for page in DOCS.glob("*.md")} == set(
         re.findall(r"\(toolkit/docs/([\w-]+\.md)\)", readme)
     )
-    assert len(readme.splitlines()) <= 200
+    assert len(readme.splitlines()) <= 210
 
 
 def test_the_order_of_reading_names_files_about_as_long_as_they_are() -> None:
