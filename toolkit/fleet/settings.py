@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, Self
 
 from toolkit.convention import Convention
+from toolkit.database.address import is_server, read_address
 from toolkit.errors import ConventionError, ToolkitError
 from toolkit.fleet.tokens import TokenSource, Way
 from toolkit.repairs import Repairs, road_to
@@ -33,7 +34,7 @@ WORKER = "worker"
 _OWN = (*Way, WORKER)
 _KEYS = (*KNOWN, *TABLES, *_OWN)
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")
-_PASSWORD = re.compile("://[^/@]*:[^@]*@")
+_PASSWORD = re.compile("://[^/@]*:[^@]*@|[?&]password=", re.IGNORECASE)
 _SECRET = re.compile("token|password|secret", re.IGNORECASE)
 
 
@@ -58,7 +59,7 @@ class Bot:
             Convention(**{name: known[name] for name in CONVENTION if name in known}),
             homeserver=known["homeserver"],
             token=token,
-            database=Path(known["database"]),
+            database=read_address(known["database"]),
             table={name: known[name] for name in (*TABLE, "layout") if name in known},
             backup_dir=Path(known["backup_dir"]) if "backup_dir" in known else None,
             allow_empty=known.get("allow_empty", False),
@@ -147,7 +148,8 @@ def _read(path: Path, folder: Path, name: str, table: Any) -> Bot:
     for key in ("homeserver", "database"):
         if not settings.get(key):
             raise ToolkitError(f"{where} names no {key}: give it as `{key}`.")
-    beside = {key: str(folder / settings[key]) for key in PATHS & settings.keys()}
+    paths = [key for key in PATHS & settings.keys() if not is_server(settings[key])]
+    beside = {key: str(folder / settings[key]) for key in paths}
     source = _read_source(where, folder, own)
     bot = Bot(name, settings | beside, source, own.get(WORKER))
     _check_convention(where, bot)
