@@ -59,6 +59,12 @@ def test_each_bot_has_the_settings_of_a_file_of_its_own_with_paths_beside_the_fl
     assert (shop.worker, shop.lowers) == (None, False)
 
 
+def test_a_database_on_a_server_is_no_path(path: Path) -> None:
+    path.write_text(DESK.replace("data/desk.db", "postgresql://bot@db.example/state"))
+    [desk] = Fleet.read(path).bots
+    assert desk.road(TOKEN).sides.database == "postgresql://bot@db.example/state"
+
+
 def test_a_bot_travels_without_its_token(path: Path) -> None:
     (path.parent / "desk.token").write_text(TOKEN)
     path.write_text(DESK + SHOP)
@@ -124,6 +130,14 @@ ONE_OF = "give one of access_token_file, access_token_env, access_token_command"
         (table(FROM_FILE, "shape = { kind = 'x' }"), "bots.desk: shape.kind"),
         (table(FROM_FILE, "room_name_patterns = ['Chat']"), "bots.desk: "),
         (table(FROM_FILE).replace("//hs", "//me:aSecret@hs"), "homeserver has a password in it"),
+        (
+            table(FROM_FILE).replace("desk.db", "postgresql://me:aSecret@db/x"),
+            "database has a password",
+        ),
+        (
+            table(FROM_FILE).replace("desk.db", "postgres://db/x?password=y"),
+            "database has a password",
+        ),
         (table(FROM_FILE, name='"../etc"'), "'../etc' can't be a bot's name"),
         (table(FROM_FILE, name='"a\\u202eb"'), "'a\\u202eb' can't be a bot's name"),
         (table(FROM_FILE, name='""'), "'' can't be a bot's name"),

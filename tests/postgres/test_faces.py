@@ -13,6 +13,7 @@ from toolkit import (
     BotRooms,
     PostgresStore,
     Session,
+    fleet,
     reconcile_matrix_state,
     reconcile_single_room,
     shadow_run,
@@ -149,3 +150,25 @@ async def test_the_review_writes_and_takes_back_and_shows_no_password(
     await model.start_undo(told["undo"], model.plan_undo(told["undo"]).plan)
     assert to_browser.state(model)["results"] == {"taken back": 3}
     assert server_bench.bytes() == before
+
+
+async def test_a_fleet_takes_the_password_from_the_environment(
+    server_bench: ServerBench,
+    server: FakeHomeserver,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("PGPASSWORD", Postgres.PASSWORD)
+    (tmp_path / "token").write_text(TOKEN)
+    (tmp_path / "fleet.toml").write_text(
+        f"""[bots.desk]
+homeserver = "{server.url}"
+database = "{server_bench.dsn.replace(":" + Postgres.PASSWORD, "")}"
+access_token_file = "token"
+"""
+    )
+    [before] = (await fleet.check(tmp_path / "fleet.toml")).lines
+    assert (before.state, before.ready) == ("drift", 3), before.reason
+    [line] = (await fleet.apply(tmp_path / "fleet.toml", certain=True)).lines
+    assert (line.rows_written, line.units) == (4, before.units - 3)
+    assert server_bench.row(A1) and server_bench.row(UB)

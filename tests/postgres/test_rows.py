@@ -156,7 +156,10 @@ async def test_a_trigger_that_changes_a_row_is_found_out(server_bench: ServerBen
     before = server_bench.bytes()
     async with server_bench.store() as store:
         result = await server_bench.run(store)
-        assert states(result)["!a1"] == "failed" and "a trigger, or the column's own type, changed" in result.left["!a1"]
+        assert (
+            states(result)["!a1"] == "failed"
+            and "a trigger, or the column's own type, changed" in result.left["!a1"]
+        )
         assert states(result)["!a2"] == "applied" and server_bench.row(A2)["seen"]
         assert result.run
         server_bench.sql("DROP TRIGGER t ON kv")
