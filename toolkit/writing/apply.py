@@ -203,12 +203,12 @@ class _Writer:
                 if cancelled or self.tally.made or self.triggers:
                     rows = dict(await transaction.load_rows(self.job.look.about))
                     self.tally.take_stock(self.job.units, rows)
-                if self.tally.texts:
+                cancelled = await _to_its_end(finish(self._note(transaction, run))) or cancelled
+                if self.tally.texts and self.noted is None:
                     # Should we die before `finish`.
                     cancelled = (
                         await _to_its_end(self._begin(self.tally.with_texts(run))) or cancelled
                     )
-                cancelled = await _to_its_end(finish(self._note(transaction, run))) or cancelled
                 ended = True
         except GivenUp:
             self.tally = before
