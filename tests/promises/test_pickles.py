@@ -40,6 +40,7 @@ HOLDERS: dict[str, Callable[[], object]] = {
     "PlainClient": client,
     "Homeserver": lambda: Homeserver(client()),
     "Source": lambda: Source(client(), Convention()),
+    "PostgresStore": lambda: PostgresStore(f"postgresql://bot:{TOKEN}@db.example/state"),
     "Where": lambda: Where(token=TOKEN),
     "ShadowRoad": lambda: ShadowRoad(None),  # type: ignore[arg-type]
 }

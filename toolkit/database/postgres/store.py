@@ -30,9 +30,10 @@ from toolkit.errors import NoDatabase, StoreError, ToolkitError
 from toolkit.layout import Layout, TableFacts
 from toolkit.quotes import quote_odd
 from toolkit.records import Names, Raw, decode_object
+from toolkit.secrecy import StaysHere
 
 
-class PostgresStore:
+class PostgresStore(StaysHere):
     """The bot's table on a PostgreSQL server; `async with`, or `open()` and `close()`.
 
     `dsn` is like `postgresql://user@host:5432/database`; the password may stand there, in PGPASSWORD or in a
