@@ -8,7 +8,7 @@ from importlib import import_module
 import pytest
 
 from tests.bench import BOT, Bench
-from toolkit import Convention, Session
+from toolkit import Convention, PostgresStore, Session
 from toolkit.cli.options import Where
 from toolkit.homeserver.reading import Source
 from toolkit.homeserver.server import Homeserver
