@@ -28,6 +28,11 @@ class Seen:
     def remote(self) -> RemoteState:
         return self.look.remote
 
+    def named(self, room_id: str) -> str | None:
+        """A room's name; None too for one that isn't known yet."""
+        room = self.remote.rooms.get(room_id)
+        return room.name if room else None
+
     def codes(self, unit: str) -> set[str]:
         """What is the matter with a unit."""
         found = self.plan.unit(unit)

@@ -175,7 +175,7 @@ def test_messages_end_no_poll_and_a_redaction_is_found_by_a_look_at_everything(b
         count = len(watch.looks)
         bot.home.bot.send_text(room, "Привет")
         bot.home.bot.redact(room, event)
-        watch.until(lambda seen: seen.remote.rooms[room].name is None)
+        watch.until(lambda seen: seen.named(room) is None)
         assert [[*look.causes] for look in watch.looks[count:]] == [["time"]]
 
 
@@ -245,7 +245,7 @@ def test_messages_presence_counts_and_connections_of_the_bot_stay_as_they_are(
     send_to_device(bot, "kept")
     for name in ("Раз", "Два", "Три"):  # so many polls and looks go by
         bot.alice.put_state(group, "m.room.name", {"name": name})
-        watch.until(lambda seen: seen.remote.rooms[group].name == name)  # noqa: B023
+        watch.until(lambda seen: seen.named(group) == name)  # noqa: B023
     answer = sync(bot)
     assert [event["content"]["text"] for event in answer["to_device"]["events"]] == ["kept"]
     assert "to_device" not in sync(bot, f"&since={answer['next_batch']}")
@@ -282,7 +282,7 @@ def test_a_server_that_restarts_and_forgets_while_rows_and_rooms_change(
     see(hs._launch, lambda seen: seen.codes(room) == {"missing_row"})
     see(
         lambda: bot.home.bot.put_state(room, "m.room.name", {"name": "После"}),
-        lambda seen: seen.remote.rooms[room].name == "После",
+        lambda seen: seen.named(room) == "После",
     )
     assert len(watch.told) == 2 and watch.told[1].startswith("That is over")
 
@@ -295,7 +295,7 @@ def test_a_position_that_is_lost(bot: Bot, hs: Synapse, see: See, watch: Followe
     for text in ("Раз", "Два"):
         see(
             lambda: bot.home.bot.put_state(room, "m.room.name", {"name": text}),  # noqa: B023
-            lambda seen: seen.remote.rooms[room].name == text,  # noqa: B023
+            lambda seen: seen.named(room) == text,  # noqa: B023
         )
     assert len(watch.told) == 2  # that it was lost is nobody's trouble
 
