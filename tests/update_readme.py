@@ -1,4 +1,4 @@
-"""Puts fresh output of the product into the docs: `python -m tests.update_readme [demo] [benchmark] [watch]`."""
+"""Puts fresh output of the product into the docs: `python -m tests.update_readme`, with names of `PAGES` or for all."""
 
 import os
 import re
@@ -11,11 +11,13 @@ PAGES = {
     "demo": DOCS / "demo.md",
     "benchmark": DOCS / "costs.md",
     "watch": DOCS.parent.parent / "README.md",
+    "watching": DOCS / "watch.md",
 }
 COMMANDS = {
     "demo": [sys.executable, "-c", "from toolkit.cli import main; main()", "demo", "--check"],
     "benchmark": [sys.executable, "-m", "toolkit.benchmark"],
     "watch": [sys.executable, "-m", "tests.watch_screen"],
+    "watching": [sys.executable, "-m", "toolkit.benchmark.watch"],
 }
 
 

@@ -25,7 +25,7 @@ from rich.console import Console
 from rich.table import Table
 
 from toolkit.benchmark.baked import TOKEN
-from toolkit.benchmark.lines import cpu
+from toolkit.benchmark.lines import cpu, cpu_of
 from toolkit.benchmark.stages import fill
 from toolkit.benchmark.worlds import BOT, scale_rooms, scale_rows
 from toolkit.convention import Convention
@@ -109,9 +109,9 @@ def _on_dask(folder: Path, workers: int) -> Ran:
             begun.append(stack.enter_context(_process(*worker)))
         some = [option for number in range(2 * workers) for option in ("--only", f"bot{number}")]
         _check(folder, "with all libraries loaded", "--scheduler", address, *some)
-        before = sum(_cpu_of(process.pid) for process in begun)
+        before = sum(cpu_of(process.pid) for process in begun)
         ran = _check(folder, f"Dask, {workers} × {threads} at once", "--scheduler", address)
-        return ran._replace(workers_cpu=sum(_cpu_of(process.pid) for process in begun) - before)
+        return ran._replace(workers_cpu=sum(cpu_of(process.pid) for process in begun) - before)
 
 
 @contextmanager
@@ -125,12 +125,6 @@ def _process(module: str, *arguments: str) -> Iterator[subprocess.Popen[str]]:
         finally:
             process.send_signal(signal.SIGTERM)
             process.communicate()
-
-
-def _cpu_of(pid: int) -> float:
-    """CPU seconds of another process so far, which Linux tells."""
-    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
 def measure_shares(chats: int) -> dict[str, float]:

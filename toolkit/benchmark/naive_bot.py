@@ -18,8 +18,8 @@ import aiosqlite
 import nio
 
 from toolkit import ChatManager, SQLiteStore, reconcile_matrix_state
+from toolkit.benchmark.homes import make_rooms
 from toolkit.benchmark.lines import Line
-from toolkit.benchmark.worlds import CHATS_EACH
 from toolkit.testing.synapse import Account, ApiUser, Synapse
 
 Start = Callable[[nio.AsyncClient, Path], Awaitable[object]]
@@ -32,7 +32,7 @@ def measure_start(chats: int) -> Iterator[Line]:
         Synapse.start(Path(folder) / "synapse") as synapse,
     ):
         bot = synapse.register("bot")
-        _make_rooms(synapse, ApiUser(synapse.url, bot), chats)
+        make_rooms(synapse, ApiUser(synapse.url, bot), chats)
         ours, base = Path(folder) / "ours.db", Path(folder) / "naive.db"
         taken = asyncio.run(_start(run_ours, synapse, bot, ours))
         naive = asyncio.run(_start(run_naively, synapse, bot, base))
@@ -41,16 +41,6 @@ def measure_start(chats: int) -> Iterator[Line]:
         yield Line(
             chats, f"start-up on a real Synapse against naive bot code, {unit}", one, other, 0.5
         )
-
-
-def _make_rooms(synapse: Synapse, bot: ApiUser, chats: int) -> None:
-    for number in range(chats // CHATS_EACH):
-        user = synapse.register(f"user{number}").user_id
-        space = bot.create_room(creation_content={"type": "m.space"}, invite=[user])
-        for chat in range(1, CHATS_EACH + 1):
-            parent = {"type": "m.space.parent", "state_key": space, "content": _LINK}
-            room = bot.create_room(name=f"Чат {chat}", invite=[user], initial_state=[parent])
-            bot.put_state(space, "m.space.child", _LINK, room)
 
 
 async def _start(run: Start, synapse: Synapse, bot: Account, database: Path) -> tuple[float, float]:
@@ -107,6 +97,3 @@ async def _get(connection: aiosqlite.Connection, key: str) -> Any:
 async def _set(connection: aiosqlite.Connection, key: str, value: dict[str, Any]) -> None:
     await connection.execute("INSERT OR REPLACE INTO kv VALUES (?, ?)", (key, json.dumps(value)))
     await connection.commit()
-
-
-_LINK = {"via": ["example.org"]}
