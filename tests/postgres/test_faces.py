@@ -170,5 +170,6 @@ access_token_file = "token"
     [before] = (await fleet.check(tmp_path / "fleet.toml")).lines
     assert (before.state, before.ready) == ("drift", 3), before.reason
     [line] = (await fleet.apply(tmp_path / "fleet.toml", certain=True)).lines
+    assert before.units is not None
     assert (line.rows_written, line.units) == (4, before.units - 3)
     assert server_bench.row(A1) and server_bench.row(UB)
