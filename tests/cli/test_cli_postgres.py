@@ -99,7 +99,7 @@ def test_what_can_not_be_gone_back_to_as_a_whole_is_said_in_a_sentence(md: Md) -
 @pytest.mark.parametrize(
     ("changed", "why"),
     [
-        ((":throw", ":wrong"), "password authentication failed"),
+        ((":throw", ":wrong"), "failed: FATAL: password authentication failed"),
         ((":throw", ":th row"), "The DSN of the database can't be read"),
         (("/bot", "/nobot"), "does not exist"),
     ],

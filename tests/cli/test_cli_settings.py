@@ -66,7 +66,7 @@ def test_the_file_may_lie_above_and_its_paths_are_from_there(
         ("x = 1", "there is no setting 'x'; known: homeserver, database, table"),
         ("databse = 'x'", "there is no setting 'databse'; did you mean 'database'?"),
         (f'access_token = "{TOKEN}"', "must hold no token"),
-        (f'homeserver_password = "{TOKEN}"', "must hold no token or password"),
+        (f'homeserver_password = "{TOKEN}"', "a database's password in PGPASSWORD or a passfile"),
         (f'access_token = "{TOKEN}', "it is no TOML"),
         ("homeserver = 3", "homeserver must be a text"),
         ("deadline = true", "deadline must be a number"),

@@ -182,6 +182,23 @@ def test_without_a_token_the_rows_alone_are_told(
     assert '# homeserver = ""' in done.out and done.said("no homeserver is named")
 
 
+def test_a_database_that_nobody_names_or_that_no_file_is_is_said(
+    fitter: Fitter, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("BOT_DATABASE", raising=False)
+    done = fitter.md("fit")
+    assert done.code == 1
+    assert done.said(
+        "No database is named: give its file after `fit`, BOT_DATABASE, or `database` in"
+    )
+    fitter.fill(TICKETS, support())
+    monkeypatch.setenv("BOT_DATABASE", "store.db")
+    assert fitter.md("fit").code == 0
+    done = fitter.md("fit", "postgresql://bot:hunter2@db/state")
+    assert done.code == 1 and "hunter2" not in done.err
+    assert done.said("a mapping is proposed for SQLite files alone: write it by hand")
+
+
 def test_an_empty_database_and_one_without_rooms_are_said(fitter: Fitter) -> None:
     fitter.fill("", support())
     done = fitter.fit()

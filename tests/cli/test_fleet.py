@@ -124,6 +124,22 @@ def test_plan_shows_the_rows_and_its_files_are_what_apply_takes(md: Md, yard: Ya
     assert [unit["unit"] for unit in planned[0]["plan"]["units"]] == ["!b1"]
 
 
+def test_alone_it_prints_its_help(md: Md) -> None:
+    done = md()
+    assert (done.code, done.err) == (0, "")
+    assert done.out == md("--help").out and "\n  check " in done.out
+
+
+def test_nothing_is_promised_where_nothing_can_be_planned(md: Md, yard: Yard) -> None:
+    fail(yard)
+    assert "fleet plan" not in md("check", "--only", "lost", "--only", "good").out
+    done = md("plan", "--only", "lost", "--only", "good", "--out", "agreed")
+    assert done.said("There is nothing to agree to: agreed gets no decisions.")
+    assert not (yard.folder / "agreed").exists()
+    done = md("apply", "--decisions", "agreed")
+    assert done.code == 1 and done.said("there is no such file or folder; `fleet plan --out`")
+
+
 def test_apply_of_what_is_certain_leaves_the_rest_to_decide(md: Md, yard: Yard) -> None:
     done = md("apply", "--approve-certain", "--json")
     assert done.code == 2

@@ -228,7 +228,7 @@ def test_history_tells_who_did_what_and_what_was_taken_back(
     assert "start-up: 1 applied, by eva, taken back by run-2" in out
     assert "takes back run-1" in out
     assert json.dumps(history_json(runs))
-    assert "Nothing was ever written" in shown(render_history([]), "160", monkeypatch)
+    assert "No run of matrix-drift is known" in shown(render_history([]), "160", monkeypatch)
 
 
 def test_history_tells_when_only_a_part_was_taken_back(monkeypatch: pytest.MonkeyPatch) -> None:

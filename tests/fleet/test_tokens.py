@@ -47,7 +47,11 @@ async def test_a_command_runs_where_its_folder_is_not_there_as_well(tmp_path: Pa
         (Way.FILE, "empty", "The access token is empty (access_token_file = "),
         (Way.ENV, "NOT_SET_HERE", "the variable NOT_SET_HERE isn't set"),
         (Way.ENV, "SET_EMPTY", "The access token is empty (access_token_env = SET_EMPTY)"),
-        (Way.COMMAND, "no-such-program --password hunter2", "gives no access token: No such file"),
+        (
+            Way.COMMAND,
+            "no-such-program --password hunter2",
+            "its program can't be started (No such file",
+        ),
         (Way.COMMAND, command(f"print('{TOKEN}'); exit(3)"), "it ended with 3"),
         (Way.COMMAND, command("pass"), "The access token is empty (access_token_command)"),
         (Way.COMMAND, command(f"print('{TOKEN}', flush=1); import time; time.sleep(9)"), "than 1"),

@@ -65,7 +65,9 @@ async def test_a_table_on_which_the_promises_would_not_hold_is_refused(dsn: str,
 
 async def test_an_empty_database_gets_the_table_only_at_a_first_start(dsn: str) -> None:
     for read_only in (True, False):
-        with pytest.raises(NoDatabase, match="has no table 'kv', it has none that this role sees"):
+        with pytest.raises(
+            NoDatabase, match="has no table 'kv', and none at all that this role sees"
+        ):
             await PostgresStore(dsn, read_only=read_only).open(make=read_only)
     async with PostgresStore(dsn) as store:
         assert store.made and await store.load_rows() == []

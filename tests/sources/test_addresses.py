@@ -39,6 +39,49 @@ def test_no_part_of_a_password_is_shown(address: str, shown: str) -> None:
     assert isinstance(read_address(address), str) is is_server(address) is shown.startswith("postg")
 
 
+_UNKNOWN = [
+    f"postgresq://bot:{PASSWORD}@db/state",
+    f"postgresql+psycopg://bot:{PASSWORD}@db/state",
+    f"mysql:/bot:{PASSWORD}@db/state",
+    f"host=db dbname=state password={PASSWORD}",
+    f" password = {PASSWORD}",
+    "sqlite:///bot.db",
+]
+
+
+@pytest.mark.parametrize("address", _UNKNOWN)
+@pytest.mark.parametrize("by", ["variable", "file"])
+@pytest.mark.parametrize("command", ["check", "fit", "fleet"])
+def test_an_address_that_is_not_known_is_no_file_and_is_not_repeated(
+    folder: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    address: str,
+    by: str,
+    command: str,
+) -> None:
+    monkeypatch.setenv("MATRIX_HOMESERVER", "http://127.0.0.1:1")
+    monkeypatch.setenv("MATRIX_ACCESS_TOKEN", "fake-token")
+    if by == "variable":
+        monkeypatch.setenv("BOT_DATABASE", address)
+    else:
+        (folder / "matrix-drift.toml").write_text(f'database = "{address}"\n')
+    (folder / "fleet.toml").write_text(
+        '[bots.desk]\nhomeserver = "http://127.0.0.1:1"\naccess_token_file = "token"\n'
+        f'database = "{address}"\n'
+    )
+    asked = {"fleet": ["fleet", "check"], "fit": ["fit", *([address] if by == "file" else [])]}
+    assert run(asked.get(command, [command])) == 1
+    said = capsys.readouterr().err
+    assert "of SQLite give the file's path alone" in said or "must not stand there" in said
+    assert PASSWORD not in said and shown_address(address) == "…"
+
+
+@pytest.mark.parametrize("path", ["C:/bot.db", "user=bot/bot.db", "bot = 1.db", "file:bot.db"])
+def test_a_file_with_an_odd_name_stays_one(path: str) -> None:
+    assert read_address(path) == Path(path) and not is_server(path)
+
+
 @pytest.fixture(autouse=True)
 def without_psycopg(monkeypatch: pytest.MonkeyPatch) -> None:
     """As where the extra isn't installed."""

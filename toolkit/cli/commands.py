@@ -514,13 +514,15 @@ def snapshot(file: Path, anonymise: bool, **options: Any) -> int:
 
 
 @matrix_drift.command()
-@click.argument("database", envvar="BOT_DATABASE")
+@click.argument("database", envvar="BOT_DATABASE", required=False)
 @_address
 @_reading
 @_accounts
 @_debug
 def fit(**options: Any) -> int:
     """Propose matrix-drift.toml for DATABASE, which no mapping describes yet. Writes nothing.
+
+    DATABASE is an SQLite file; without it that of BOT_DATABASE or of the settings file is taken.
 
     With a homeserver and a token it also reads the joined rooms, and proposes what tells their ids. The file goes to
     stdout; how many rows and rooms it accounts for, and what can't be told, to stderr.

@@ -33,8 +33,9 @@ FITS = 0
 
 def fit(where: Where) -> int:
     """Propose a mapping on stdout; say on stderr what it accounts for, and what nobody can tell."""
+    path = where.named_file()
     where, unseen = _with_homeserver(where)
-    asyncio.run(_fit(where, unseen))
+    asyncio.run(_fit(path, where, unseen))
     return FITS
 
 
@@ -50,8 +51,7 @@ def _with_homeserver(where: Where) -> tuple[Where, str]:
     return where, "there is no access token (MATRIX_ACCESS_TOKEN, MATRIX_ACCESS_TOKEN_FILE)"
 
 
-async def _fit(where: Where, unseen: str) -> None:
-    path = where.named_file()
+async def _fit(path: Path, where: Where, unseen: str) -> None:
     found = await survey(path)
     remote = None if unseen else await _read_rooms(where)
     head = settings_page({**where.settings, "homeserver": where.homeserver, "database": str(path)})

@@ -129,7 +129,7 @@ def _results(where: Where, outcomes: Sequence[Outcome]) -> Results:
 
 
 def _next(found: Results) -> list[str]:
-    if all(line.state is State.IN_SYNC for line in found.lines):
+    if all(line.state is not State.DRIFT for line in found.lines):
         return []
     return ["`matrix-drift fleet plan` shows what would be written, bot by bot."]
 
@@ -159,16 +159,19 @@ def _check_empty(folder: Path, fleet: Fleet) -> None:
 
 def _save_decisions(folder: Path, fleet: Fleet, outcomes: Sequence[Outcome]) -> None:
     lowers = {bot.name: bot.lowers for bot in fleet.bots}
-    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     count = bots = 0
     for outcome in outcomes:
         if outcome.plan is None or not any(unit.change for unit in outcome.plan.units):
             continue
         name = outcome.line.bot
         left = outcome.record.left(outcome.plan.units)
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         file = folder / f"{name}{SUFFIX}"
         count += len(save_decisions(file, outcome.plan, left, lower=lowers[name]))
         bots += 1
+    if not count:
+        say(f"There is nothing to agree to: {folder} gets no decisions.")
+        return
     say(
         f"Decisions about {count_of(count, 'unit')} of {count_of(bots, 'bot')} are in {folder}, a file for each bot, "
         "one to a line: delete those that you don't want, then `matrix-drift fleet apply --decisions`."

@@ -55,13 +55,16 @@ _running = _together(
 )
 
 
-@click.group(no_args_is_help=True)
+@click.group(invoke_without_command=True)
 @_debug
-def fleet() -> None:
+@click.pass_context
+def fleet(context: click.Context) -> None:
     """Look at many bots at once: each is a table [bots.NAME] of FILE, which is fleet.toml.
 
     Exit codes: 0 all in sync or written as asked, 2 drift or something left to decide, 1 a bot failed.
     """
+    if context.invoked_subcommand is None:
+        click.echo(context.get_help())
 
 
 @fleet.command()

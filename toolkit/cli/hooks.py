@@ -1,6 +1,6 @@
 """Whom a watch tells beside the terminal: a command that gets a line of JSON, or an address that it is posted to.
 
-What it tells quotes strangers, so no shell ever sees it, and the access token isn't handed on.
+What it tells quotes strangers, so no shell ever sees it, and neither access token nor password is handed on.
 """
 
 import asyncio
@@ -19,6 +19,7 @@ from toolkit.errors import ToolkitError
 from toolkit.sources.settings import TOKEN
 
 COMMAND_SECONDS, POST_SECONDS = 30.0, 10.0
+_SECRET = {TOKEN, "PGPASSWORD"}
 
 
 @dataclass(frozen=True)
@@ -39,6 +40,11 @@ class Hooks:
             raise ToolkitError(f"--command: there is no program {words[0] if words else ''!r}.")
         if address is not None and not _is_address(address):
             raise ToolkitError("--post wants an address that begins with http:// or https://.")
+        if address is not None and "@" in urlsplit(address).netloc:
+            raise ToolkitError(
+                "--post doesn't sign in anywhere: leave user and password out of its address, or post the "
+                "line with a program of your own (--command)."
+            )
         return cls(tuple(words), address or "")
 
     async def tell(self, line: str) -> None:
@@ -59,7 +65,7 @@ def _is_address(address: str) -> bool:
 
 async def _call(command: tuple[str, ...], line: str) -> str:
     """What went wrong. What the command says goes to stderr, as stdout may be JSON."""
-    environment = {name: value for name, value in os.environ.items() if name != TOKEN}
+    environment = {name: value for name, value in os.environ.items() if name not in _SECRET}
     try:
         process = await asyncio.create_subprocess_exec(
             *command, stdin=PIPE, stdout=2, env=environment
@@ -90,7 +96,10 @@ def _post(address: str, line: str) -> str:
         with error:
             return f"answered {error.code}"
     except (OSError, ValueError) as error:
-        return f"could not be told ({type(error).__name__})"
+        # The words of the system alone: an error's own may quote the address.
+        why = error.reason if isinstance(error, urllib.error.URLError) else error
+        told = why.strerror if isinstance(why, OSError) else None
+        return f"could not be told ({told or type(why).__name__})"
 
 
 class _NoRedirects(urllib.request.HTTPRedirectHandler):

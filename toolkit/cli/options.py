@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from toolkit.cli.output import keep_secret, someone_there
-from toolkit.database.address import is_server, read_address, shown_address
+from toolkit.database.address import read_address, shown_address
 from toolkit.errors import ToolkitError
 from toolkit.secrecy import StaysHere
 from toolkit.sources.settings import (
@@ -84,13 +84,15 @@ class Where(StaysHere):
         return self.database or ""
 
     def named_file(self) -> Path:
-        """Likewise if it is none that can be looked at as a file."""
-        database = self.named_database()
-        if is_server(database):
+        """Likewise if it is none that can be looked at as a file, for who takes it as an argument."""
+        tell_missing({"database": "its file after `fit`, BOT_DATABASE"}, database=self.database)
+        database = read_address(self.database or "")
+        if isinstance(database, str):
             raise ToolkitError(
-                f"{shown_address(database)} is no file: give that of an SQLite database."
+                f"{shown_address(database)} is no file, and a mapping is proposed for SQLite files alone: "
+                "write it by hand (docs/layouts.md)."
             )
-        return Path(database)
+        return database
 
     @property
     def shown_database(self) -> str:

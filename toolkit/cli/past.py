@@ -56,7 +56,7 @@ def show_run(where: Where, name: str, *, as_json: bool) -> int:
 def render_history(runs: Sequence[Run]) -> Iterator[RenderableType]:
     """The runs, newest last, as `undo` wants them named."""
     if not runs:
-        yield Text("Nothing was ever written to this database by matrix-drift.")
+        yield Text("No run of matrix-drift is known that wrote to this database.")
         return
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
     for name in ("RUN", "WHEN (UTC)", "WHAT"):

@@ -96,7 +96,8 @@ def render_written(outcomes: Sequence[Outcome]) -> Iterator[RenderableType]:
     if any(outcome.written and outcome.written.rows for outcome in outcomes):
         yield Text(
             "A running bot still has the old rows in memory: let it reload them, or restart it. "
-            "`matrix-drift undo RUN --database FILE` takes a run back."
+            "`matrix-drift undo RUN --database DATABASE` takes a run back; of a bot with tables of its own, "
+            "where a matrix-drift.toml says what the fleet's file says of them."
         )
 
 

@@ -1,6 +1,7 @@
 """What a database is named by: a file, or the address of a server. Pure, and quick to import."""
 
 import os
+import re
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -8,28 +9,41 @@ from toolkit.errors import StoreError
 
 SERVERS = ("postgresql://", "postgres://")
 _SWALLOWED = tuple(start[:-1] for start in SERVERS)
+_WORD = r"(?:host|hostaddr|port|dbname|user|password|passfile|service|sslmode)\s*="
+# A scheme (a single letter is a drive), or libpq's own way to say it.
+_ADDRESS = re.compile(
+    rf"\s*(?:[a-z][a-z0-9+.-]+:/|{_WORD}.*\s{_WORD}|password\s*=)", re.IGNORECASE | re.DOTALL
+)
 
 
 def is_server(database: str | os.PathLike[str]) -> bool:
-    """Whether that is no file.
+    """Whether that is no file, but an address, be it one that is known or not.
 
     >>> is_server("postgresql://bot@db/state"), is_server("bot.db"), is_server("Postgres://db")
     (True, False, True)
+    >>> is_server("mysql://bot@db/state"), is_server("host=db user=bot"), is_server("C:/user=bot/bot.db")
+    (True, True, False)
     """
-    return os.fspath(database).lower().startswith(SERVERS)
+    return _ADDRESS.match(os.fspath(database)) is not None
 
 
 def read_address(database: str | os.PathLike[str]) -> Path | str:
     """A path, or a server's address as it was given: `Path` would swallow one of its slashes.
 
-    Raises `StoreError` for an address that somebody has made a path of.
+    Raises `StoreError` for any other address, and for one that somebody has made a path of. It repeats
+    nothing of that, which may hold a password.
     """
-    if is_server(database):
+    if _is_known(database):
         return os.fspath(database)
     if Path(database).as_posix().lower().startswith(_SWALLOWED):
         raise StoreError(
-            "The database on a server was named by a Path, which takes a slash away: give its address as "
-            "a text, not as a Path."
+            "The address of the database lacks a slash: write postgresql:// with two of them, and in Python "
+            "give it as a text, not as a Path, which takes one away."
+        )
+    if is_server(database):
+        raise StoreError(
+            "The database is named neither by a file nor by an address that is known here: of SQLite give "
+            "the file's path alone, of PostgreSQL postgresql://user@host:5432/database."
         )
     return Path(database)
 
@@ -45,6 +59,8 @@ def shown_address(database: str | os.PathLike[str]) -> str:
     """
     if not is_server(database):
         return os.fspath(database)
+    if not _is_known(database):
+        return "…"
     kind = os.fspath(database).partition(":")[0].lower()
     try:
         found = urlsplit(os.fspath(database))
@@ -54,3 +70,7 @@ def shown_address(database: str | os.PathLike[str]) -> str:
     if "@" in f"{found.path}{found.query}{found.fragment}":
         return f"{kind}://…"
     return f"{kind}://{found.hostname or ''}{port}{found.path}"
+
+
+def _is_known(database: str | os.PathLike[str]) -> bool:
+    return os.fspath(database).lower().startswith(SERVERS)

@@ -73,8 +73,9 @@ def _check_columns(
     name = rows.table.name
     if not columns:
         others = f"only {listed(tables)}" if tables else "it is empty"
+        own = ", or let `matrix-drift fit` propose a mapping of tables of its own" if tables else ""
         raise (StoreError if tables else NoDatabase)(
-            f"The database {database.path} has no table {name!r}, {others}: check path and table."
+            f"The database {database.path} has no table {name!r}, {others}: check path and table{own}."
         )
     there = {column.name.lower() for column in columns}
     if missing := [column for column in rows.table.needed if column.lower() not in there]:

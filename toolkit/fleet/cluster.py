@@ -116,7 +116,10 @@ async def _connect(cluster: Cluster) -> Client:
     except (OSError, TimeoutError, ValueError, TypeError) as error:
         why = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
     await client.close()
-    raise ToolkitError(f"The scheduler {cluster.scheduler} can't be reached: {why}")
+    raise ToolkitError(
+        f"The scheduler {cluster.scheduler} can't be reached: {why.rstrip('.')}; "
+        "check its address, that it runs, and the certificates."
+    )
 
 
 async def _workers(client: Client, cluster: Cluster) -> set[str]:

@@ -123,6 +123,10 @@ def load_decisions(fleet: Fleet, path: Path) -> dict[str, dict[str, Decision]]:
     Raises `SnapshotError`, or `ToolkitError` if it can't be told whose they are.
     """
     names = [bot.name for bot in fleet.bots]
+    if not path.exists():
+        raise ToolkitError(
+            f"Can't read the decisions {path}: there is no such file or folder; `fleet plan --out` makes one."
+        )
     if not path.is_dir():
         if len(names) > 1:
             raise ToolkitError(

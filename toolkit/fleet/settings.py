@@ -11,7 +11,7 @@ from typing import Any, Self
 
 from toolkit.convention import Convention
 from toolkit.database.address import is_server, read_address
-from toolkit.errors import ConventionError, ToolkitError
+from toolkit.errors import ConventionError, StoreError, ToolkitError
 from toolkit.fleet.tokens import TokenSource, Way
 from toolkit.repairs import Repairs, road_to
 from toolkit.sources.settings import (
@@ -139,7 +139,10 @@ def _read(path: Path, folder: Path, name: str, table: Any) -> Bot:
         if key not in _KEYS:
             raise ToolkitError(say_unknown(where, key, _KEYS))
         if isinstance(table[key], str) and _PASSWORD.search(table[key]):
-            raise ToolkitError(f"{where}: {key} has a password in it, which must not stand there.")
+            raise ToolkitError(
+                f"{where}: {key} has a password in it, which must not stand there: "
+                "give it in a passfile, or in PGPASSWORD if it is the same for all bots."
+            )
     own = {key: table[key] for key in table if key in _OWN}
     for key, value in own.items():
         if not isinstance(value, str):
@@ -159,7 +162,7 @@ def _read(path: Path, folder: Path, name: str, table: Any) -> Bot:
 def _check_convention(where: str, bot: Bot) -> None:
     try:
         bot.road("")
-    except ConventionError as error:
+    except (ConventionError, StoreError) as error:
         raise ToolkitError(f"{where}: {error}") from None
 
 

@@ -105,7 +105,7 @@ class TokenSource:
         except subprocess.TimeoutExpired:
             why = f"it took longer than {COMMAND_SECONDS} s"
         except OSError as error:
-            why = error.strerror or type(error).__name__
+            why = f"its program can't be started ({error.strerror or type(error).__name__})"
         if done is not None and done.returncode:
             why = f"it ended with {done.returncode}"
         if why or done is None:  # out here, without the error: it holds what the command said

@@ -163,7 +163,7 @@ def _check(where: str, name: str, value: Any) -> None:
     if any(word in name.lower() for word in ("token", "password", "secret")):
         raise ToolkitError(
             f"{where} must hold no token or password: remove {name!r}, and give the token in "
-            f"{TOKEN} or in a file that {TOKEN_FILE} names."
+            f"{TOKEN} or in a file that {TOKEN_FILE} names, a database's password in PGPASSWORD or a passfile."
         )
     if name not in KNOWN:
         raise ToolkitError(say_unknown(where, name, KNOWN))

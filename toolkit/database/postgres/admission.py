@@ -52,7 +52,7 @@ async def find_table(connection: Connection, name: str, *, advice: str, read_onl
     seen = await connection.fetch(_TABLE, (split_name(name),), doing="open")
     if not seen:
         others = [str(row[0]) for row in await connection.fetch(_TABLES, doing="open")]
-        there = f"only {listed(others)}" if others else "it has none that this role sees"
+        there = f"only {listed(others)}" if others else "and none at all that this role sees"
         raise (StoreError if others else NoDatabase)(
             f"The database {connection.name} has no table {name!r}, {there}: {advice}."
         )

@@ -190,7 +190,8 @@ def _reason(error: psycopg.Error) -> str:
     for kinds, reason in _REASONS:
         if isinstance(error, kinds):
             return reason
-    said = error.diag.message_primary or str(error).strip().partition("\n")[0]
+    line = error.diag.message_primary or str(error).strip().partition("\n")[0]
+    said = " ".join(line.split())  # a server's word at the door begins with two spaces
     if error.sqlstate is None:  # libpq's own words, also for what a server says at the door
         return f"{said or 'the connection was lost'}; {_REACHED}"
     return f"the server says {said!r} ({error.sqlstate})"
