@@ -43,6 +43,27 @@ async def test_a_cancelled_run_keeps_the_units_that_are_finished(
         assert "applied" in states(await server_bench.run(store)).values()
 
 
+async def test_cancelled_while_a_savepoint_is_released_its_units_are_kept(
+    server_bench: ServerBench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    original = connection.Connection.run
+
+    async def cancelled(self: connection.Connection, sql: str, *more: Any, **named: Any) -> Any:
+        if sql.startswith("RELEASE"):
+            task.cancel()
+        return await original(self, sql, *more, **named)
+
+    monkeypatch.setattr(connection.Connection, "run", cancelled)
+    async with server_bench.store() as store:
+        task = asyncio.create_task(server_bench.run(store))
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        monkeypatch.undo()
+        [run] = await history(store)
+        assert run.finished and len(run.applied) == len(run.entries) > 0
+        assert not (await server_bench.run(store)).outcomes
+
+
 async def test_a_read_that_is_cancelled_lets_nobody_wait(server_bench: ServerBench) -> None:
     async with (
         TcpProxy(server_bench.dsn) as proxy,

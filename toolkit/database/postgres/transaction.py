@@ -79,10 +79,11 @@ class Transaction:
         await finish(self.connection().run(f"SAVEPOINT {name}"))
         try:
             yield
-            await finish(self.connection().run(f"RELEASE {name}"))
         except BaseException:
             await finish(self._roll_back_to(name))
             raise
+        # Outside: to go back to one that is gone, as when we are cancelled here, would end everything.
+        await finish(self.connection().run(f"RELEASE {name}"))
 
     async def note(self, run: str, outcome: Callable[[], str]) -> bool:
         """Put a run's last line into the journal as part of this transaction, if that is in the database."""
