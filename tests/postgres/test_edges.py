@@ -14,7 +14,7 @@ from tests.postgres.server_bench import ServerBench, as_worker
 from tests.postgres.tcp_proxy import TcpProxy
 from toolkit.database.postgres import backup, connection, journal, transaction
 from toolkit.database.postgres.store import PostgresStore
-from toolkit.errors import OutcomeUnknown, StoreError
+from toolkit.errors import OutcomeUnknown, StoreError, ToolkitError
 from toolkit.writing import apply
 from toolkit.writing.undo import history
 
@@ -160,6 +160,26 @@ async def test_two_bots_in_one_database_have_a_history_each(server_bench: Server
             pass
 
 
+async def test_one_table_has_one_history_and_one_turn_by_all_its_names(
+    server_bench: ServerBench,
+) -> None:
+    async with server_bench.store() as store, server_bench.store(table="public.kv") as other:
+        await store.journal.append("a")
+        assert await other.journal.lines() == ["a"]
+        async with store.alone():
+            with pytest.raises(ToolkitError, match="is writing to this database now"):
+                async with other.alone():
+                    pass
+
+
+async def test_what_a_crash_took_before_it_was_committed_was_not(server_bench: ServerBench) -> None:
+    async with server_bench.store() as store:
+        async with store.transaction() as ended:
+            await store.set(A1, {})
+        ended._committed, ended._number = None, "99999999"  # which is still to come
+        assert await ended.committed() is False
+
+
 async def test_a_transaction_that_still_ends_is_waited_for_and_one_nobody_remembers_is_unknown(
     server_bench: ServerBench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -175,10 +195,11 @@ async def test_a_transaction_that_still_ends_is_waited_for_and_one_nobody_rememb
             assert not asked.done()
             other.commit()
         assert await asked and await ended.committed()
-        monkeypatch.setattr(transaction, "_STATUS", "SELECT CASE WHEN %s IS NULL THEN '' END")
-        ended._committed = None
-        with pytest.raises(StoreError, match="can't be asked what became of it"):
-            await ended.committed()
+        for answer in ("SELECT CASE WHEN %s IS NULL THEN '' END", "SELECT 1 / 0, %s"):
+            monkeypatch.setattr(transaction, "_STATUS", answer)
+            ended._committed = None
+            with pytest.raises(StoreError, match="can't be asked what became of it"):
+                await ended.committed()
 
 
 async def test_a_server_that_rolls_back_at_the_end_is_not_taken_for_a_commit(

@@ -30,9 +30,10 @@ from toolkit.errors import NoDatabase, StoreError, ToolkitError
 from toolkit.layout import Layout, TableFacts
 from toolkit.quotes import quote_odd
 from toolkit.records import Names, Raw, decode_object
+from toolkit.secrecy import StaysHere
 
 
-class PostgresStore:
+class PostgresStore(StaysHere):
     """The bot's table on a PostgreSQL server; `async with`, or `open()` and `close()`.
 
     `dsn` is like `postgresql://user@host:5432/database`; the password may stand there, in PGPASSWORD or in a
@@ -88,8 +89,8 @@ class PostgresStore:
 
     @property
     def identity(self) -> Hashable:
-        """Server and database: two bots' tables there share one journal and one lock for people."""
-        return self._address.place
+        """Server and database, by whichever name this machine calls itself."""
+        return self._address.whose
 
     @property
     def address(self) -> str:
@@ -267,7 +268,8 @@ class PostgresStore:
     async def alone(self) -> AsyncIterator[None]:
         """Hold a lock that the server gives up with the connection, however that ends."""
         async with self._visiting() as connection:
-            [(held,)] = await connection.fetch(_ALONE, (f"matrix-drift {self._rows.label}",))
+            bot = await self._ledger.bot(connection)
+            [(held,)] = await connection.fetch(_ALONE, (f"matrix-drift {bot}",))
             if not held:
                 raise ToolkitError(BUSY)
             yield
