@@ -11,6 +11,7 @@ import urllib.error
 import urllib.request
 from asyncio.subprocess import PIPE
 from dataclasses import dataclass
+from http.client import HTTPException
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -89,7 +90,7 @@ def _post(address: str, line: str) -> str:
     except urllib.error.HTTPError as error:
         with error:
             return f"answered {error.code}"
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, HTTPException) as error:
         return f"could not be told ({type(error).__name__})"
 
 
