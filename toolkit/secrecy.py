@@ -1,4 +1,4 @@
-"""What holds an access token or a password stays in its process.
+"""What holds an access token, or a database's password, stays in its process.
 
 Pickles go to other processes and machines, into caches and logs. Whoever sends work elsewhere sends the
 settings, and where the token comes from (`toolkit.fleet`).
@@ -14,6 +14,6 @@ class StaysHere:
 
     def __reduce__(self) -> NoReturn:
         raise TypeError(
-            f"{type(self).__name__} may hold an access token or a password, and isn't pickled: send the settings, and "
-            "where the token comes from, as toolkit.fleet does."
+            f"{type(self).__name__} may hold an access token or a password, and isn't pickled: send the "
+            "settings, and where the token comes from, as toolkit.fleet does."
         )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import http.server
 import json
 import signal
@@ -192,13 +193,27 @@ async def test_an_address_that_refuses_is_said_without_what_may_be_secret(
         await Hooks.read(None, post.url).tell("{}")
     assert post.taken == [b"{}\n"] * 4  # and nothing was sent elsewhere
     await Hooks.read(None, "http://127.0.0.1:1/secret").tell("{}")
+    await Hooks.read(None, f"{post.url}/a secret").tell("{}")
+    server = await asyncio.start_server(_babble, "127.0.0.1", 0)
+    async with server:
+        port = server.sockets[0].getsockname()[1]
+        await Hooks.read(None, f"http://127.0.0.1:{port}/secret").tell("{}")
     said = capsys.readouterr().err
     assert said.splitlines() == [
         "--post: 127.0.0.1 answered 500.",
         "--post: 127.0.0.1 answered 302.",
         "--post: 127.0.0.1 answered 307.",
         "--post: 127.0.0.1 could not be told (Connection refused).",
+        "--post: 127.0.0.1 could not be told (InvalidURL).",
+        "--post: 127.0.0.1 could not be told (BadStatusLine).",
     ]
+
+
+async def _babble(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    """A server that isn't one."""
+    await reader.readuntil(b"{}\n")
+    writer.write(b"what?\n\n")
+    writer.close()
 
 
 @pytest.mark.parametrize(

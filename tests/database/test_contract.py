@@ -5,14 +5,14 @@ import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 from unittest.mock import MagicMock, Mock
 
 import pytest
 
 from tests.stores import PLACES, Place, make_place
 from toolkit import InMemoryStore, SQLiteStore
-from toolkit.database.contract import StoreTransaction, TransactionalStore, transactional
+from toolkit.database.contract import Store, StoreTransaction, TransactionalStore, transactional
 from toolkit.database.look import load_look
 from toolkit.database.opening import store_at
 from toolkit.database.sql import RowChange
@@ -358,6 +358,25 @@ class TestItself:
     def test_what_is_no_such_store_is_not_taken_for_one(self) -> None:
         for other in (InMemoryStore(), Mock(), MagicMock(), MagicMock(spec=SQLiteStore)):
             assert not transactional(other)
+
+    def test_a_bots_store_that_has_a_part_of_it_is_a_plain_one(self, place: Place) -> None:
+        store = place.store()
+        members = {
+            name: getattr(store, name) for name in vars(TransactionalStore) if name[0] != "_"
+        }
+        assert transactional(type("Whole", (), members)())
+        for name in members:
+            part = {other: value for other, value in members.items() if other != name}
+            assert not transactional(type("Part", (), part)())
+
+    def test_one_that_passes_everything_on_is_what_it_passes_on_to(self, place: Place) -> None:
+        store = place.store()
+
+        class Passing:
+            def __getattr__(self, name: str) -> object:
+                return getattr(store, name)
+
+        assert transactional(cast(Store, Passing()))
 
     async def test_one_that_only_reads_writes_nothing(self, place: Place) -> None:
         place.put({ROOM: "{}"})

@@ -129,6 +129,13 @@ ONE_OF = "give one of access_token_file, access_token_env, access_token_command"
         (table(FROM_FILE, "deadline = '5'"), "bots.desk: deadline must be a number"),
         (table(FROM_FILE, "shape = { kind = 'x' }"), "bots.desk: shape.kind"),
         (table(FROM_FILE, "room_name_patterns = ['Chat']"), "bots.desk: "),
+        *(
+            (
+                table(FROM_FILE).replace("desk.db", f"postgresql://db/x?{way}=aSecret"),
+                "has a password",
+            )
+            for way in ("password", "sslmode=require&sslpassword", "%70assword")
+        ),
         (table(FROM_FILE).replace("//hs", "//me:aSecret@hs"), "homeserver has a password in it"),
         (
             table(FROM_FILE).replace("desk.db", "postgresql://me:aSecret@db/x"),

@@ -13,8 +13,10 @@ from tests.bench import A1, ALICE, B1, BOT, small_rows, small_world
 from tests.fleet.yard import TOKEN, Yard, adrift_rows
 from toolkit import ToolkitError, fleet
 from toolkit.decisions.ledger import Ledger, Vote
+from toolkit.errors import SnapshotError
 from toolkit.fleet.dataset import load_outcomes
 from toolkit.fleet.outcome import Line, Outcome, State, failure
+from toolkit.fleet.run import load_decisions
 from toolkit.fleet.settings import Fleet
 from toolkit.fleet.task import Action, Task
 from toolkit.records import chat_key
@@ -199,9 +201,14 @@ async def test_what_moved_since_it_was_agreed_to_is_left_alone_and_named(
     assert line.rows_written == 0
 
 
+def _refuse(*_: object) -> None:
+    raise SnapshotError("the disk is full")
+
+
 async def test_a_rejected_unit_is_not_certain_and_a_file_goes_before_that(
-    yard: Yard, homeserver: FakeHomeserver
+    yard: Yard, homeserver: FakeHomeserver, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    from toolkit.decisions import ledger_file
     from toolkit.decisions.decision import Decision
     from toolkit.decisions.ledger_file import dump_ledger, file_beside
 
@@ -216,6 +223,14 @@ async def test_a_rejected_unit_is_not_certain_and_a_file_goes_before_that(
     await fleet.apply(yard.file, certain=True)
     assert bench.row(A1) is None
     decide(yard, yard.folder / "agreed", outcome, "!a1")
+    with monkeypatch.context() as full:
+        full.setattr(ledger_file, "save_ledger", _refuse)
+        read = Fleet.read(yard.file)
+        agreed = load_decisions(read, yard.folder / "agreed")
+        done = await Task(read.bots[0], Action.APPLY, agreed["one"]).run()
+    assert bench.row(A1) and done.written and done.written.units == ("!a1",)
+    assert done.written.warning == "The rows are written, but: the disk is full"
+    bench.put({A1: None})
     await fleet.apply(yard.file, decisions=yard.folder / "agreed", certain=True)
     assert bench.row(A1)
     assert "!a1" not in json.loads(file_beside(bench.path).read_text()).get("rejected", {})

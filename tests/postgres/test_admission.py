@@ -103,6 +103,18 @@ async def test_odd_names_are_names_and_no_sql(dsn: str) -> None:
         assert await store.get("chat:@a:hs:C1") == {"n": 1}
 
 
+async def test_a_name_with_a_dot_in_it_stands_in_quotes(dsn: str) -> None:
+    run(
+        dsn,
+        'CREATE SCHEMA "my.bot"; CREATE TABLE "my.bot"."Weird.Table" (key text PRIMARY KEY, value text)',
+    )
+    async with PostgresStore(dsn, table='"my.bot"."Weird.Table"') as store:
+        await store.set("chat:@a:hs:C1", {"n": 1})
+        assert await store.keys("chat:") == ["chat:@a:hs:C1"]
+    with pytest.raises(StoreError, match=r"has no table 'my\.bot\.Weird\.Table'"):
+        await PostgresStore(dsn, table="my.bot.Weird.Table", read_only=True).open()
+
+
 @pytest.mark.parametrize(
     ("granted", "why"),
     [

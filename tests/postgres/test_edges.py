@@ -14,7 +14,7 @@ from tests.postgres.server_bench import ServerBench, as_worker
 from tests.postgres.tcp_proxy import TcpProxy
 from toolkit.database.postgres import backup, connection, journal, transaction
 from toolkit.database.postgres.store import PostgresStore
-from toolkit.errors import OutcomeUnknown, StoreError
+from toolkit.errors import OutcomeUnknown, StoreError, ToolkitError
 from toolkit.writing import apply
 from toolkit.writing.undo import history
 
@@ -41,6 +41,27 @@ async def test_a_cancelled_run_keeps_the_units_that_are_finished(
         outcomes = [entry.outcome for entry in run.entries]
         assert run.finished and 0 < outcomes.count("applied") < len(outcomes)
         assert "applied" in states(await server_bench.run(store)).values()
+
+
+async def test_cancelled_while_a_savepoint_is_released_its_units_are_kept(
+    server_bench: ServerBench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    original = connection.Connection.run
+
+    async def cancelled(self: connection.Connection, sql: str, *more: Any, **named: Any) -> Any:
+        if sql.startswith("RELEASE"):
+            task.cancel()
+        return await original(self, sql, *more, **named)
+
+    monkeypatch.setattr(connection.Connection, "run", cancelled)
+    async with server_bench.store() as store:
+        task = asyncio.create_task(server_bench.run(store))
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        monkeypatch.undo()
+        [run] = await history(store)
+        assert run.finished and len(run.applied) == len(run.entries) > 0
+        assert not (await server_bench.run(store)).outcomes
 
 
 async def test_a_read_that_is_cancelled_lets_nobody_wait(server_bench: ServerBench) -> None:
@@ -139,6 +160,26 @@ async def test_two_bots_in_one_database_have_a_history_each(server_bench: Server
             pass
 
 
+async def test_one_table_has_one_history_and_one_turn_by_all_its_names(
+    server_bench: ServerBench,
+) -> None:
+    async with server_bench.store() as store, server_bench.store(table="public.kv") as other:
+        await store.journal.append("a")
+        assert await other.journal.lines() == ["a"]
+        async with store.alone():
+            with pytest.raises(ToolkitError, match="is writing to this database now"):
+                async with other.alone():
+                    pass
+
+
+async def test_what_a_crash_took_before_it_was_committed_was_not(server_bench: ServerBench) -> None:
+    async with server_bench.store() as store:
+        async with store.transaction() as ended:
+            await store.set(A1, {})
+        ended._committed, ended._number = None, "99999999"  # which is still to come
+        assert await ended.committed() is False
+
+
 async def test_a_transaction_that_still_ends_is_waited_for_and_one_nobody_remembers_is_unknown(
     server_bench: ServerBench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -154,10 +195,11 @@ async def test_a_transaction_that_still_ends_is_waited_for_and_one_nobody_rememb
             assert not asked.done()
             other.commit()
         assert await asked and await ended.committed()
-        monkeypatch.setattr(transaction, "_STATUS", "SELECT CASE WHEN %s IS NULL THEN '' END")
-        ended._committed = None
-        with pytest.raises(StoreError, match="can't be asked what became of it"):
-            await ended.committed()
+        for answer in ("SELECT CASE WHEN %s IS NULL THEN '' END", "SELECT 1 / 0, %s"):
+            monkeypatch.setattr(transaction, "_STATUS", answer)
+            ended._committed = None
+            with pytest.raises(StoreError, match="can't be asked what became of it"):
+                await ended.committed()
 
 
 async def test_a_server_that_rolls_back_at_the_end_is_not_taken_for_a_commit(

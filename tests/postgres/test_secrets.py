@@ -2,6 +2,7 @@
 
 import logging
 import os
+import pickle
 import traceback
 from pathlib import Path
 
@@ -42,6 +43,20 @@ def test_a_store_and_its_address_show_themselves_without_it() -> None:
     assert store.name == "postgresql://bot@db.example.org:5433/rows"
     shown = f"{store!r} {store.beside} {store.identity} {store.settings} {Address(store.address)!r}"
     assert "secret" not in shown and "db.example.org" in shown
+
+
+def test_neither_is_pickled() -> None:
+    store = PostgresStore("postgresql://bot:secret@db/rows")
+    for holder in (store, Address(store.address)):
+        with pytest.raises(TypeError, match="a password, and isn't pickled"):
+            pickle.dumps(holder)
+
+
+def test_one_database_of_this_machine_is_one_by_all_its_names() -> None:
+    hosts = ("localhost", "127.0.0.1", "LOCALHOST", "[::1]", "%2Frun%2Fpg", "")
+    named = {PostgresStore(f"postgresql://bot@{host}/rows").identity for host in hosts}
+    others = {PostgresStore(f"postgresql://bot@{at}").identity for at in ("DB/rows", "db/rows")}
+    assert len(named) == len(others) == 1 and not named & others
 
 
 def test_a_socket_and_what_the_dsn_leaves_open_are_named(monkeypatch: pytest.MonkeyPatch) -> None:

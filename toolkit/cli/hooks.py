@@ -11,6 +11,7 @@ import urllib.error
 import urllib.request
 from asyncio.subprocess import PIPE
 from dataclasses import dataclass
+from http.client import HTTPException
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -95,7 +96,7 @@ def _post(address: str, line: str) -> str:
     except urllib.error.HTTPError as error:
         with error:
             return f"answered {error.code}"
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, HTTPException) as error:
         # The words of the system alone: an error's own may quote the address.
         why = error.reason if isinstance(error, urllib.error.URLError) else error
         told = why.strerror if isinstance(why, OSError) else None

@@ -103,17 +103,18 @@ def apply(where: Where, wanted: Wanted, *, as_json: bool) -> int:
         many = f"these {len(agreed.units)} units" if len(agreed.units) > 1 else "this unit"
         if not _agree_to_write(where, many):
             raise Cancelled("nothing was written.")
-    done = None
+    done, warnings = None, list[str]()
     if agreed.units:
         done = run_to_write(_write(where, plan, agreed, wanted.max_changes))
+        warnings.append(done.result.warning)
         if written := agreed.overridden.keys() & {*done.result.applied}:
-            forget(where.sides().beside, plan, written)
+            warnings.append(forget(where.sides().beside, plan, written))
     if as_json:
         show_json(_apply_json(agreed, done))
     elif done is not None:
         _show_outcome(done, agreed)
-    if done is not None and done.result.warning:
-        say(done.result.warning)
+    for warning in filter(None, warnings):
+        say(warning)
     return _exit_code(record.part(plan), agreed, wanted, done)
 
 

@@ -210,14 +210,15 @@ class TransactionalStore(Store, Protocol):
 
 
 def transactional(store: Store) -> TypeGuard[TransactionalStore]:
-    """Whether a store has transactions; a mock, which has everything, has no real name.
+    """Whether a store has transactions, and all that goes with them; a mock, which has everything, has no real name.
 
     Python's own check of a protocol would ask for each property, of which some ask the disk; a bot is asked
     this for every message.
     """
     if not isinstance(getattr(store, "name", None), str):
         return False
-    return all(callable(getattr(store, method, None)) for method in _METHODS)
+    kind = type(store)
+    return all(hasattr(kind, member) or hasattr(store, member) for member in _MEMBERS)
 
 
-_METHODS = ("load_rows", "version", "transaction", "backup", "alone", "birthmark")
+_MEMBERS = tuple(name for name in vars(TransactionalStore) if not name.startswith("_"))

@@ -51,11 +51,17 @@ def load_beside(path: Path | None) -> Ledger:
     return load_ledger(file) if file and file.exists() else Ledger()
 
 
-def forget(path: Path | None, plan: Plan, units: Iterable[str]) -> None:
-    """Nothing is decided any more about these units of a database's plan. Raises `SnapshotError`."""
-    if path is not None:
+def forget(path: Path | None, plan: Plan, units: Iterable[str]) -> str:
+    """Nothing is decided any more about these units of a database's plan, which are written. What is wrong with
+    that in a sentence, mostly nothing: it is too late to fail."""
+    if path is None:
+        return ""
+    try:
         ledger = load_beside(path).decide(Vote.PENDING, dict.fromkeys(units, Decision()))
         save_ledger(file_beside(path), LedgerText(ledger, plan).text(), path)
+    except SnapshotError as error:
+        return f"The rows are written, but: {error}"
+    return ""
 
 
 def load_ledger(path: Path) -> Ledger:

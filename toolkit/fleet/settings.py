@@ -34,7 +34,7 @@ WORKER = "worker"
 _OWN = (*Way, WORKER)
 _KEYS = (*KNOWN, *TABLES, *_OWN)
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")
-_PASSWORD = re.compile("://[^/@]*:[^@]*@|[?&]password=", re.IGNORECASE)
+_PASSWORD = re.compile("://[^/@]*:[^@]*@|[?&][^=&]*(?:password|%)[^=&]*=", re.IGNORECASE)
 _SECRET = re.compile("token|password|secret", re.IGNORECASE)
 
 

@@ -79,10 +79,8 @@ class Task:
             return await aside(self._tell_written, found, agreed, None, token, looked)
         done = await road.write(found.plan, agreed.decisions, progress, self.max_changes)
         over = agreed.overridden.keys() & {*done.result.applied}
-        outcome = await aside(self._tell_written, found, agreed, done, token, looked)
-        if over:
-            await aside(forget, road.sides.beside, found.plan, over)
-        return outcome
+        why = await aside(forget, road.sides.beside, found.plan, over) if over else ""
+        return await aside(self._tell_written, found, agreed, done, token, looked, why)
 
     @property
     def _lower(self) -> bool:
@@ -110,7 +108,13 @@ class Task:
         )
 
     def _tell_written(
-        self, found: Looked, agreed: Agreement, done: Done | None, token: str, looked: int
+        self,
+        found: Looked,
+        agreed: Agreement,
+        done: Done | None,
+        token: str,
+        looked: int,
+        warning: str = "",
     ) -> Outcome:
         """What is left is what was planned and isn't written: nobody looks a third time."""
         applied = {*done.result.applied} if done else set[str]()
@@ -118,6 +122,7 @@ class Task:
         refused = {unit: cleanse(why, token) for unit, why in (agreed.refused | stale).items()}
         plan = found.record.part(found.plan)
         left = replace(plan, units=tuple(unit for unit in plan.units if unit.id not in applied))
+        warning = " ".join(filter(None, (done.result.warning if done else "", warning)))
         rows = sum(len(unit.writes) for unit in agreed.units if unit.id in applied)
         written = Written(
             units=tuple(unit.id for unit in agreed.units if unit.id in applied),
@@ -126,7 +131,7 @@ class Task:
             backup=str(done.result.backup) if done and done.result.backup else None,
             refused=refused,
             left=agreed.left,
-            warning=cleanse(done.result.warning, token) if done else "",
+            warning=cleanse(warning, token),
         )
         line = self._line(found, left, looked, written)
         undecided = self.certain and not left.in_sync

@@ -5,6 +5,7 @@ Every statement has to be answered in time: a server that hangs must not make it
 
 import asyncio
 import contextlib
+import re
 import socket
 from collections.abc import Coroutine, Sequence
 from itertools import count
@@ -168,8 +169,14 @@ def quote(name: str) -> str:
 
 
 def split_name(name: str) -> str:
-    """A table's name as `to_regclass` reads it; a dot parts it from its schema."""
-    return ".".join('"' + part.replace('"', '""') + '"' for part in name.split(".", 1))
+    """A table's name as `to_regclass` reads it; a dot parts it from its schema, unless it stands in quotes.
+
+    >>> print(split_name("bot.kv"), split_name('"Weird.Table"'), split_name('bot."my.kv"'))
+    "bot"."kv" "Weird.Table" "bot"."my.kv"
+    """
+    found = _QUOTED.fullmatch(name)
+    parts = filter(None, found.groups()) if found else name.split(".", 1)
+    return ".".join(p if found and p[0] == '"' else '"' + p.replace('"', '""') + '"' for p in parts)
 
 
 def quote_table(name: str) -> str:
@@ -197,6 +204,7 @@ def _reason(error: psycopg.Error) -> str:
     return f"the server says {said!r} ({error.sqlstate})"
 
 
+_QUOTED = re.compile(r'((?:"(?:[^"]|"")+"|[^".]+)(?=\.|$))(?:\.("(?:[^"]|"")+"|[^".]+))?')
 _IN_TRANSACTION = {TransactionStatus.INTRANS, TransactionStatus.INERROR, TransactionStatus.ACTIVE}
 _REACHED = (
     "check that the server runs and can be reached, and that it has this database and lets this role in "

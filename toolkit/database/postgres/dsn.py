@@ -12,9 +12,10 @@ from psycopg import Error, pq
 from psycopg.conninfo import conninfo_to_dict
 
 from toolkit.errors import StoreError
+from toolkit.secrecy import StaysHere
 
 
-class Address:
+class Address(StaysHere):
     """A parsed DSN; it shows itself without the password."""
 
     def __init__(self, dsn: str) -> None:
@@ -46,11 +47,21 @@ class Address:
         """Which database it is, whoever comes in."""
         return self.host, self.port, self.database
 
+    @property
+    def whose(self) -> tuple[str, str, str]:
+        """The same for all names of this machine: of two servers on one port it is too careful."""
+        host = self.host.lower()
+        here = host.startswith(("/", "@")) or host in _HERE
+        return "localhost" if here else host, self.port, self.database
+
     def default_folder(self, environment: Mapping[str, str] = os.environ) -> Path:
         """Where what belongs beside a database on a server goes by default: the person's own state."""
         named = environment.get("XDG_STATE_HOME")
         state = Path(named) if named else Path.home() / ".local" / "state"
         return state / "matrix-drift"
+
+
+_HERE = {"localhost", "127.0.0.1", "::1"}
 
 
 def file_name(*parts: str) -> str:

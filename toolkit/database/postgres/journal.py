@@ -19,11 +19,13 @@ Connecting = Callable[[], AbstractAsyncContextManager[Connection]]
 
 
 class Ledger:
-    """The statements on the journal's table, which several bots may share; `label` tells their lines apart."""
+    """The statements on the journal's table, which several bots may share: the table of each tells their lines
+    apart, by whichever of its names it was called."""
 
     def __init__(self, label: str) -> None:
         self._label = label
         self._named: str | None = None
+        self._bot = label
         self._before: dict[str, str] = {}
 
     async def note(self, connection: Connection, run: str, line: Callable[[], str]) -> int | None:
@@ -34,7 +36,7 @@ class Ledger:
         [(number, own, seen)] = await connection.fetch(
             f"INSERT INTO {table} (bot, run, line) VALUES (%s, %s, %s) RETURNING number, "
             "pg_current_xact_id()::text, pg_current_snapshot()::text",
-            (self._label, run, line()),
+            (self._bot, run, line()),
             doing="write",
         )
         if seen == f"{own}:{own}:":  # nothing else was going on
@@ -50,6 +52,11 @@ class Ledger:
         table = await self._place(connection)
         sql = f"SELECT 1 FROM {table} WHERE number = %s"
         return bool(await connection.fetch(sql, (number,)))
+
+    async def bot(self, connection: Connection) -> str:
+        """The bot's table with its schema."""
+        await self._place(connection)
+        return self._bot
 
     async def make(self, connection: Connection) -> None:
         """Make the table, if there is none and the role may do that."""
@@ -67,7 +74,7 @@ class Ledger:
         if not await self._may(connection, table, "SELECT"):
             return []
         sql = f"SELECT line FROM {table} WHERE bot = %s ORDER BY number"
-        return [line for (line,) in await connection.fetch(sql, (self._label,))]
+        return [line for (line,) in await connection.fetch(sql, (self._bot,))]
 
     async def _may(self, connection: Connection, table: str, right: str) -> bool:
         """Whether the table is there, is ours or the bot's, and lets us do that.
@@ -81,9 +88,10 @@ class Ledger:
     async def _place(self, connection: Connection) -> str:
         """The table's name, in the schema of the bot's own."""
         if self._named is None:
-            [(schema,)] = await connection.fetch(_SCHEMA, (split_name(self._label),))
-            if schema is None:  # the bot's own table isn't there yet
+            found = await connection.fetch(_BOT, (split_name(self._label),))
+            if not found:  # the bot's own table isn't there yet
                 return f"{quote('public')}.{quote(TABLE)}"
+            [(schema, self._bot)] = found
             self._named = f"{quote(schema)}.{quote(TABLE)}"
         return self._named
 
@@ -114,8 +122,8 @@ _MAKE = """CREATE TABLE IF NOT EXISTS {} (
     number bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
     bot text NOT NULL, run text NOT NULL, line text NOT NULL, at timestamptz NOT NULL DEFAULT now())"""
 _NOT_MADE = {"42501", "42P07", "23505", "3F000"}
-_SCHEMA = """SELECT (SELECT n.nspname::text FROM pg_class AS c JOIN pg_namespace AS n
-    ON n.oid = c.relnamespace WHERE c.oid = to_regclass(%s))"""
+_BOT = """SELECT n.nspname::text, format('%%I.%%I', n.nspname, c.relname) FROM pg_class AS c JOIN pg_namespace AS n
+    ON n.oid = c.relnamespace WHERE c.oid = to_regclass(%s)"""
 _MAY = """SELECT EXISTS (SELECT 1 FROM (SELECT to_regclass(%s), to_regclass(%s)) AS named (ours, bots)
     JOIN pg_class AS j ON j.oid = named.ours JOIN pg_roles AS me ON me.rolname = current_user
     LEFT JOIN pg_class AS b ON b.oid = named.bots

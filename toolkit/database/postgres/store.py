@@ -89,8 +89,8 @@ class PostgresStore(StaysHere):
 
     @property
     def identity(self) -> Hashable:
-        """Server and database: two bots' tables there share one journal and one lock for people."""
-        return self._address.place
+        """Server and database, by whichever name this machine calls itself."""
+        return self._address.whose
 
     @property
     def address(self) -> str:
@@ -268,7 +268,8 @@ class PostgresStore(StaysHere):
     async def alone(self) -> AsyncIterator[None]:
         """Hold a lock that the server gives up with the connection, however that ends."""
         async with self._visiting() as connection:
-            [(held,)] = await connection.fetch(_ALONE, (f"matrix-drift {self._rows.label}",))
+            bot = await self._ledger.bot(connection)
+            [(held,)] = await connection.fetch(_ALONE, (f"matrix-drift {bot}",))
             if not held:
                 raise ToolkitError(BUSY)
             yield

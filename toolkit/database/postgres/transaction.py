@@ -79,10 +79,11 @@ class Transaction:
         await finish(self.connection().run(f"SAVEPOINT {name}"))
         try:
             yield
-            await finish(self.connection().run(f"RELEASE {name}"))
         except BaseException:
             await finish(self._roll_back_to(name))
             raise
+        # Outside: to go back to one that is gone, as when we are cancelled here, would end everything.
+        await finish(self.connection().run(f"RELEASE {name}"))
 
     async def note(self, run: str, outcome: Callable[[], str]) -> bool:
         """Put a run's last line into the journal as part of this transaction, if that is in the database."""
@@ -203,7 +204,12 @@ class Transaction:
 
     async def _ask_once(self, connection: Connection) -> bool | None:
         """The journal's line counts, where there is one: a crash may give the same number out again."""
-        [(status,)] = await connection.fetch(_STATUS, (self._number,))
+        try:
+            [(status,)] = await connection.fetch(_STATUS, (self._number,))
+        except StoreError as error:
+            if getattr(error.__cause__, "sqlstate", None) != _NEVER_HEARD_OF:
+                raise
+            return False  # the server has crashed before, or it is another that takes its place
         if status == "in progress":
             return None
         if self._line is not None:
@@ -254,6 +260,7 @@ _BEGIN = "BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE"
 _USUAL = "SET LOCAL lock_timeout = '5s'"  # rows of other tables, which foreign keys look at
 _TAKEN = {"55P03", "40P01"}  # lock_not_available, deadlock_detected
 _NUMBER = "SELECT pg_current_xact_id_if_assigned()::text"
+_NEVER_HEARD_OF = "22023"  # such a number is still to come
 _STATUS = "SELECT pg_xact_status(%s::text::xid8)"
 _open_ones: ContextVar[tuple[Transaction, ...]] = ContextVar("postgres_transactions", default=())
 """The transactions that the running task is in, one for each store."""
