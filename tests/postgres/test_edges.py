@@ -78,6 +78,15 @@ async def test_what_a_role_is_set_to_by_default_changes_nothing(server_bench: Se
         assert await store.get(A1) is None
 
 
+async def test_a_table_that_was_replaced_since_is_not_written_to(any_bench: ServerBench) -> None:
+    async with any_bench.store() as store:
+        any_bench.sql("ALTER TABLE kv RENAME TO old")
+        any_bench.fill({})
+        with pytest.raises(StoreError, match="was replaced since it was opened"):
+            await any_bench.run(store)
+    assert not any_bench.bytes()
+
+
 async def test_a_read_that_is_cancelled_lets_nobody_wait(server_bench: ServerBench) -> None:
     async with (
         TcpProxy(server_bench.dsn) as proxy,
