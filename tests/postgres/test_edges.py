@@ -16,7 +16,7 @@ from toolkit.database.postgres import backup, connection, journal, transaction
 from toolkit.database.postgres.store import PostgresStore
 from toolkit.errors import OutcomeUnknown, StoreError, ToolkitError
 from toolkit.writing import apply
-from toolkit.writing.undo import history
+from toolkit.writing.undo import history, undo
 
 
 async def test_a_cancelled_run_keeps_the_units_that_are_finished(
@@ -62,6 +62,29 @@ async def test_cancelled_while_a_savepoint_is_released_its_units_are_kept(
         [run] = await history(store)
         assert run.finished and len(run.applied) == len(run.entries) > 0
         assert not (await server_bench.run(store)).outcomes
+
+
+async def test_what_a_role_is_set_to_by_default_changes_nothing(server_bench: ServerBench) -> None:
+    defaults = (
+        "default_transaction_read_only%3Don",
+        "default_transaction_isolation%3Dserializable",
+    )
+    server_bench.dsn += "?options=" + "%20".join(f"-c%20{each}" for each in defaults)
+    async with server_bench.store() as store:
+        result = await server_bench.run(store)
+        [run] = await history(store)
+        assert set(states(result).values()) == {"applied"} and run.finished
+        await undo(store, run.id)
+        assert await store.get(A1) is None
+
+
+async def test_a_table_that_was_replaced_since_is_not_written_to(any_bench: ServerBench) -> None:
+    async with any_bench.store() as store:
+        any_bench.sql("ALTER TABLE kv RENAME TO old")
+        any_bench.fill({})
+        with pytest.raises(StoreError, match="was replaced since it was opened"):
+            await any_bench.run(store)
+    assert not any_bench.bytes()
 
 
 async def test_a_read_that_is_cancelled_lets_nobody_wait(server_bench: ServerBench) -> None:

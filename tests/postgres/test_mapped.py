@@ -101,6 +101,12 @@ async def test_columns_of_any_type_are_shown_as_the_server_writes_them(tickets: 
     }  # fmt: skip
 
 
+async def test_a_cell_is_the_same_text_whoever_asks(tickets: ServerDesk) -> None:
+    rows = await tickets.rows()
+    tickets.dsn += "?options=-c%20TimeZone%3DAsia/Tokyo%20-c%20DateStyle%3DGerman"
+    assert await tickets.rows() == rows
+
+
 async def test_an_update_sets_the_room_and_is_taken_back_to_the_text(tickets: ServerDesk) -> None:
     before = tickets.dump()
     old = (await tickets.rows())["link:tickets:1"]

@@ -89,9 +89,15 @@ async def find_table(connection: Connection, name: str, *, advice: str, read_onl
     )
 
 
-async def has_triggers(connection: Connection, oid: int) -> bool:
-    """Whether a table has triggers of somebody's own, as it is now."""
-    [(found,)] = await connection.fetch(_TRIGGERS, (oid,))
+async def has_triggers(connection: Connection, oid: int, name: str) -> bool:
+    """Whether a table has triggers of somebody's own, as it is now. `StoreError` if another has its name by now."""
+    [(same, found)] = await connection.fetch(_TRIGGERS, (name, oid, oid))
+    if not same:
+        raise StoreError(
+            f"The table {name} of {connection.name} was replaced since it was opened: open the store again. "
+            "Nothing was written.",
+            concerns_all=True,
+        )
     return bool(found)
 
 
@@ -163,4 +169,5 @@ _INDEXES = """SELECT i.indpred IS NOT NULL, array_agg(a.attname::text)
     WHERE i.indrelid = %s AND i.indisunique AND i.indisvalid AND i.indimmediate AND i.indexprs IS NULL
     AND k.place <= i.indnkeyatts GROUP BY i.indexrelid, i.indpred IS NOT NULL, i.indisprimary
     ORDER BY i.indisprimary DESC, i.indexrelid"""
-_TRIGGERS = "SELECT EXISTS (SELECT 1 FROM pg_trigger WHERE tgrelid = %s AND NOT tgisinternal AND tgenabled <> 'D')"
+_TRIGGERS = """SELECT to_regclass(%s) = %s::oid,
+    EXISTS (SELECT 1 FROM pg_trigger WHERE tgrelid = %s AND NOT tgisinternal AND tgenabled <> 'D')"""

@@ -132,7 +132,9 @@ async def connect(
     else:
         connection = Connection(address.name, found, patience)
         try:
-            await connection.run(_READ_ONLY if read_only else _READ_WRITE, doing="open")
+            await connection.run(
+                f"{_READ_ONLY if read_only else _READ_WRITE}; {_TEXTS}", doing="open"
+            )
         except BaseException:
             await connection.close()
             raise
@@ -212,7 +214,14 @@ _REACHED = (
 )
 _SILENT = "no answer came within {:.3g} s; look whether the server is well, and the way to it"
 _READ_ONLY = "SET default_transaction_read_only = on"
-_READ_WRITE = "SET default_transaction_isolation = 'read committed'"
+_READ_WRITE = (
+    "SET default_transaction_read_only = off; SET default_transaction_isolation = 'read committed'"
+)
+# What a cell is as text must not hang on who asks: the journal's texts are compared by another role as well.
+_TEXTS = (
+    "SET TimeZone = 'UTC'; SET DateStyle = 'ISO, MDY'; SET IntervalStyle = 'postgres'; "
+    "SET extra_float_digits = 1; SET bytea_output = 'hex'"
+)
 _OF_A_ROW = (
     errors.DataError,
     errors.IntegrityError,

@@ -107,7 +107,8 @@ class KeyValueRows:
 
     async def has_triggers(self, connection: Connection) -> bool:
         """Also one that was made since the table was opened; and `jsonb` always writes in its own way."""
-        return self._rewrites or await has_triggers(connection, self._oid)
+        name = self.table.quoted.replace("%%", "%")
+        return await has_triggers(connection, self._oid, name) or self._rewrites
 
     async def _check_values(self, connection: Connection) -> None:
         """Refuse a table without JSON objects; of each family, as a rule, its first rows tell."""
