@@ -40,7 +40,7 @@ CONNECTION = "the first request of a connection"
 LIST = "a list of joined rooms"
 SAID, SAID_WATCHED = "a message in a room, without a watch", "a message in a room, with a watch"
 SECOND = "a second in which nothing happens"
-HOMESERVERS = (POLL, NOTHING_NEW, ONE_NEW, WHOLE, CONNECTION, LIST, SAID, SAID_WATCHED)
+HOMESERVERS = (SECOND, POLL, NOTHING_NEW, ONE_NEW, WHOLE, CONNECTION, LIST, SAID, SAID_WATCHED)
 WATCHS = (SECOND, ONE_NEW, WHOLE)
 Run = Callable[[], Awaitable[object]]
 
@@ -91,7 +91,7 @@ async def measure_costs(bot: Bot, pid: int, rounds: int) -> Mapping[str, Cost]:
 
 
 async def _requests(bot: Bot) -> AsyncIterator[tuple[str, Run]]:
-    """What a watch asks for again and again, as itself does it."""
+    """What a watch asks for again and again, asked as it does."""
     road, room = Repairs(bot.sides), bot.guests[-1].chats[0]
     known, _ = await road.look(None)
 
