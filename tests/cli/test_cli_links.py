@@ -128,6 +128,21 @@ def test_what_is_certain_is_written_and_taken_back(md: Md, desk: Desk) -> None:
     assert desk.dump() == before
 
 
+def test_a_bot_that_must_be_stopped_is_said_where_nobody_is_asked(
+    md: Md, desk: Desk, tmp_path: Path
+) -> None:
+    settings = tmp_path / "matrix-drift.toml"
+    mapped = settings.read_text()
+    settings.write_text(mapped.replace('kind = "links"', 'kind = "links"\nstopped = true'))
+    done = md("apply", "--approve-certain", "--json")
+    assert done.said("The bot must be stopped, else it writes")
+    assert not md("apply", "--approve-certain").said("must be stopped")  # nothing to write
+    [run] = md("history", "--json").json
+    assert md("undo", run["run"], "--yes").said("The bot must be stopped")
+    settings.write_text(mapped)
+    assert not md("apply", "--approve-certain").said("must be stopped")
+
+
 def test_a_report_in_json_has_the_links(md: Md, desk: Desk) -> None:
     report = md("apply", "!one", "--json").json["report"]
     assert report["repaired_links"] == [{"id": "1", "room_id": "!one", "previous_room": None}]

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from toolkit import SQLiteStore
 from toolkit.cli import run
 from toolkit.cli.notebook import _environment
 from toolkit.cli.options import Where
@@ -75,6 +76,14 @@ def test_an_address_that_is_not_known_is_no_file_and_is_not_repeated(
     said = capsys.readouterr().err
     assert "of SQLite give the file's path alone" in said or "must not stand there" in said
     assert PASSWORD not in said and shown_address(address) == "…"
+
+
+@pytest.mark.parametrize("address", [ADDRESS, Path(ADDRESS), *_UNKNOWN])
+def test_a_store_of_files_takes_no_address(address: str | Path) -> None:
+    with pytest.raises(StoreError) as refused:
+        SQLiteStore(address)
+    assert PASSWORD not in str(refused.value)
+    assert ("open it with PostgresStore" in str(refused.value)) is (address == ADDRESS)
 
 
 @pytest.mark.parametrize("path", ["C:/bot.db", "user=bot/bot.db", "bot = 1.db", "file:bot.db"])

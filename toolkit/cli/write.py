@@ -99,10 +99,9 @@ def apply(where: Where, wanted: Wanted, *, as_json: bool) -> int:
     check_size(agreed.units, wanted.max_changes)
     if not as_json:
         _show_agreement(record.part(plan), record, agreed, wanted)
-    if agreed.units and not wanted.agreed:
-        many = f"these {len(agreed.units)} units" if len(agreed.units) > 1 else "this unit"
-        if not _agree_to_write(where, many):
-            raise Cancelled("nothing was written.")
+    many = f"these {len(agreed.units)} units" if len(agreed.units) > 1 else "this unit"
+    if agreed.units and not _agree_to_write(where, many, agreed=wanted.agreed):
+        raise Cancelled("nothing was written.")
     done, warnings = None, list[str]()
     if agreed.units:
         done = run_to_write(_write(where, plan, agreed, wanted.max_changes))
@@ -118,9 +117,11 @@ def apply(where: Where, wanted: Wanted, *, as_json: bool) -> int:
     return _exit_code(record.part(plan), agreed, wanted, done)
 
 
-def _agree_to_write(where: Where, what: str) -> bool:
-    stopped = "The bot must be stopped. " if where.sides().layout.shape.stopped else ""
-    return agree(f"{stopped}Write {what} to {where.shown_database}?")
+def _agree_to_write(where: Where, what: str, *, agreed: bool) -> bool:
+    """Whether the person agrees, or has; that the bot must be stopped is said in any case."""
+    if where.sides().layout.shape.stopped:
+        say("The bot must be stopped, else it writes its own rows over these.")
+    return agreed or agree(f"Write {what} to {where.shown_database}?")
 
 
 def _check_pick(where: Where, wanted: Wanted) -> Choices:
@@ -248,7 +249,7 @@ def undo(where: Where, run_id: str, *, yes: bool, as_json: bool) -> int:
     if not as_json:
         show(render_undo(plan))
     back = [unit.id for unit in plan.units if unit.change]
-    if back and not yes and not _agree_to_write(where, "this back"):
+    if back and not _agree_to_write(where, "this back", agreed=yes):
         raise Cancelled("nothing was written.")
     result = run_to_write(_take_back(sides, run_id)) if back else Result({})
     if as_json:

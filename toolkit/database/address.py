@@ -48,6 +48,17 @@ def read_address(database: str | os.PathLike[str]) -> Path | str:
     return Path(database)
 
 
+def read_path(database: str | os.PathLike[str]) -> Path:
+    """A path, for who takes nothing else. Raises `StoreError`."""
+    found = read_address(database)
+    if isinstance(found, str):
+        raise StoreError(
+            f"{shown_address(found)} is a database on a server, and SQLiteStore takes a file: "
+            "open it with PostgresStore."
+        )
+    return found
+
+
 def shown_address(database: str | os.PathLike[str]) -> str:
     """How a database is called before people: a path as it is, of a server no more than which one it is.
 

@@ -17,6 +17,7 @@ from types import TracebackType
 from typing import Any, Self
 
 from toolkit.aside import aside, finish
+from toolkit.database.address import read_path
 from toolkit.database.backup import (
     backup_path,
     check_space,
@@ -80,7 +81,7 @@ class SQLiteStore:
         busy_timeout: float = 5.0,
         backup_dir: Path | None = None,
     ) -> None:
-        self._path = Path(path)
+        self._path = read_path(path)
         self._read_only = read_only
         self._rows: Rows
         if layout is None or not layout.mapped:

@@ -151,7 +151,9 @@ class Homeserver(StaysHere):
 
     async def can_follow(self) -> bool:
         """Whether it offers a sliding sync, and one is wanted."""
-        return self._may_slide and is_served(await self._ask(VERSIONS, "ask what it offers"))
+        return self._may_slide and is_served(
+            await self._ask(VERSIONS, "ask what the homeserver offers")
+        )
 
     async def follow(self, following: Following, seconds: float) -> frozenset[str]:
         """The rooms that something new is told of; so long it is waited for any. Asked once.
