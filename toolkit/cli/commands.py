@@ -3,172 +3,23 @@
 That is imported when a command runs: `--help` loads neither nio nor rich.
 """
 
-from collections.abc import Callable
-from functools import reduce
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from toolkit import __version__
+from toolkit.cli import flags
 from toolkit.cli.fleet_commands import fleet
 from toolkit.cli.options import FileDefaults, Where
 
 if TYPE_CHECKING:
     from toolkit.text.view import View
 
-F = TypeVar("F", bound=Callable[..., Any])
-Option = Callable[[F], F]
-
-
-def _complete(what: str) -> Callable[..., Any]:
-    """What a shell completes for an argument, which is found out when one asks."""
-
-    def complete(context: click.Context, parameter: click.Parameter, begun: str) -> list[Any]:
-        from toolkit.cli import completion
-
-        find: Callable[..., list[Any]] = getattr(completion, f"complete_{what}")
-        return find(context, parameter, begun)
-
-    return complete
-
-
-PATH = click.Path(path_type=Path, dir_okay=False)
-
-
-def _options(*options: Option[Any]) -> Option[Any]:
-    """Several options as one decorator, shown in `--help` in this order."""
-    return lambda command: reduce(lambda done, option: option(done), reversed(options), command)
-
-
-_local = _options(
-    click.option(
-        "--database",
-        envvar="BOT_DATABASE",
-        help="The bot's SQLite file, or postgresql://… [BOT_DATABASE].",
-    ),
-    click.option("--table", help="Its table; kv unless told otherwise."),
-    click.option("--key-column", help="The table's key column; key."),
-    click.option("--value-column", help="The table's value column; value."),
-)
-_address = click.option(
-    "--homeserver",
-    envvar="MATRIX_HOMESERVER",
-    help="Its address, such as https://matrix.example.org [MATRIX_HOMESERVER].",
-)
-_reading = _options(
-    click.option(
-        "--sliding-sync/--no-sliding-sync",
-        default=None,
-        help="Read all rooms in few requests where the homeserver can.  [default: yes]",
-    ),
-    click.option(
-        "--deadline",
-        type=click.FloatRange(min=0, min_open=True),
-        help="Give up after so many seconds.",
-    ),
-)
-_remote = _options(
-    _address,
-    click.option(
-        "--allow-empty",
-        is_flag=True,
-        help="Believe a homeserver that lists no room, or hardly one that the rows name.",
-    ),
-    _reading,
-)
-_accounts = _options(
-    click.option(
-        "--helper-account",
-        "helper_accounts",
-        multiple=True,
-        help="A user who never owns a chat; may be repeated.",
-    ),
-    click.option(
-        "--former-account",
-        "former_accounts",
-        multiple=True,
-        help="An account that the bot had before this one; may be repeated.",
-    ),
-)
-_convention = _options(
-    click.option(
-        "--room-name-pattern",
-        "room_name_patterns",
-        multiple=True,
-        help="How chats are called, such as 'Chat {n}'; may be repeated.",
-    ),
-    click.option("--default-room-name", help="Display name of a chat whose room has none."),
-    click.option("--state-event-type", help="The bot's own state event with the field chat_id."),
-    _accounts,
-    click.option("--platform", help="What chat rows say in `platform`; matrix."),
-)
-_new = click.option(
-    "--new-database",
-    "allow_new",
-    is_flag=True,
-    help="Look at a database that isn't there, or has no table yet, as empty.",
-)
-_snapshot = click.option(
-    "--snapshot", type=PATH, help="Look at this file instead of the two sides."
-)
-_view = _options(
-    click.option(
-        "--status",
-        "statuses",
-        multiple=True,
-        type=click.Choice(("missing", "mismatched", "conflict")),
-        help="Show only what stands so; may be repeated.",
-    ),
-    click.option(
-        "--user",
-        "users",
-        multiple=True,
-        metavar="USER",
-        help="Show only what is, or may be, this user's; may be repeated.",
-    ),
-    click.option(
-        "--code",
-        "codes",
-        multiple=True,
-        metavar="CODE",
-        help="Show only what has this code, such as owner_left; may be repeated.",
-    ),
-    click.option(
-        "--room",
-        "rooms",
-        multiple=True,
-        metavar="ROOM",
-        help="Show only what is about this room; may be repeated.",
-    ),
-    click.option(
-        "--summary/--no-summary",
-        default=None,
-        help="Show one line per cause.  [default: on a terminal, beyond a screenful]",
-    ),
-)
-_lower = click.option(
-    "--lower-counters",
-    is_flag=True,
-    help="Also lower a next_chat_index that is too high; only while the bot is stopped.",
-)
-_backup = click.option("--backup-dir", help="Where backups go; beside the database.")
-_json = click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
-_max_changes = click.option(
-    "--max-changes",
-    type=click.IntRange(min=0),
-    metavar="N",
-    help="Write nothing if that would be more than N rows.",
-)
-_yes = click.option("--yes", is_flag=True, help="Don't ask.")
-_debug = click.option(
-    "--debug", is_flag=True, expose_value=False, help="Show a traceback with an error."
-)
-
 
 @click.group(no_args_is_help=False, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(__version__, package_name="matrix-drift")
-@_debug
+@flags.debug
 @click.pass_context
 def matrix_drift(context: click.Context) -> None:
     """Find and repair what a Matrix bot's database forgot about rooms that the bot is still in.
@@ -185,14 +36,14 @@ def matrix_drift(context: click.Context) -> None:
 
 
 @matrix_drift.command()
-@_remote
-@_local
-@_new
-@_snapshot
-@_lower
-@_convention
-@_view
-@_json
+@flags.remote
+@flags.local
+@flags.new
+@flags.snapshot
+@flags.lower
+@flags.convention
+@flags.view
+@flags.as_json
 @click.option(
     "--strict", is_flag=True, help="Count orphaned rows and rooms that are no chats as drift."
 )
@@ -209,7 +60,7 @@ def matrix_drift(context: click.Context) -> None:
     "--command", metavar="CMD", help="With --watch: call this with a line of JSON on its stdin."
 )
 @click.option("--post", metavar="URL", help="With --watch: post the same line there.")
-@_debug
+@flags.debug
 def check(
     as_json: bool,
     strict: bool,
@@ -240,23 +91,23 @@ def check(
 
 
 @matrix_drift.command()
-@_remote
-@_local
-@_new
-@_snapshot
-@_lower
-@_convention
-@_view
-@_json
+@flags.remote
+@flags.local
+@flags.new
+@flags.snapshot
+@flags.lower
+@flags.convention
+@flags.view
+@flags.as_json
 @click.option(
-    "--out", type=PATH, help="Write what can be agreed to into a file for apply --decisions."
+    "--out", type=flags.PATH, help="Write what can be agreed to into a file for apply --decisions."
 )
 @click.option(
     "--shadow",
     metavar="MODULE:FUNCTION",
     help="Instead, run the bot's own function where it can write nothing, and show what it would.",
 )
-@_debug
+@flags.debug
 def plan(as_json: bool, out: Path | None, shadow: str | None, **options: Any) -> int:
     """Show what would be written, field by field. Writes nothing to the database."""
     if shadow is not None:
@@ -285,9 +136,9 @@ def plan(as_json: bool, out: Path | None, shadow: str | None, **options: Any) ->
 
 
 @matrix_drift.command()
-@click.argument("units", nargs=-1, metavar="[UNIT]...", shell_complete=_complete("units"))
+@click.argument("units", nargs=-1, metavar="[UNIT]...", shell_complete=flags.complete("units"))
 @click.option("--approve-certain", is_flag=True, help="Write everything that needs no decision.")
-@click.option("--decisions", type=PATH, help="Write what this file agrees to.")
+@click.option("--decisions", type=flags.PATH, help="Write what this file agrees to.")
 @click.option("--owner", help="For one UNIT: whose chats these are.")
 @click.option("--space", "space_id", help="For one UNIT: which of several Spaces counts.")
 @click.option("--chat-id", help="For one UNIT: the chat that the room is, such as C4.")
@@ -295,7 +146,7 @@ def plan(as_json: bool, out: Path | None, shadow: str | None, **options: Any) ->
     "--id",
     "ids",
     multiple=True,
-    shell_complete=_complete("ids"),
+    shell_complete=flags.complete("ids"),
     help="For one UNIT of shape links: the room's id; of several columns once for each, in their order.",
 )
 @click.option("--overwrite", is_flag=True, help="For one UNIT: replace a row that can't be read.")
@@ -304,16 +155,16 @@ def plan(as_json: bool, out: Path | None, shadow: str | None, **options: Any) ->
     metavar="MODULE:FUNCTION",
     help="Write what the bot's own function would: these UNITs, or each that you agree to.",
 )
-@_max_changes
-@_yes
-@_remote
-@_local
-@_new
-@_backup
-@_lower
-@_convention
-@_json
-@_debug
+@flags.max_changes
+@flags.yes
+@flags.remote
+@flags.local
+@flags.new
+@flags.backup
+@flags.lower
+@flags.convention
+@flags.as_json
+@flags.debug
 def apply(**options: Any) -> int:
     """Write repairs: these UNITs (room ids, user ids), or what is certain.
 
@@ -348,17 +199,26 @@ def apply(**options: Any) -> int:
     return write.apply(_where(options), wanted, as_json=as_json)
 
 
-def _deciding(command: F) -> F:
+def _deciding(command: flags.F) -> flags.F:
     """What every command about decisions takes: units, where to look, and nothing that writes."""
     units = click.argument(
         "units",
         nargs=-1,
         required=True,
         metavar="UNIT...",
-        shell_complete=_complete("units"),
+        shell_complete=flags.complete("units"),
     )
-    shared = _options(units, _remote, _local, _snapshot, _lower, _convention, _json, _debug)
-    decorated: F = shared(command)
+    shared = flags.together(
+        units,
+        flags.remote,
+        flags.local,
+        flags.snapshot,
+        flags.lower,
+        flags.convention,
+        flags.as_json,
+        flags.debug,
+    )
+    decorated: flags.F = shared(command)
     return decorated
 
 
@@ -400,7 +260,7 @@ matrix_drift.add_command(fleet)
 
 @matrix_drift.command()
 @click.argument("words", nargs=-1, metavar="[WORD]")
-@_debug
+@flags.debug
 def explain(words: tuple[str, ...]) -> int:
     """Say what a code, status or reason means and what to do, or what a rule says by its number.
 
@@ -412,13 +272,13 @@ def explain(words: tuple[str, ...]) -> int:
 
 
 @matrix_drift.command()
-@click.argument("run", required=False, shell_complete=_complete("runs"))
+@click.argument("run", required=False, shell_complete=flags.complete("runs"))
 @click.option(
     "--all", "with_older", is_flag=True, help="Also runs of an older database of this name."
 )
-@_local
-@_json
-@_debug
+@flags.local
+@flags.as_json
+@flags.debug
 def history(run: str | None, with_older: bool, as_json: bool, **options: Any) -> int:
     """List the runs that wrote to the database, oldest first; or the rows of one RUN.
 
@@ -434,12 +294,12 @@ def history(run: str | None, with_older: bool, as_json: bool, **options: Any) ->
 
 
 @matrix_drift.command()
-@_remote
-@_local
-@_convention
-@_new
-@_backup
-@_debug
+@flags.remote
+@flags.local
+@flags.convention
+@flags.new
+@flags.backup
+@flags.debug
 def settle(**options: Any) -> int:
     """Ask about one conflict after the other, with the facts that may settle it and a key for each choice.
 
@@ -451,12 +311,12 @@ def settle(**options: Any) -> int:
 
 
 @matrix_drift.command()
-@click.argument("run", shell_complete=_complete("runs"))
-@_yes
-@_local
-@_backup
-@_json
-@_debug
+@click.argument("run", shell_complete=flags.complete("runs"))
+@flags.yes
+@flags.local
+@flags.backup
+@flags.as_json
+@flags.debug
 def undo(run: str, yes: bool, as_json: bool, **options: Any) -> int:
     """Take back a RUN, as far as nobody has written its rows since. Asks before."""
     from toolkit.cli import write
@@ -465,12 +325,12 @@ def undo(run: str, yes: bool, as_json: bool, **options: Any) -> int:
 
 
 @matrix_drift.command()
-@click.argument("run", shell_complete=_complete("runs"))
-@_yes
-@_local
-@_backup
-@_json
-@_debug
+@click.argument("run", shell_complete=flags.complete("runs"))
+@flags.yes
+@flags.local
+@flags.backup
+@flags.as_json
+@flags.debug
 def restore(run: str, yes: bool, as_json: bool, **options: Any) -> int:
     """Go back to the backup that was made before a RUN, while the bot is stopped. Asks before.
 
@@ -483,7 +343,7 @@ def restore(run: str, yes: bool, as_json: bool, **options: Any) -> int:
 
 @matrix_drift.command()
 @click.argument("shell", type=click.Choice(("bash", "zsh", "fish")))
-@_debug
+@flags.debug
 def completion(shell: str) -> int:
     """Print the script by which a SHELL completes commands, options and units.
 
@@ -495,14 +355,14 @@ def completion(shell: str) -> int:
 
 
 @matrix_drift.command()
-@click.argument("file", type=PATH)
-@_remote
-@_local
-@_convention
+@click.argument("file", type=flags.PATH)
+@flags.remote
+@flags.local
+@flags.convention
 @click.option(
     "--anonymise", is_flag=True, help="For a bug report: the same drift, and nobody's data in it."
 )
-@_debug
+@flags.debug
 def snapshot(file: Path, anonymise: bool, **options: Any) -> int:
     """Save both sides into FILE, on which check and plan can run offline.
 
@@ -515,10 +375,10 @@ def snapshot(file: Path, anonymise: bool, **options: Any) -> int:
 
 @matrix_drift.command()
 @click.argument("database", envvar="BOT_DATABASE", required=False)
-@_address
-@_reading
-@_accounts
-@_debug
+@flags.address
+@flags.reading
+@flags.accounts
+@flags.debug
 def fit(**options: Any) -> int:
     """Propose matrix-drift.toml for DATABASE, which no mapping describes yet. Writes nothing.
 
@@ -534,7 +394,7 @@ def fit(**options: Any) -> int:
 
 @matrix_drift.command()
 @click.option("--check", "only_check", is_flag=True, help="Print the drift and end.")
-@_debug
+@flags.debug
 def demo(only_check: bool) -> int:
     """Show the drift of a small bot on a throw-away Synapse, and the lessons in JupyterLab.
 
@@ -550,7 +410,7 @@ def demo(only_check: bool) -> int:
     "directory", required=False, type=click.Path(path_type=Path, file_okay=False), metavar="[DIR]"
 )
 @click.option("--no-open", is_flag=True, help="Don't start JupyterLab; print how to.")
-@_debug
+@flags.debug
 def notebook(directory: Path | None, no_open: bool) -> int:
     """Put the lessons into DIR (matrix-drift-notebooks) and open them in JupyterLab.
 

@@ -1,33 +1,24 @@
 """Commands and options of `matrix-drift fleet`, and nothing of what they do."""
 
-from collections.abc import Callable
-from functools import reduce
 from pathlib import Path
 from typing import Any
 
 import click
 
+from toolkit.cli import flags
+
 FILE = click.Path(path_type=Path, dir_okay=False)
 FOLDER = click.Path(path_type=Path, file_okay=False)
 
 
-def _together(*options: Callable[[Any], Any]) -> Callable[[Any], Any]:
-    """Several options as one decorator, shown in `--help` in this order."""
-    return lambda command: reduce(lambda done, option: option(done), reversed(options), command)
-
-
-_debug = click.option(
-    "--debug", is_flag=True, expose_value=False, help="Show a traceback with an error."
-)
-_json = click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
-_which = _together(
+_which = flags.together(
     click.argument("file", default="fleet.toml", type=FILE, metavar="[FILE]"),
     click.option("--only", multiple=True, metavar="NAME", help="This bot alone; may be repeated."),
     click.option(
         "--results", type=FOLDER, help="Where results are kept; fleet-results beside the file."
     ),
 )
-_running = _together(
+_running = flags.together(
     click.option(
         "--at-once",
         type=click.IntRange(min=1),
@@ -56,7 +47,7 @@ _running = _together(
 
 
 @click.group(invoke_without_command=True)
-@_debug
+@flags.debug
 @click.pass_context
 def fleet(context: click.Context) -> None:
     """Look at many bots at once: each is a table [bots.NAME] of FILE, which is fleet.toml.
@@ -70,8 +61,8 @@ def fleet(context: click.Context) -> None:
 @fleet.command()
 @_which
 @_running
-@_json
-@_debug
+@flags.as_json
+@flags.debug
 def check(as_json: bool, **options: Any) -> int:
     """Say of each bot what is wrong. Writes nothing but the results."""
     return _call("check", _running_on(options), as_json=as_json)
@@ -81,8 +72,8 @@ def check(as_json: bool, **options: Any) -> int:
 @_which
 @_running
 @click.option("--out", type=FOLDER, help="Write a NAME.decisions.json for each bot into a folder.")
-@_json
-@_debug
+@flags.as_json
+@flags.debug
 def plan(as_json: bool, out: Path | None, **options: Any) -> int:
     """Show what would be written at each bot, field by field. Writes nothing but the results."""
     return _call("plan", _running_on(options), out, as_json=as_json)
@@ -106,8 +97,8 @@ def plan(as_json: bool, out: Path | None, **options: Any) -> int:
 @click.option(
     "--insecure-scheduler", is_flag=True, help="Write over a scheduler without TLS all the same."
 )
-@_json
-@_debug
+@flags.as_json
+@flags.debug
 def apply(
     decisions: Path | None,
     approve_certain: bool,
@@ -132,8 +123,8 @@ def apply(
 @click.option(
     "--picture", type=FILE, help="Draw bot × cause into a file, such as fleet.png or .svg."
 )
-@_json
-@_debug
+@flags.as_json
+@flags.debug
 def report(file: Path, as_json: bool, **options: Any) -> int:
     """Show the results: how each bot stood, and how often each cause was found. Asks no homeserver."""
     return _call("report", file, options.pop("only"), **options, as_json=as_json)
