@@ -15,12 +15,8 @@ from toolkit.cli.json_forms import history_json, plan_json
 from toolkit.cli.look import exit_code
 from toolkit.cli.output import show
 from toolkit.cli.past import render_history
-from toolkit.cli.render import (
-    render_check,
-    render_plan,
-    render_report,
-    render_undo,
-)
+from toolkit.cli.render import render_check, render_plan, render_undo
+from toolkit.cli.render_written import render_report
 from toolkit.convention import Convention
 from toolkit.layout import Layout
 from toolkit.model import Choices, Code, Finding, Plan, RowWrite, UnitKind

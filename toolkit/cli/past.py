@@ -14,7 +14,7 @@ from toolkit.cli.json_forms import history_json, run_json
 from toolkit.cli.look import IN_SYNC
 from toolkit.cli.options import Where
 from toolkit.cli.output import say, show, show_json, show_long
-from toolkit.cli.render import render_writes
+from toolkit.cli.render_written import render_writes
 from toolkit.repairs import load_history
 from toolkit.text.summary import count_of
 from toolkit.text.visible import visible

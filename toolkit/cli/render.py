@@ -1,12 +1,11 @@
-"""Plans, reports and histories as text for a terminal.
+"""Plans, and what is new in them, as text for a terminal.
 
 Only shows: what stands here was decided in `plan` and said in `advice`. Every text from the homeserver
 or the rows passes `visible`, and none is ever read as markup.
 """
 
 from collections import Counter
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from typing import Any
+from collections.abc import Collection, Iterable, Iterator, Sequence
 
 from rich.console import Group, RenderableType
 from rich.padding import Padding
@@ -15,20 +14,17 @@ from rich.text import Text
 
 from toolkit.cli.case_tables import LONG, CaseTables
 from toolkit.cli.decided import render_decided, render_ignored, say_in_sync
+from toolkit.cli.render_written import render_writes
 from toolkit.decisions.case import Casebook
 from toolkit.decisions.ledger import Vote
 from toolkit.decisions.record import NOTHING_DECIDED, Record
-from toolkit.model import Finding, Plan, RowWrite, Rung, Status, Unit, UnitKind
-from toolkit.repairs import AnyReport
+from toolkit.model import Finding, Plan, Rung, Status, Unit, UnitKind
 from toolkit.text.advice import (
     action,
-    changed_fields,
     loose_action,
-    row_name,
     settled,
     unit_name,
     unsettled,
-    verb,
     what,
 )
 from toolkit.text.near import say_none
@@ -37,9 +33,6 @@ from toolkit.text.summary import OTHERS, count_of
 from toolkit.text.view import EVERYTHING, Cluster, View, group_causes
 from toolkit.text.visible import visible
 from toolkit.watch.news import News
-from toolkit.writing.job import Result
-from toolkit.writing.report import stale_units
-from toolkit.writing.restore import Restore
 
 _STYLES = {
     Status.MISSING: "yellow",
@@ -378,99 +371,12 @@ def _writes(unit: Unit) -> RenderableType:
     return Padding(render_writes(unit.writes), (0, 0, 0, 2))
 
 
-def render_writes(writes: Iterable[RowWrite]) -> RenderableType:
-    """Rows before and after, field by field."""
-    return Group(*(part for write in writes for part in _write(write)))
-
-
-def _write(write: RowWrite) -> Iterator[RenderableType]:
-    mark = "+" if write.before is None else "-" if write.after is None else "~"
-    yield _line(f"{mark} {verb(write)} {row_name(write.key)} {visible(write.key, LONG)}")
-    fields = Table(box=None, show_header=False, pad_edge=False, padding=(0, 2, 0, 0))
-    fields.add_column()
-    fields.add_column(overflow="fold")
-    for name, before, after in changed_fields(write):
-        change = Text()
-        if before:
-            change.append(visible(before, LONG), "red").append(" → ")
-        change.append(visible(after, LONG) if after else "(nothing)", "green")
-        fields.add_row(Text(visible(name or "(the whole row)")), change)
-    yield Padding(fields, (0, 0, 0, 2))
-
-
 def render_undo(plan: Plan) -> Iterator[RenderableType]:
     """What taking back a run would write, and what it would leave as it is."""
     yield from render_changes(unit for unit in plan.units if unit.change)
     for unit in plan.units:
         for finding in unit.findings:
             yield _line(f"Stays: {_note(finding)}")
-
-
-def render_refusals(refused: Mapping[str, str]) -> Iterator[RenderableType]:
-    """Units that were asked for and aren't written, and why."""
-    for unit_id, why in refused.items():
-        yield _line(f"Not written: {visible(unit_id)}: {visible(why, LONG)}", "red")
-
-
-def render_report(report: AnyReport, units: Iterable[str]) -> Iterator[RenderableType]:
-    """What a run wrote, and which of these units it did not."""
-    written = _written({**report})
-    yield _line(f"Written: {written}.", "green" if written != _NOTHING else "")
-    yield from render_refusals(stale_units(report, units))
-
-
-def render_result(result: Result) -> Iterator[RenderableType]:
-    """What an undo wrote back."""
-    yield _line(f"Written back: {count_of(len(result.applied), 'unit')}.")
-    yield from render_refusals(result.left)
-    if result.warning:
-        yield _line(visible(result.warning, LONG), "red")
-
-
-def render_aftermath(run: str, backup: object, wrote: bool) -> Iterator[RenderableType]:
-    """Where the backup is, how to go back, and what a bot that is running doesn't know."""
-    yield _line(f"Backup: {visible(str(backup), LONG)}")
-    if wrote:
-        yield _line(f"To take it back: matrix-drift undo {visible(run)}")
-        yield _line(
-            "A running bot still has the old rows in memory: let it reload them, or restart it."
-        )
-
-
-def render_restore(planned: Restore) -> Iterator[RenderableType]:
-    """What going back to a backup would do."""
-    yield _line(f"Database: {visible(str(planned.database), LONG)}")
-    yield _line(f"Backup:   {visible(str(planned.backup), LONG)}")
-    yield _line(
-        f"It is of {visible(planned.time[:19])} UTC, before run {visible(planned.run)}. What anybody has "
-        "written since, the bot included, will not be in the database."
-    )
-
-
-def render_restored(planned: Restore, replaced: bool) -> Iterator[RenderableType]:
-    """Where everything is now, and what comes next."""
-    yield _line(
-        f"Restored: {visible(str(planned.database), LONG)} is as before run {visible(planned.run)}.",
-        "green",
-    )
-    if replaced:
-        yield _line(f"What it was until now is kept: {visible(str(planned.kept), LONG)}")
-        yield _line(f"To go forward again: matrix-drift restore {visible(planned.name)}")
-    yield _line("Now look at it with matrix-drift check, then start the bot.")
-
-
-_NOTHING = "nothing"
-_ROWS = {"user_meta": "user row", "room_meta": "room row", "chat_rows": "chat row", "links": "row"}
-
-
-def _written(report: Mapping[str, Any]) -> str:
-    words = [
-        f"{count_of(len(rows), name)} {did}"
-        for did in ("restored", "repaired")
-        for family, name in _ROWS.items()
-        if (rows := report.get(f"{did}_{family}"))
-    ]
-    return ", ".join(words) or _NOTHING
 
 
 # Words

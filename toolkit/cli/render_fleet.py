@@ -8,7 +8,8 @@ from rich.table import Table
 from rich.text import Text
 
 from toolkit.cli.decided import LONG, render_left
-from toolkit.cli.render import render_planned, render_refusals
+from toolkit.cli.render import render_planned
+from toolkit.cli.render_written import render_refusals
 from toolkit.fleet.outcome import Outcome, State
 from toolkit.fleet.results import Results, say_states
 from toolkit.text.summary import count_of

@@ -28,7 +28,8 @@ from toolkit.cli.output import (
     shown_units,
     someone_there,
 )
-from toolkit.cli.render import render_changes, render_report
+from toolkit.cli.render import render_changes
+from toolkit.cli.render_written import render_report
 from toolkit.cli.write import run_to_write, show_aftermath
 from toolkit.deadline import within
 from toolkit.decisions.decision import user_name
