@@ -36,6 +36,7 @@ T = TypeVar("T")
 ROOT = Path(__file__).parent.parent.parent
 SCRIPT = """
 import asyncio, sys
+from toolkit import fleet
 
 print("once", flush=True)
 results = asyncio.run(fleet.check(sys.argv[1], processes=1))
@@ -89,8 +90,7 @@ async def test_processes_of_their_own_find_what_this_one_finds(
 
     here = [plain(await task.run()) for task in fill()]
     with beside() as who:
-        await asyncio.wrap_future(who._pool.submit(int))  # until it is up
-        await asyncio.sleep(0)
+        await who._up
         there = [plain(await task.run(judges=who)) for task in fill()]
     assert there == here
     assert [outcome.failed for outcome in here] == [False, False, True, True]

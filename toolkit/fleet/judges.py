@@ -49,7 +49,7 @@ class Beside(Here):
     def __init__(self, processes: int) -> None:
         # loky's don't run the program that started them a second time, as those of the standard library do.
         self._pool = ProcessPoolExecutor(processes, initializer=_begin, initargs=(os.getpid(),))
-        self._up = asyncio.wrap_future(self._pool.submit(import_module, _WORK))
+        self._up = asyncio.wrap_future(self._pool.submit(_load))
 
     async def judge(
         self, work: Callable[P, Coroutine[Any, Any, T]], *args: P.args, **kwargs: P.kwargs
@@ -94,6 +94,10 @@ def _end_with(starter: int) -> None:
     while os.getppid() == starter:
         time.sleep(0.5)
     os._exit(1)
+
+
+def _load() -> None:
+    import_module(_WORK)
 
 
 def _run(work: Callable[P, Coroutine[Any, Any, T]], *args: P.args, **kwargs: P.kwargs) -> T:
