@@ -158,8 +158,8 @@ async def test_they_are_used_where_there_are_cores_and_bots_for_them(
         def close(self) -> None:
             """Nothing was started."""
 
-    assert [await processes(9, cores) for cores in (1, 2, 3, 64)] == [0, 1, 2, 2]
-    assert await processes(8, 64) == 0
+    assert [await processes(25, cores) for cores in (1, 2, 3, 64)] == [0, 1, 2, 2]
+    assert await processes(24, 64) == 0
     assert [await processes(1, 1, wanted) for wanted in (0, 3)] == [0, 3]
 
 

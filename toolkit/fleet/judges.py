@@ -21,6 +21,9 @@ P = ParamSpec("P")
 T = TypeVar("T")
 
 MOST = 2
+ROUNDS = 3
+"""Of bots that run at once: in more of them such a process saves more than its start takes."""
+
 _WORK = "toolkit.fleet.task"
 """What takes its time to load."""
 
@@ -72,8 +75,7 @@ class Beside(Here):
 async def judges(bots: int, at_once: int, processes: int | None) -> AsyncIterator[Judges]:
     """So many `processes` beside this one; None for as many as are worth it."""
     if processes is None:
-        worth = bots > at_once  # they take as long to start as a round of bots
-        processes = min(cpu_count() - 1, MOST) if worth else 0
+        processes = min(cpu_count() - 1, MOST) if bots > ROUNDS * at_once else 0
     if not processes:
         yield Here()
         return
