@@ -294,7 +294,7 @@ async def test_of_an_unexpected_error_only_the_class_is_told(
     async def fail(*_: object) -> None:
         raise ZeroDivisionError(TOKEN)
 
-    monkeypatch.setattr("toolkit.fleet.task.look", fail)
+    monkeypatch.setattr("toolkit.fleet.task.judge", fail)
     yard.add("desk", homeserver.url)
     [line] = (await fleet.check(yard.file)).lines
     assert line.reason and line.reason.startswith("Unexpected ZeroDivisionError: ")
@@ -303,15 +303,16 @@ async def test_of_an_unexpected_error_only_the_class_is_told(
 async def test_a_word_about_waiting_has_no_token_either(
     yard: Yard, homeserver: FakeHomeserver, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from toolkit.looked import Looked, look
     from toolkit.progress import Progress
-    from toolkit.repairs import Picked, Repairs
+    from toolkit.sources.sides import Sides
 
-    async def slow(road: Repairs, picked: Picked, progress: Progress) -> Looked:
+    gather = Sides.gather
+
+    async def slow(sides: Sides, progress: Progress) -> object:
         progress(1, 5, f"waiting: {TOKEN}")
-        return await look(road, picked, progress)
+        return await gather(sides, progress)
 
-    monkeypatch.setattr("toolkit.fleet.task.look", slow)
+    monkeypatch.setattr(Sides, "gather", slow)
     yard.add("desk", homeserver.url)
     [bot] = Fleet.read(yard.file).bots
     words: list[str] = []

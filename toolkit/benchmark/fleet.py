@@ -1,9 +1,10 @@
 """One process against a Dask cluster: `python -m toolkit.benchmark.fleet`.
 
-The same bots, whose homeserver's answers are ready and come after 20 ms, are looked at in one process, and on a
-cluster of one worker and of two, all on this machine. Wall time is that of the whole command; CPU that of its
-processes, and of the workers from their first bot on. Beside it, what decoding and planning are of one bot's
-CPU, and what it would take to send that elsewhere.
+The same bots, whose homeserver's answers are ready and come after 20 ms, are looked at in one process, with others
+beside it that decode and plan, and on a cluster of one worker and of two, all on this machine; each room by a request
+of its own, or by sliding sync. Wall time is that of the whole command; CPU that of its processes, and of the
+workers from their first bot on. Beside it, what decoding and planning are of one bot's CPU, and what it takes to
+send that elsewhere.
 """
 
 import argparse
@@ -48,17 +49,21 @@ class Ran(NamedTuple):
     workers_cpu: float = 0.0
 
 
-def measure_fleet(bots: int, chats: int, latency: float, rounds: int) -> Iterator[Ran]:
+def measure_fleet(
+    bots: int, chats: int, latency: float, rounds: int, *, sliding_sync: bool = False
+) -> Iterator[Ran]:
     """Each way in turn, so often."""
+    serving = [f"--chats={chats}", f"--latency={latency}", *["--sliding-sync"] * sliding_sync]
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        with _process(
-            "toolkit.benchmark.baked", f"--chats={chats}", f"--latency={latency}"
-        ) as server:
+        with _process("toolkit.benchmark.baked", *serving) as server:
             assert server.stdout
-            write_fleet(folder, bots, chats, f"http://127.0.0.1:{int(server.stdout.readline())}")
+            url = f"http://127.0.0.1:{int(server.stdout.readline())}"
+            write_fleet(folder, bots, chats, url)
             for _ in range(rounds):
-                yield _check(folder, f"one process, {AT_ONCE} at once")
+                yield _check(folder, f"one process, {AT_ONCE} at once", "--processes=0")
+                for beside in (1, 2):
+                    yield _check(folder, f"and {beside} beside it", f"--processes={beside}")
                 for workers in (1, 2):
                     yield _on_dask(folder, workers)
 
@@ -72,7 +77,7 @@ def write_fleet(folder: Path, bots: int, chats: int, url: str) -> None:
         shutil.copy(folder / "bot.db", folder / f"bot{number}.db")
         tables.append(
             f'[bots.bot{number}]\nhomeserver = "{url}"\ndatabase = "bot{number}.db"\n'
-            'access_token_file = "token"\nsliding_sync = false\n'
+            'access_token_file = "token"\n'
         )
     (folder / "fleet.toml").write_text("\n".join(tables))
 
@@ -152,7 +157,20 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=1)
     options = parser.parse_args()
     console = Console(width=100)
-    title = f"{options.bots} bots × {options.chats:,} chats, {options.latency:g} ms a request"
+    for sliding_sync in (False, True):
+        _print_runs(console, options, sliding_sync=sliding_sync)
+    shares = Table("of one bot", "CPU")
+    for what, seconds in measure_shares(options.chats).items():
+        shares.add_row(what, f"{1000 * seconds:.0f} ms")
+    console.print(shares)
+    console.print(
+        f"load of this machine meanwhile: {os.getloadavg()[0]:.1f}, {os.cpu_count()} cores"
+    )
+
+
+def _print_runs(console: Console, options: argparse.Namespace, *, sliding_sync: bool) -> None:
+    how = "by sliding sync" if sliding_sync else "each room by a request"
+    title = f"{options.bots} bots × {options.chats:,} chats, {options.latency:g} ms, {how}"
     table = Table(
         "how",
         "wall",
@@ -163,19 +181,14 @@ def main() -> None:
         title=title,
         title_justify="left",
     )
-    for ran in measure_fleet(options.bots, options.chats, options.latency, options.rounds):
+    for ran in measure_fleet(
+        options.bots, options.chats, options.latency, options.rounds, sliding_sync=sliding_sync
+    ):
         workers = f"{ran.workers_cpu:.1f} s" if ran.workers_cpu else ""
         rate = f"{options.bots / ran.wall:.2f}"
         took, peak = f"{ran.cpu:.1f} s", f"{ran.peak:.0f} MB"
         table.add_row(ran.how, f"{ran.wall:.1f} s", rate, took, workers, peak)
     console.print(table)
-    shares = Table("of one bot", "CPU")
-    for what, seconds in measure_shares(options.chats).items():
-        shares.add_row(what, f"{1000 * seconds:.0f} ms")
-    console.print(shares)
-    console.print(
-        f"load of this machine meanwhile: {os.getloadavg()[0]:.1f}, {os.cpu_count()} cores"
-    )
 
 
 if __name__ == "__main__":

@@ -27,6 +27,12 @@ _running = flags.together(
         help="So many bots at a time in this process.  [default: 8]",
     ),
     click.option(
+        "--processes",
+        type=click.IntRange(min=0),
+        metavar="N",
+        help="So many processes beside this one decode and plan.  [default: as many as are worth it]",
+    ),
+    click.option(
         "--deadline",
         type=click.FloatRange(min=0, min_open=True),
         default=300.0,
@@ -138,9 +144,12 @@ def _running_on(options: dict[str, Any]) -> dict[str, Any]:
         tls := [name for name in given if name.startswith("tls_")]
     ):
         raise click.UsageError(f"--{tls[0].replace('_', '-')} is for a --scheduler.")
-    if options["scheduler"] is not None and "at_once" in given:
+    if options["scheduler"] is not None and (
+        here := [name for name in ("at_once", "processes") if name in given]
+    ):
         raise click.UsageError(
-            "With --scheduler its workers say how many bots at a time: leave out --at-once."
+            "With --scheduler its workers say how many bots at a time, and do all of it: leave out "
+            f"--{here[0].replace('_', '-')}."
         )
     return options
 

@@ -1,7 +1,8 @@
 """Many bots at once: a `fleet.toml` names them, one run looks at each, and a folder keeps what was found.
 
-`settings` and `tokens` say which bots there are and where their tokens come from, `task` does one of them, `here`
-and `cluster` do all, in this process or on a Dask cluster; `dataset` keeps `outcome`s, `results` shows them.
+`settings` and `tokens` say which bots there are and where their tokens come from, `task` does one of them with the
+help of `judges`, `here` and `cluster` do all, in this process or on a Dask cluster; `dataset` keeps `outcome`s,
+`results` shows them.
 Needs `pip install 'matrix-drift[fleet]'`.
 
 >>> async def example():
@@ -9,7 +10,7 @@ Needs `pip install 'matrix-drift[fleet]'`.
 ...     return results.bots, results.drift, results.causes, results.plot()
 """
 
-_PACKAGES = frozenset({"dask", "distributed", "matplotlib", "numpy", "pandas", "pyarrow"})
+_PACKAGES = frozenset({"dask", "distributed", "loky", "matplotlib", "numpy", "pandas", "pyarrow"})
 """What a bot's environment lacks of a fleet's."""
 
 try:

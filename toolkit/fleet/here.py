@@ -1,14 +1,10 @@
-"""A fleet in one process, on one event loop: the network is what is waited for, not the processor.
-
-Decoding and planning are a tenth of what a bot costs the processor, and the rooms would have to be carried to
-another process for it: that doesn't pay (`toolkit/docs/fleet.md` has the figures). They run in threads, so
-that the others' requests go on.
-"""
+"""A fleet in one process, on one event loop: the network is what is waited for. Others beside it may judge."""
 
 import asyncio
-from collections.abc import Iterable
+from collections.abc import Sequence
 from typing import Protocol
 
+from toolkit.fleet.judges import Judges, judges
 from toolkit.fleet.outcome import Outcome
 from toolkit.fleet.task import Task
 
@@ -26,16 +22,25 @@ class Watcher(Protocol):
         """A bot is done; of one that failed, this says why."""
 
 
-async def run_here(tasks: Iterable[Task], at_once: int, watcher: Watcher) -> None:
+async def run_here(
+    tasks: Sequence[Task], at_once: int, watcher: Watcher, processes: int | None = None
+) -> None:
     """Run them, so many at a time, in their order."""
     turns = asyncio.Semaphore(at_once)
+    async with judges(len(tasks), at_once, processes) as who:
+        await _run_all(tasks, turns, watcher, who)
+
+
+async def _run_all(
+    tasks: Sequence[Task], turns: asyncio.Semaphore, watcher: Watcher, who: Judges
+) -> None:
 
     async def run(task: Task) -> None:
         name = task.bot.name
         async with turns:
             watcher.begun(name)
             outcome = await task.run(
-                lambda done, total, word: watcher.told(name, done, total, word)
+                lambda done, total, word: watcher.told(name, done, total, word), who
             )
             await watcher.ended(outcome)
 

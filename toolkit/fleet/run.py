@@ -29,7 +29,10 @@ INSECURE = (
 
 @dataclass(frozen=True)
 class Where:
-    """Which fleet, where its results go, and which machines do the work: none but this one without a scheduler."""
+    """Which fleet, where its results go, and which machines do the work: none but this one without a scheduler.
+
+    There so many `processes` beside this one decode and plan; by default as many as are worth it.
+    """
 
     fleet: Fleet
     results: Path
@@ -37,6 +40,7 @@ class Where:
     scheduler: str | None = None
     tls: tuple[Path | None, Path | None, Path | None] = (None, None, None)
     insecure: bool = False
+    processes: int | None = None
 
     def check(self, *, writes: bool) -> None:
         """Raise `ToolkitError` for a scheduler that isn't one, or to which nothing may be told to write."""
@@ -88,7 +92,7 @@ async def run_fleet(
 
 async def _run_where(where: Where, tasks: Sequence[Task], watcher: Watcher) -> None:
     if where.scheduler is None:
-        await run_here(tasks, where.at_once, watcher)
+        await run_here(tasks, where.at_once, watcher, where.processes)
         return
     try:
         from toolkit.fleet.cluster import Cluster, run_on  # Dask takes its time to load
@@ -151,14 +155,16 @@ async def check(
     at_once: int = AT_ONCE,
     deadline: float = DEADLINE,
     scheduler: str | None = None,
+    processes: int | None = None,
     watcher: Watcher | None = None,
 ) -> Results:
     """Look at every bot of a `fleet.toml`, or at those named, and keep what was found; writes to no database.
 
-    `results` is the folder, by default `fleet-results` beside the file. A bot that can't be looked at is a
+    `results` is the folder, by default `fleet-results` beside the file; `processes` beside this one decode and
+    plan, 0 for none, by default as many as are worth it. A bot that can't be looked at is a
     line with its reason. Raises `ToolkitError` for a file or scheduler that is none.
     """
-    where = place(path, only, results, at_once, deadline, scheduler)
+    where = place(path, only, results, at_once, deadline, scheduler, processes)
     return await _run(where, tasks_of(where.fleet, Action.CHECK), watcher)
 
 
@@ -172,12 +178,13 @@ async def apply(
     at_once: int = AT_ONCE,
     deadline: float = DEADLINE,
     max_changes: int | None = None,
+    processes: int | None = None,
     watcher: Watcher | None = None,
 ) -> Results:
     """Write what a folder of decisions agrees to, or also what is certain, each bot with backup and journal."""
     if decisions is None and not certain:
         raise ToolkitError("Say what is to be written: decisions=, or certain=True.")
-    where = place(path, only, results, at_once, deadline)
+    where = place(path, only, results, at_once, deadline, processes=processes)
     agreed = load_decisions(where.fleet, Path(decisions)) if decisions is not None else None
     tasks = tasks_of(where.fleet, Action.APPLY, agreed, certain=certain, max_changes=max_changes)
     return await _run(where, tasks, watcher)
@@ -195,12 +202,13 @@ def place(
     at_once: int = AT_ONCE,
     deadline: float = DEADLINE,
     scheduler: str | None = None,
+    processes: int | None = None,
 ) -> Where:
     """The fleet of a file, with the folder of its results beside it unless one is named."""
     file = Path(path)
     fleet = Fleet.read(file).only(only).within(deadline)
     folder = Path(results) if results is not None else file.with_name(FOLDER)
-    return Where(fleet, folder, at_once, scheduler)
+    return Where(fleet, folder, at_once, scheduler, processes=processes)
 
 
 def load(results: str | Path = FOLDER) -> Results:

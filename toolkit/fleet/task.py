@@ -5,10 +5,12 @@ anything, so none leaves but a cancellation. It may be run again from the start:
 in sync, and what wasn't is written.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from enum import StrEnum
+from functools import partial
+from typing import TypeVar
 
 from msgspec.structs import replace
 
@@ -17,16 +19,22 @@ from toolkit.decisions.agreement import Agreement, agree_to_certain, agree_to_fi
 from toolkit.decisions.decision import Decision
 from toolkit.decisions.ledger_file import forget
 from toolkit.errors import ToolkitError
+from toolkit.fleet.judges import Here, Judges
 from toolkit.fleet.outcome import Line, Outcome, State, Written, failure
 from toolkit.fleet.settings import Bot
 from toolkit.frames import drift_columns
-from toolkit.looked import Looked, look
-from toolkit.model import Plan
+from toolkit.homeserver.gathering import Doubtful, Gathered
+from toolkit.layout import TableFacts
+from toolkit.looked import Looked, judge, look
+from toolkit.model import Choices, Plan
 from toolkit.progress import Progress
-from toolkit.repairs import Done
+from toolkit.records import Raw
+from toolkit.repairs import Done, Repairs
 from toolkit.text.advice import settled
 from toolkit.writing.job import check_size
 from toolkit.writing.report import stale_units
+
+T = TypeVar("T")
 
 
 class Action(StrEnum):
@@ -47,8 +55,8 @@ class Task:
     certain: bool = False
     max_changes: int | None = None
 
-    async def run(self, progress: Progress | None = None) -> Outcome:
-        """Do it, and say what came of it. A failure is an outcome too."""
+    async def run(self, progress: Progress | None = None, judges: Judges | None = None) -> Outcome:
+        """Do it, and say what came of it; `judges` decode and plan. A failure is an outcome too."""
         token, began = "", datetime.now(UTC)
 
         def tell(done: int, total: int, word: str) -> None:
@@ -58,7 +66,7 @@ class Task:
         looked = round(began.timestamp() * 1000)
         try:
             token = await self.bot.token.read()
-            return await self._run(token, looked, tell)
+            return await self._run(token, looked, tell, judges or Here())
         except ToolkitError as error:
             why = str(error)
         except Exception as error:
@@ -66,13 +74,16 @@ class Task:
             why = f"Unexpected {type(error).__name__}: `matrix-drift check --debug` of this bot alone says where."
         return failure(self.bot.name, cleanse(why, token), looked)
 
-    async def _run(self, token: str, looked: int, progress: Progress) -> Outcome:
+    async def _run(self, token: str, looked: int, progress: Progress, judges: Judges) -> Outcome:
         road = self.bot.road(token, lower=self._lower)
-        picked = {unit: decision.choices for unit, decision in self.decisions.items()}
-        found = await look(road, picked, progress)
-        await aside(_refuse_token, found, token)
         if self.action is not Action.APPLY:
-            return await aside(self._tell, found, looked)
+            tell = partial(self._tell, looked=looked)
+            outcome = await self._look(road, progress, judges, tell)
+            await aside(_refuse_token, outcome, token)
+            return outcome
+        found = await self._look(road, progress, judges, _as_it_is)
+        columns = await aside(drift_columns, found.plan, found.cases)
+        await aside(_refuse_token, (found.plan, found.record, columns), token)
         agreed = await aside(self._agree, found)
         check_size(agreed.units, self.max_changes)
         if not agreed.units:
@@ -81,6 +92,31 @@ class Task:
         over = agreed.overridden.keys() & {*done.result.applied}
         why = await aside(forget, road.sides.beside, found.plan, over) if over else ""
         return await aside(self._tell_written, found, agreed, done, token, looked, why)
+
+    async def _look(
+        self, road: Repairs, progress: Progress, judges: Judges, tell: Callable[[Looked], T]
+    ) -> T:
+        """What there is to tell of both sides, read here, and judged by who does that."""
+        gathered, rows = await road.sides.gather(progress)
+        try:
+            return await judges.judge(self._judge, gathered, rows, road.sides.facts, tell)
+        except Doubtful:
+            return await aside(tell, await look(road, self._picked, progress))
+
+    async def _judge(
+        self,
+        gathered: Gathered,
+        rows: dict[str, Raw],
+        facts: TableFacts | None,
+        tell: Callable[[Looked], T],
+    ) -> T:
+        road = self.bot.road("", lower=self._lower)
+        remote = await aside(road.sides.take_in, gathered, rows, facts)
+        return await aside(tell, await judge(road, remote, rows, self._picked))
+
+    @property
+    def _picked(self) -> dict[str, Choices]:
+        return {unit: decision.choices for unit, decision in self.decisions.items()}
 
     @property
     def _lower(self) -> bool:
@@ -166,11 +202,14 @@ def cleanse(text: str, token: str) -> str:
     return text.replace(token, "***") if token else text
 
 
-def _refuse_token(found: Looked, token: str) -> None:
+def _refuse_token(told: object, token: str) -> None:
     """What was found goes to other machines, files and screens, and nobody there knows what to hide."""
-    told = (found.plan, found.record, drift_columns(found.plan, found.cases))
     if token in repr(told):
         raise ToolkitError(
             "What its rooms and rows say holds the bot's own access token, so nothing of it is shown or "
             "kept: give the bot another token."
         )
+
+
+def _as_it_is(found: Looked) -> Looked:
+    return found

@@ -7,8 +7,8 @@ their word.
 
 import asyncio
 import inspect
-from collections.abc import Callable, Collection, Iterable, Mapping
-from typing import Any, Protocol
+from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping
+from typing import Any, Generic, Protocol, TypeAlias, TypeVar
 
 import msgspec
 
@@ -26,7 +26,10 @@ from toolkit.planning.unverified import find_unverified
 from toolkit.progress import Progress, watcher
 from toolkit.secrecy import StaysHere
 
+T = TypeVar("T")
 PlanOf = Callable[[RemoteState], Plan]
+ReadRooms: TypeAlias = Callable[[Iterable[str]], Awaitable[tuple[dict[str, T], dict[str, str]]]]
+"""The rooms that could be read, and why the others couldn't."""
 
 
 class ClientLike(Protocol):
@@ -99,6 +102,11 @@ class Source(StaysHere):
         found = {room_id: held[room_id] for room_id in wanted if room_id in held}
         return found, dict.fromkeys(set(wanted) - found.keys(), "the client doesn't hold it")
 
+    async def gather(self, room_ids: Iterable[str]) -> tuple[dict[str, bytes], dict[str, str]]:
+        """The same of a homeserver, with the rooms' state as it came."""
+        assert self._server
+        return await self._server.read_rooms(sorted(room_ids), lambda room_id, body: body)
+
     async def remembered(self, room_ids: Iterable[str]) -> dict[str, RoomState]:
         """What the client object holds of these rooms, of those whose create event it saw."""
         return {
@@ -135,11 +143,8 @@ class Source(StaysHere):
         )  # out here, without the error itself
 
     def _decode(self, room_id: str, body: bytes) -> RoomState:
-        room = decode_room(room_id, body, self._event_type, self._known, self._kept)
-        if room.creator is None:  # every room has one: this is not all of its state
-            raise UnreadableState("state without the room's create event")
-        if self._server:
-            _check_membership(room, self._server.account)
+        account = self._server.account if self._server else None
+        room = decode_whole(room_id, body, account, self._event_type, self._known, self._kept)
         self._seen(room_id, body)
         return room
 
@@ -171,14 +176,14 @@ async def load_remote(
     Raises `HomeserverError`, or `RemoteIncomplete` where nothing may be decided (rules 2.9).
     """
     source = Source(client, convention, progress, seen, sliding_sync=sliding_sync, layout=layout)
-    look = Reading(source, may_be_empty=allow_empty or not local_rows)
+    look = Reading(source, source.read, may_be_empty=allow_empty or not local_rows)
     account = await look.source.account()
     joined = await look.list_rooms()
     if known is not None and known.account == account:
         still = joined.difference(changed)
         look.rooms = {room_id: room for room_id, room in known.rooms.items() if room_id in still}
     await look.read(joined - look.rooms.keys())
-    return look.state(account)
+    return _state_of(look, account)
 
 
 async def load_unsettled(
@@ -196,11 +201,11 @@ async def load_unsettled(
     written rests on memory.
     """
     source = Source(client, convention, sliding_sync=sliding_sync)
-    look = Reading(source, may_be_empty=allow_empty or not local_rows)
+    look = Reading(source, source.read, may_be_empty=allow_empty or not local_rows)
     joined = await look.list_rooms()
     if look.source.light:
         await look.read(joined)
-        remote = look.state(await look.source.account())
+        remote = _state_of(look, await look.source.account())
         return remote, await aside(plan_of, remote)
     account, confirmed = user_id_of(client), False
     look.rooms = await look.source.remembered(joined)
@@ -226,13 +231,14 @@ def _judge(
     return remote, plan, find_unverified(remote, plan)
 
 
-class Reading:
-    """What one look at the homeserver has found so far."""
+class Reading(Generic[T]):
+    """What one look at the homeserver has found so far, room by room: decoded, or as it came."""
 
-    def __init__(self, source: Source, *, may_be_empty: bool = True) -> None:
+    def __init__(self, source: Source, read: ReadRooms[T], *, may_be_empty: bool = True) -> None:
         self.source, self.may_be_empty = source, may_be_empty
+        self._read = read
         self.joined: frozenset[str] = frozenset()
-        self.rooms: dict[str, RoomState] = {}
+        self.rooms: dict[str, T] = {}
         self.refused: dict[str, str] = {}
 
     async def list_rooms(self) -> frozenset[str]:
@@ -258,15 +264,36 @@ class Reading:
     async def read_some(self, wanted: Iterable[str]) -> None:
         """Read rooms; those that the account left meanwhile are dropped."""
         wanted = set(wanted)
-        rooms, refused = await self.source.read(wanted)
+        rooms, refused = await self._read(wanted)
         if refused:
             still_joined = await self.list_rooms()
             refused = {room: why for room, why in refused.items() if room in still_joined}
         self.rooms = {r: room for r, room in self.rooms.items() if r not in wanted} | rooms
         self.refused |= refused
 
-    def state(self, account: str) -> RemoteState:
-        return RemoteState(account, dict(sorted(self.rooms.items())), self.refused)
+
+def _state_of(look: Reading[RoomState], account: str) -> RemoteState:
+    return RemoteState(account, dict(sorted(look.rooms.items())), look.refused)
+
+
+def decode_whole(
+    room_id: str,
+    body: bytes,
+    account: str | None,
+    state_event_type: str | None,
+    known: dict[str, str],
+    kept: frozenset[str],
+) -> RoomState:
+    """The state of a room that the account is in, if it is known whose that is.
+
+    Raises `UnreadableState` for what isn't all of it, `RoomRefused` for a room that the account has left.
+    """
+    room = decode_room(room_id, body, state_event_type, known, kept)
+    if room.creator is None:  # every room has one: this is not all of its state
+        raise UnreadableState("state without the room's create event")
+    if account:
+        _check_membership(room, account)
+    return room
 
 
 def _check_membership(room: RoomState, account: str) -> None:
@@ -300,7 +327,8 @@ async def load_one_room(
 
     The list of joined rooms says of all others that they are there. A room that isn't on it is not read.
     """
-    look = Reading(Source(client, convention, sliding_sync=sliding_sync, layout=layout))
+    source = Source(client, convention, sliding_sync=sliding_sync, layout=layout)
+    look = Reading(source, source.read)
     account = await look.source.account()
     joined = await look.list_rooms()
     wanted = {room_id} & joined
@@ -309,4 +337,4 @@ async def load_one_room(
         read = [room for room in look.rooms.values() if room.room_id in wanted]
         near = {r for room in read for r in (room.predecessor, room.replacement) if r}
         wanted = (near & look.joined) - look.rooms.keys() - look.refused.keys()
-    return msgspec.structs.replace(look.state(account), listed=look.joined)
+    return msgspec.structs.replace(_state_of(look, account), listed=look.joined)

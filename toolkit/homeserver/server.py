@@ -23,7 +23,7 @@ from toolkit.errors import HomeserverError, RemoteIncomplete, TokenRefused
 from toolkit.homeserver.following import Following
 from toolkit.homeserver.readonly import read_only
 from toolkit.homeserver.retries import Again, asked_to_wait, persist
-from toolkit.homeserver.room_state import UnreadableState
+from toolkit.homeserver.room_state import UnreadableState, decode_room
 from toolkit.homeserver.sliding_sync import Slide, is_served
 from toolkit.homeserver.transport import Transport
 from toolkit.homeserver.unanswered import likely_scheme, meaning_of, no_address
@@ -220,18 +220,14 @@ class Homeserver(StaysHere):
     async def _read_big(self, room_id: str, path: str, decode: Callable[[str, bytes], T]) -> T:
         """A room with very many members is only pulled whole if it can be a chat of the account."""
         parts = [await self._read_event(path, kind) for kind in _HEAD]
-        try:
-            head = decode(room_id, json.dumps([part for part in parts if part]).encode())
-        except UnreadableState:
-            head = None
-        creator = getattr(head, "creator", None)
-        others = {getattr(head, "predecessor", None), getattr(head, "replacement", None)}
-        own = creator in (None, self.account, *self._former) or (
-            self._may_count is not None and self._may_count(str(creator))
+        known = json.dumps([part for part in parts if part]).encode()
+        head = decode_room(room_id, known)
+        own = head.creator in (None, self.account, *self._former) or (
+            self._may_count is not None and self._may_count(str(head.creator))
         )
-        if head is None or own or others & self._joined:
+        if own or {head.predecessor, head.replacement} & self._joined:
             return await self._get(path, lambda body: decode(room_id, body), WHOLE_ROOM_BYTES)
-        return head
+        return decode(room_id, known)
 
     async def _read_event(self, path: str, kind: str) -> dict[str, Any] | None:
         try:

@@ -77,7 +77,7 @@ class _Vicinity:
     ) -> None:
         self.client, self.source, self.convention, self.met = client, source, convention, met
         self.plan_of, self.decided = plan_of, decided
-        self.reading = Reading(self.source)
+        self.reading = Reading(source, source.read)
         self.rooms: dict[str, RoomState] = {}
         self.account = user_id_of(client)
         self.remembers = False

@@ -21,6 +21,7 @@ from toolkit.database.restore import check_unused
 from toolkit.deadline import within
 from toolkit.errors import NoDatabase, ToolkitError
 from toolkit.homeserver.belonging import check_belonging, check_named
+from toolkit.homeserver.gathering import Gathered
 from toolkit.homeserver.reading import ClientLike, load_remote
 from toolkit.homeserver.transport import PlainClient
 from toolkit.layout import Layout, TableFacts
@@ -69,7 +70,7 @@ class Sides(StaysHere):
     allow_new: bool = False
     sliding_sync: bool = True
     deadline: float | None = None
-    _known: dict[str, TableFacts] = field(default_factory=dict, compare=False, repr=False)
+    _known: dict[str, TableFacts | None] = field(default_factory=dict, compare=False, repr=False)
 
     @property
     def target(self) -> TransactionalStore | None:
@@ -114,6 +115,39 @@ class Sides(StaysHere):
     ) -> tuple[RemoteState, dict[str, Raw]]:
         """The same, but of the rooms only those that `changed` since these were known, or are new."""
         return await self._look(known=known, changed=changed)
+
+    async def gather(self, progress: Progress | None = None) -> tuple[Gathered, dict[str, Raw]]:
+        """Read what `look` reads, and leave to `take_in` what computes. Raises as `look` does.
+
+        Of a homeserver and a database that are named, not of a bot's own objects.
+        """
+        layout = self._check_layout()
+        async with within(self.deadline, "reading the rooms and rows"):
+            rows = await self.load_rows()
+            async with self.open_client() as client:
+                gathered = await Gathered.load(
+                    client,
+                    self.convention,
+                    layout if layout.links else Layout(),
+                    may_be_empty=self.allow_empty or not rows,
+                    progress=progress,
+                    sliding_sync=self.sliding_sync,
+                )
+        return gathered, rows
+
+    def take_in(
+        self, gathered: Gathered, rows: dict[str, Raw], facts: TableFacts | None
+    ) -> RemoteState:
+        """The homeserver's side of what was gathered, perhaps in another process; writes nothing.
+
+        Raises `HomeserverError`, or `Doubtful`: then look again.
+        """
+        self._known["facts"] = facts
+        layout = self.layout
+        remote = gathered.decode(self.convention, layout if layout.links else Layout())
+        if not self.allow_empty:
+            self._check_belonging(rows, remote)
+        return remote
 
     async def take(self, settings: Mapping[str, Any], progress: Progress | None = None) -> Snapshot:
         """Both sides as a look finds them, for a file; `settings` are those of the convention."""
