@@ -88,10 +88,10 @@ async def _sample(connection: Connection, table: _Listed) -> Sample | str:
         unique = await unique_sets(connection, table.oid)
         rows = await _rows(connection, table, list(columns.values()))
     except StoreError as error:
-        why = _WHY.get(getattr(error.__cause__, "sqlstate", None) or "")
-        if why is None:
+        if connection.lost:
             raise
-        found: Sample | str = why
+        state = getattr(error.__cause__, "sqlstate", "")
+        found: Sample | str = _WHY.get(state, f"couldn't be read ({state})")
     else:
         found = Sample(
             name=told_name(table.name),
