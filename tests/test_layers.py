@@ -80,7 +80,11 @@ def test_each_contract_can_be_broken(tmp_path: Path) -> None:
         ),
         (
             "from toolkit import SQLiteStore; from toolkit.database.opening import store_at; store_at('x')",
-            {"psycopg", "tenacity"},
+            {"psycopg", "tenacity", "toolkit.database.survey"},
+        ),
+        (
+            "import toolkit.cli.fit; from toolkit.database.opening import site_at; site_at('x')",
+            {"psycopg"},
         ),
     ],
 )
@@ -97,6 +101,7 @@ def test_a_bot_pays_for_what_it_calls(statement: str, without: set[str]) -> None
     [
         "from toolkit import PostgresStore",
         "from toolkit.database.opening import store_at; store_at('postgresql://db')",
+        "from toolkit.database.opening import site_at; site_at('postgresql://db')",
     ],
 )
 def test_without_the_servers_package_a_store_says_what_to_install(statement: str) -> None:
