@@ -12,6 +12,7 @@ ROOT = Path(__file__).parent.parent
 DOWN = "Imports point down"
 CIRCLE = "No circle at any depth"
 DEMO = "Only the command line knows the demo"
+KIND = "A mapping is proposed without asking"
 LINTER = Path(sys.executable).with_name("lint-imports")
 
 
@@ -41,6 +42,7 @@ BREAKS = [
     ("text/advice.py", "import rich", "click and rich", "advice -> rich"),
     ("planning/plan.py", "import tenacity", "tenacity", "plan -> tenacity"),
     ("sources/sides.py", "import psycopg", "aiosqlite", "sides -> psycopg"),
+    ("fitting/chats.py", "import toolkit.database.postgres.dsn", KIND, "chats -> toolkit.database"),
     ("frames/fleet.py", "import pyarrow", "Dask and Arrow", "fleet -> pyarrow"),
     ("cli/fleet.py", "import distributed", "Dask and Arrow", "fleet -> distributed"),
 ]

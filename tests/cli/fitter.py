@@ -97,9 +97,9 @@ class ServerFitter(Fitter):
     def fit(self, *options: str) -> Done:
         """Run it; no transaction got a number, which each that writes has. The bot itself has more rights."""
         written = "SELECT pg_current_snapshot()::text"
-        before = self.sql(written)
+        before, there = self.sql(written), sorted(self.folder.rglob("*"))
         done = self.md("fit", self.reader, *options)
-        assert self.sql(written) == before
+        assert self.sql(written) == before and sorted(self.folder.rglob("*")) == there
         for secret in (Postgres.PASSWORD, "worker-secret"):
             assert secret not in done.out + done.err
         (self.folder / "matrix-drift.toml").write_text(done.out.replace(f"{self.role}@", "admin@"))

@@ -161,6 +161,17 @@ def test_an_empty_database_and_one_without_rooms_are_said(fitter: Fitter) -> Non
     assert fitter.fit().said("Nothing to propose: no column of store.db holds ids of rooms")
 
 
+def test_what_could_not_be_read_is_told_where_nothing_is_proposed(fitter: Fitter) -> None:
+    fitter.fill(
+        """PRAGMA writable_schema = ON;
+        INSERT INTO sqlite_master VALUES ('table', 'alien', 'alien', 0, 'CREATE VIRTUAL TABLE alien USING no(a)');""",
+        support(),
+    )
+    done = fitter.fit()
+    assert done.code == 1 and done.said("store.db has no table that could be read.")
+    assert done.said("Can't tell: what stands in alien, which couldn't be read.")
+
+
 def test_an_account_without_rooms_and_anothers_are_said(fitter: Fitter) -> None:
     fitter.fill(TICKETS)
     done = fitter.fit()

@@ -6,6 +6,7 @@ partitions are not.
 """
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any, NamedTuple
 
 from toolkit.aside import finish
@@ -47,7 +48,8 @@ class ServerSite(StaysHere):
             await finish(connection.close())
 
     def store(self, **settings: Any) -> PostgresStore:
-        return PostgresStore(self._dsn, read_only=True, **settings)
+        nowhere = Path()  # nothing is kept beside a look, and no folder is made for that
+        return PostgresStore(self._dsn, read_only=True, beside=nowhere, **settings)
 
 
 class _Listed(NamedTuple):
