@@ -12,14 +12,15 @@ SPACES = """
         PRIMARY KEY (space_id, user_id)
     );
     INSERT INTO user_spaces VALUES
-        ('!s0', '@eva:hs', 1), ('!s1', '@ann:hs', 1), ('!s2', '@bob:hs', 1), ('!old', '@bob:hs', 0);
+        ('!s0', '@eva:hs', TRUE), ('!s1', '@ann:hs', TRUE), ('!s2', '@bob:hs', TRUE),
+        ('!old', '@bob:hs', FALSE);
     CREATE TABLE room_members (room_id TEXT, user_id TEXT);
     INSERT INTO room_members VALUES ('!r0', '@eva:hs'), ('!r1', '@ann:hs'), ('!r1', '@bob:hs');
 """
 GHOSTED = """
     INSERT INTO portal (gcid, gc_receiver, mxid) VALUES ('dm:x', 'eva', '!x'), ('dm:y', 'eva', '!y');
     CREATE TABLE mx_room_state (room_id TEXT PRIMARY KEY, is_encrypted BOOLEAN);
-    INSERT INTO mx_room_state VALUES ('!a', 0), ('!b', 0), ('!x', 0), ('!y', 1);
+    INSERT INTO mx_room_state VALUES ('!a', FALSE), ('!b', FALSE), ('!x', FALSE), ('!y', TRUE);
 """
 
 

@@ -12,6 +12,7 @@ ROOT = Path(__file__).parent.parent
 DOWN = "Imports point down"
 CIRCLE = "No circle at any depth"
 DEMO = "Only the command line knows the demo"
+KIND = "A mapping is proposed without asking"
 LINTER = Path(sys.executable).with_name("lint-imports")
 
 
@@ -41,6 +42,7 @@ BREAKS = [
     ("text/advice.py", "import rich", "click and rich", "advice -> rich"),
     ("planning/plan.py", "import tenacity", "tenacity", "plan -> tenacity"),
     ("sources/sides.py", "import psycopg", "aiosqlite", "sides -> psycopg"),
+    ("fitting/chats.py", "import toolkit.database.postgres.dsn", KIND, "chats -> toolkit.database"),
     ("frames/fleet.py", "import pyarrow", "Dask and Arrow", "fleet -> pyarrow"),
     ("cli/fleet.py", "import distributed", "Dask and Arrow", "fleet -> distributed"),
 ]
@@ -80,7 +82,11 @@ def test_each_contract_can_be_broken(tmp_path: Path) -> None:
         ),
         (
             "from toolkit import SQLiteStore; from toolkit.database.opening import store_at; store_at('x')",
-            {"psycopg", "tenacity"},
+            {"psycopg", "tenacity", "toolkit.database.survey"},
+        ),
+        (
+            "import toolkit.cli.fit; from toolkit.database.opening import site_at; site_at('x')",
+            {"psycopg"},
         ),
     ],
 )
@@ -97,6 +103,7 @@ def test_a_bot_pays_for_what_it_calls(statement: str, without: set[str]) -> None
     [
         "from toolkit import PostgresStore",
         "from toolkit.database.opening import store_at; store_at('postgresql://db')",
+        "from toolkit.database.opening import site_at; site_at('postgresql://db')",
     ],
 )
 def test_without_the_servers_package_a_store_says_what_to_install(statement: str) -> None:

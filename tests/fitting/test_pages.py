@@ -24,9 +24,15 @@ def page(proposal: Proposal, why: str = "", *, looked: bool = True, only_read: s
 
 
 def test_settings_stand_above_and_what_no_file_can_hold_is_left_open() -> None:
-    text = "\n".join(settings_page({"homeserver": "https://hs", "database": "d\n.db"}))
+    text = "\n".join(
+        settings_page(
+            {"homeserver": "https://hs", "database": "d\n.db"}, {"database": "no\npassword"}
+        )
+    )
     assert tomllib.loads(text) == {"homeserver": "https://hs", "database": "d\n.db"}
-    lines = settings_page({"homeserver": None, "database": "\udcff", "helper_accounts": (EVA,)})
+    assert text.endswith(r'database = "d\n.db"  # no\u{a}password')
+    given = {"homeserver": None, "database": "\udcff", "helper_accounts": (EVA,)}
+    lines = settings_page(given, {"database": ""})
     assert tomllib.loads("\n".join(lines)) == {"helper_accounts": [EVA]}
     assert [line.partition(" =")[0] for line in lines[1:3]] == ["# homeserver", "# database"]
     assert "no UTF-8" in lines[2]

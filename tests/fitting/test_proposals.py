@@ -5,8 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from toolkit.convention import Convention
-from toolkit.database.mapped_admission import TableColumn
-from toolkit.database.survey import Sample
+from toolkit.database.sample import Column, Sample
 from toolkit.fitting.proposal import Proposal, constants, needs, propose
 from toolkit.fitting.reach import Everything
 from toolkit.fitting.trial import try_links
@@ -19,15 +18,10 @@ from toolkit.testing import World
 BOT, EVA = "@bot:hs", "@eva:hs"
 
 
-def column(name: str, type: str = "TEXT", **more: Any) -> TableColumn:
-    told = {"required": 0, "default": None, "primary": 0, "hidden": 0, **more}
-    return TableColumn(name, type, **told)
-
-
 def sample(*rows: tuple[Any, ...], unique: str = "id", columns: str = "id room") -> Sample:
     """A table `t` of texts; `unique` are sets of columns, such as `id a,b`."""
     keys = tuple(frozenset(names.split(",")) for names in unique.split())
-    return Sample("t", tuple(map(column, columns.split())), keys, rows)
+    return Sample("t", tuple(map(Column, columns.split())), keys, rows)
 
 
 def remote(world: World) -> RemoteState:
@@ -121,7 +115,7 @@ def test_a_flag_restricts_rows_to_what_those_of_joined_rooms_say() -> None:
     live = [("a", "!r0", 0), ("b", "!r1", 0), ("b", "!old", 1)]
     table = Sample(
         "t",
-        (column("id"), column("room"), column("deleted", "BOOLEAN")),
+        (Column("id"), Column("room"), Column("deleted", boolean=True)),
         (frozenset({"id", "room"}),),
         tuple(live),
     )
@@ -136,7 +130,7 @@ def test_an_id_may_be_there_again_in_rows_that_were_given_up() -> None:
         (row, f"id{row // 2}", f"!r{row // 2}" if row % 2 else f"!old{row}", 1 - row % 2)
         for row in range(6)
     )
-    columns = (column("pk"), column("id"), column("room"), column("deleted", "INTEGER"))
+    columns = (Column("pk"), Column("id"), Column("room"), Column("deleted", integer=True))
     world = rooms(3)
     for number in range(3):
         world.name(f"!r{number}", f"Team id{number}")
@@ -146,7 +140,7 @@ def test_an_id_may_be_there_again_in_rows_that_were_given_up() -> None:
 
 
 def test_a_flag_that_says_nothing_of_rooms_is_taken_by_its_name() -> None:
-    columns = (column("id"), column("room"), column("active", "INTEGER"))
+    columns = (Column("id"), Column("room"), Column("active", integer=True))
     table = Sample("t", columns, (frozenset({"id"}),), (("a", "!x:hs", 1), ("b", "!y:hs", 0)))
     assert best(table).rows["where"] == {"active": 1}
     odd = Sample("t", columns, table.unique, (("a", "!x:hs", 7),))
@@ -162,7 +156,7 @@ def test_a_table_of_messages_is_not_taken_for_the_table_that_lost_a_row() -> Non
     links = sample(*rows(2))
     messages = Sample(
         "messages",
-        tuple(map(column, ("event", "chat", "room"))),
+        tuple(map(Column, ("event", "chat", "room"))),
         (frozenset({"event"}),),
         tuple((f"$e{n}", f"id{n}", f"!r{n}") for n in range(3)),
     )
@@ -284,8 +278,7 @@ def test_an_owner_is_who_is_in_the_rooms() -> None:
 
 
 def test_a_user_who_was_alone_so_far_is_no_constant() -> None:
-    required: dict[str, Any] = {"required": 1}
-    columns = (column("user"), column("id"), column("room"), column("owner", **required))
+    columns = (Column("user"), Column("id"), Column("room"), Column("owner", needed=True))
     cells = tuple((EVA, f"id{n}", f"!r{n}", EVA) for n in range(2))
     found = best(Sample("t", columns, (frozenset({"user", "id"}),), cells), rooms(2))
     assert "where" not in found.rows and constants(found) == {}
@@ -293,22 +286,19 @@ def test_a_user_who_was_alone_so_far_is_no_constant() -> None:
 
 
 def test_what_an_insert_needs_is_given_if_it_is_always_the_same_and_no_secret() -> None:
-    required: dict[str, Any] = {"required": 1}
     columns = (
-        column("n", "INTEGER", primary=1, **required),
-        column("id", **required),
-        column("room", **required),
-        column("kind", **required),
-        column("made", hidden=2, **required),
-        column("state", default="'x'", **required),
+        Column("n", integer=True),
+        Column("id", needed=True),
+        Column("room", needed=True),
+        Column("kind", needed=True),
     )
-    cells = [(n, f"id{n}", f"!r{n}", "portal", 1, "x") for n in range(2)]
+    cells = [(n, f"id{n}", f"!r{n}", "portal") for n in range(2)]
     table = Sample("t", columns, (frozenset({"id"}),), tuple(cells))
     found = best(table, rooms(2))
     assert (needs(found), constants(found)) == (["kind"], {"kind": "portal"})
-    varied = Sample("t", columns, table.unique, (cells[0], (1, "id1", "!r1", "dm", 1, "x")))
+    varied = Sample("t", columns, table.unique, (cells[0], (1, "id1", "!r1", "dm")))
     assert constants(best(varied, rooms(2))) == {}
-    secret = (*columns[:3], column("access_token", **required), *columns[4:])
+    secret = (*columns[:3], Column("access_token", needed=True))
     assert constants(best(Sample("t", secret, table.unique, tuple(cells)), rooms(2))) == {}
 
 

@@ -66,8 +66,13 @@ class ServerBench(Bench):
 
 def as_worker(dsn: str, granted: str = "SELECT, INSERT, UPDATE") -> str:
     """The DSN of a role of this database alone, with these rights on its table."""
+    return new_role(dsn, f"GRANT {granted} ON kv TO {{role}}")
+
+
+def new_role(dsn: str, rights: str = "") -> str:
+    """The DSN of a role of this database alone, with what SQL gives to `{role}`."""
     role = f"worker_{secrets.token_hex(4)}"
     with psycopg.connect(dsn, autocommit=True) as connection:
-        sql = f"CREATE ROLE {role} LOGIN PASSWORD 'worker-secret'; GRANT {granted} ON kv TO {role}"
+        sql = f"CREATE ROLE {role} LOGIN PASSWORD 'worker-secret'; {rights.format(role=role)}"
         connection.execute(sql.encode())
     return dsn.replace("admin:throw-away-admin", f"{role}:worker-secret")

@@ -273,6 +273,16 @@ _REFUSED: dict[str, tuple[str, Layout, str]] = {
 }  # fmt: skip
 
 
+async def test_what_can_only_be_looked_at_is_opened_so_with_the_reason(
+    dsn: str, tmp_path: Path
+) -> None:
+    made, layout, why = _REFUSED["a generated room"]
+    desk = ServerDesk(tmp_path / "bot", made, layout, dsn=dsn)
+    async with desk.store(read_only=True) as store:
+        assert store.facts.why_no_write.startswith(why)
+        assert store.facts.why_no_insert == store.facts.why_no_write
+
+
 @pytest.mark.parametrize("what", _REFUSED)
 async def test_a_mapping_that_does_not_fit_is_refused(dsn: str, tmp_path: Path, what: str) -> None:
     made, layout, why = _REFUSED[what]
@@ -300,6 +310,23 @@ async def test_why_nothing_can_be_inserted_is_known(
     async with desk.store() as store:
         assert why in store.facts.why_no_insert and bool(why) == bool(store.facts.why_no_insert)
         assert "id" in store.facts.integers
+
+
+async def test_what_a_domain_asks_for_is_asked_for_and_what_it_brings_is_there(
+    dsn: str, tmp_path: Path
+) -> None:
+    made = """CREATE DOMAIN given AS text NOT NULL DEFAULT 'x'; CREATE DOMAIN needed AS text NOT NULL;
+        CREATE DOMAIN below AS needed;
+        CREATE TABLE t (id text PRIMARY KEY, room text, a given, b needed, c below)"""
+    desk = ServerDesk(tmp_path / "bot", made, link_layout("t", "id", "room"), dsn=dsn)
+    async with desk.store() as store:
+        assert store.facts.why_no_insert == "its column 'b', 'c' needs a value"
+    desk.layout = link_layout("t", "id", "room", insert={"b": "1", "c": "2"})
+    before = desk.dump()
+    result = await desk.write({"link:t:1": json.dumps({"id": "1", "room": "!a"})})
+    assert outcome(result) == ("applied", "")
+    assert desk.sql("SELECT * FROM t") == [("1", "!a", "x", "1", "2")]
+    assert await back(desk, result) == ["applied"] and desk.dump() == before
 
 
 def as_objects(rows: Mapping[str, Raw]) -> dict[str, Any]:

@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 from tests.postgres.server_bench import ServerBench
-from toolkit.database.opening import store_at
+from toolkit.database.address import is_server, shown_address
+from toolkit.database.opening import site_at, store_at
 from toolkit.database.postgres.dsn import Address
 from toolkit.database.postgres.store import PostgresStore
 from toolkit.errors import StoreError, ToolkitError
@@ -45,9 +46,35 @@ def test_a_store_and_its_address_show_themselves_without_it() -> None:
     assert "secret" not in shown and "db.example.org" in shown
 
 
-def test_neither_is_pickled() -> None:
+@pytest.mark.parametrize(
+    ("dsn", "told"),
+    [
+        ("postgresql://bot:secret@db:5433/rows", "postgresql://bot@db:5433/rows"),
+        ("postgres://bot@db/rows?password=secret", "postgresql://bot@db/rows"),
+        ("postgresql://bot:s#cret%40@db/rows", "postgresql://bot@db/rows"),
+        ("postgresql://bot:secret?@db/a%2Fb%20c", "postgresql://bot@db/a%2Fb%20c"),
+        ("postgresql://a%40b:secret@[::1]/", "postgresql://a%40b@%3A%3A1/"),
+        ("postgresql://:secret@/rows?host=/run/pg", "postgresql://%2Frun%2Fpg/rows"),
+        ("postgresql://bot:secret@a:1,b:2/r", "postgresql://bot@a%2Cb/r?port=1%2C2"),
+        (
+            "postgresql://bot@db/r?sslpassword=secret&sslmode=require&options=-csearch_path%3Dbot",
+            "postgresql://bot@db/r?options=-csearch_path%3Dbot&sslmode=require",
+        ),
+    ],
+)
+def test_a_dsn_for_a_file_says_all_but_secrets(dsn: str, told: str) -> None:
+    address = Address(dsn)
+    assert address.without_secrets == told and address.secrets
+    again = Address(told)
+    assert again.parameters == {
+        name: said for name, said in address.parameters.items() if name not in address.secrets
+    }
+    assert not again.secrets and is_server(told) and "cret" not in shown_address(told)
+
+
+def test_none_of_them_is_pickled() -> None:
     store = PostgresStore("postgresql://bot:secret@db/rows")
-    for holder in (store, Address(store.address)):
+    for holder in (store, Address(store.address), site_at(store.address)):
         with pytest.raises(TypeError, match="a password, and isn't pickled"):
             pickle.dumps(holder)
 

@@ -382,7 +382,7 @@ def snapshot(file: Path, anonymise: bool, **options: Any) -> int:
 def fit(**options: Any) -> int:
     """Propose matrix-drift.toml for DATABASE, which no mapping describes yet. Writes nothing.
 
-    DATABASE is an SQLite file; without it that of BOT_DATABASE or of the settings file is taken.
+    DATABASE is an SQLite file, or postgresql://…; without it that of BOT_DATABASE or of the settings file is taken.
 
     With a homeserver and a token it also reads the joined rooms, and proposes what tells their ids. The file goes to
     stdout; how many rows and rooms it accounts for, and what can't be told, to stderr.

@@ -2,16 +2,16 @@
 
 import asyncio
 import os
-from collections.abc import Iterator, Sequence
-from pathlib import Path
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any
 
 import msgspec
 
 from toolkit.cli.options import Where
 from toolkit.cli.output import keep_secret, progress, say, show_lines, someone_there
 from toolkit.convention import Convention
-from toolkit.database.store import SQLiteStore
-from toolkit.database.survey import SAMPLED, Survey, survey
+from toolkit.database.opening import site_at
+from toolkit.database.sample import SAMPLED, Site, Survey
 from toolkit.deadline import within
 from toolkit.errors import ConventionError, StoreError, ToolkitError
 from toolkit.fitting.chats import KeyValue, find_key_value
@@ -20,7 +20,7 @@ from toolkit.fitting.proposal import Proposal, constants, propose
 from toolkit.fitting.reach import Everything
 from toolkit.fitting.trial import Trial, count_rooms, try_links
 from toolkit.homeserver.reading import load_remote
-from toolkit.layout import Layout, TableFacts
+from toolkit.layout import TableFacts
 from toolkit.model import RemoteState
 from toolkit.planning.plan import plan_repairs
 from toolkit.quotes import quote_odd
@@ -33,9 +33,9 @@ FITS = 0
 
 def fit(where: Where) -> int:
     """Propose a mapping on stdout; say on stderr what it accounts for, and what nobody can tell."""
-    path = where.named_file()
+    site = site_at(where.named_database(_WAYS))
     where, unseen = _with_homeserver(where)
-    asyncio.run(_fit(path, where, unseen))
+    asyncio.run(_fit(site, where, unseen))
     return FITS
 
 
@@ -51,12 +51,13 @@ def _with_homeserver(where: Where) -> tuple[Where, str]:
     return where, "there is no access token (MATRIX_ACCESS_TOKEN, MATRIX_ACCESS_TOKEN_FILE)"
 
 
-async def _fit(path: Path, where: Where, unseen: str) -> None:
-    found = await survey(path)
+async def _fit(site: Site, where: Where, unseen: str) -> None:
+    found = await site.survey()
     remote = None if unseen else await _read_rooms(where)
-    head = settings_page({**where.settings, "homeserver": where.homeserver, "database": str(path)})
+    sides = {"homeserver": where.homeserver, "database": site.setting}
+    head = settings_page({**where.settings, **sides}, {"database": site.remark})
     if chats := find_key_value(found.samples):
-        told = await _try_chats(path, chats, remote, where.sides().convention)
+        told = await _try_chats(site, chats, remote, where.sides().convention)
         show_lines([*head, *chats_page(chats)])
         _tell_chats(chats, found, told, unseen)
         return
@@ -67,9 +68,10 @@ async def _fit(path: Path, where: Where, unseen: str) -> None:
         settings.get("former_accounts", ()),
         settings.get("helper_accounts", ()),
     )
-    fitting = await _first_that_fits(path, proposals, remote, where.sides().convention)
+    fitting = await _first_that_fits(site, proposals, remote, where.sides().convention)
     if fitting is None:
-        raise ToolkitError(_why_nothing(path, found, proposals, remote))
+        _tell_untold(found.untold)
+        raise ToolkitError(_why_nothing(site, found, proposals, remote))
     looked = remote is not None
     page = links_page(fitting.proposal, fitting.facts, looked=looked)
     show_lines([*head, *page])
@@ -77,14 +79,11 @@ async def _fit(path: Path, where: Where, unseen: str) -> None:
 
 
 async def _try_chats(
-    path: Path, chats: KeyValue, remote: RemoteState | None, convention: Convention
+    site: Site, chats: KeyValue, remote: RemoteState | None, convention: Convention
 ) -> list[str]:
     """What the real planner says of such a table. Raises `StoreError` where it can't be used."""
     table, key, value = chats.table, chats.key_column, chats.value_column
-    async with SQLiteStore(
-        path, read_only=True, table=table, key_column=key, value_column=value
-    ) as store:
-        rows = dict(await store.load_rows())
+    rows, _ = await _open(site, table=table, key_column=key, value_column=value)
     told = [f"Rows: {len(rows):,}."]
     if remote is None:
         return told
@@ -115,7 +114,7 @@ class Fitting(msgspec.Struct, frozen=True):
 
 
 async def _first_that_fits(
-    path: Path,
+    site: Site,
     proposals: Sequence[Proposal],
     remote: RemoteState | None,
     convention: Convention,
@@ -126,8 +125,8 @@ async def _first_that_fits(
             break
         try:
             layout = proposal.layout()
-            facts, rows = await _open(path, layout)
-            proposal, facts = await _with_insert(path, proposal, facts)
+            rows, facts = await _open(site, layout=layout)
+            proposal, facts = await _with_insert(site, proposal, facts)
         except (ConventionError, StoreError) as error:
             refused.append(str(error))
             continue
@@ -138,13 +137,17 @@ async def _first_that_fits(
     return None
 
 
-async def _open(path: Path, layout: Layout) -> tuple[TableFacts, dict[str, Raw]]:
-    async with SQLiteStore(path, read_only=True, layout=layout) as store:
-        return store.facts, dict(await store.load_rows())
+async def _open(site: Site, **settings: Any) -> tuple[dict[str, Raw], TableFacts]:
+    store = site.store(**settings)
+    await store.open()
+    try:
+        return dict(await store.load_rows()), store.facts
+    finally:
+        await store.close()
 
 
 async def _with_insert(
-    path: Path, proposal: Proposal, facts: TableFacts
+    site: Site, proposal: Proposal, facts: TableFacts
 ) -> tuple[Proposal, TableFacts]:
     """The proposal with what lets a row be made, if anything does and something tells whose."""
     if not proposal.tells or proposal.untold:
@@ -153,7 +156,7 @@ async def _with_insert(
         return msgspec.structs.replace(proposal, insert=True), facts
     if given := constants(proposal):
         more = msgspec.structs.replace(proposal, insert=given)
-        found, _ = await _open(path, more.layout())
+        _, found = await _open(site, layout=more.layout())
         if not found.why_no_insert:
             return more, found
     return proposal, facts
@@ -169,8 +172,7 @@ def _tell(fitting: Fitting, proposals: Sequence[Proposal], found: Survey, unseen
         say(f"Refused before: {why}")
     for other in _others(proposal, proposals):
         say(f"Came after it: {_name(other)}, {_why_after(other, looked=not unseen)}.")
-    for what in _untold(proposal, found, unseen):
-        say(f"Can't tell: {what}.")
+    _tell_untold(_untold(proposal, found, unseen))
     say(_NEXT)
 
 
@@ -182,9 +184,13 @@ def _tell_chats(chats: KeyValue, found: Survey, told: Sequence[str], unseen: str
         say(sentence)
     if unseen:
         say(f"Can't tell: which rooms are joined: {unseen}.")
-    for what in _unread(found):
-        say(f"Can't tell: {what}.")
+    _tell_untold(found.untold)
     say(_NEXT)
+
+
+def _tell_untold(untold: Iterable[str]) -> None:
+    for what in untold:
+        say(f"Can't tell: {what}.")
 
 
 def _name(proposal: Proposal) -> str:
@@ -228,19 +234,15 @@ def _untold(proposal: Proposal, found: Survey, unseen: str) -> Iterator[str]:
         yield "what else tells the id of a room; without it only rows do"
     if not proposal.candidate.sample.whole:
         yield f"what stands in all rows: {SAMPLED:,} of the table were looked at for the proposal"
-    yield from _unread(found)
-
-
-def _unread(found: Survey) -> Iterator[str]:
-    if found.unread:
-        yield f"what stands in {', '.join(map(quote_odd, found.unread))}, which couldn't be read"
+    yield from found.untold
 
 
 def _why_nothing(
-    path: Path, found: Survey, proposals: Sequence[Proposal], remote: RemoteState | None
+    site: Site, found: Survey, proposals: Sequence[Proposal], remote: RemoteState | None
 ) -> str:
     if not found.samples:
-        return f"Nothing to propose: the database {path} has no table."
+        readable = " that could be read" if found.untold else ""
+        return f"Nothing to propose: the database {site.name} has no table{readable}."
     if remote is not None and not (remote.rooms or remote.unreadable):
         return f"Nothing to propose: {quote_odd(remote.account)} is in no room."
     columns = dict.fromkeys(
@@ -248,12 +250,13 @@ def _why_nothing(
         for one in proposals
     )
     if not columns:
-        return _NO_COLUMN.format(path)
+        return _NO_COLUMN.format(site.name)
     if remote is None:
         return _NO_LINK.format(", ".join(columns))
     return _NOT_OURS.format(", ".join(columns), quote_odd(remote.account))
 
 
+_WAYS = {"database": "its file or address after `fit`, BOT_DATABASE"}
 _TRIED, _SHOWN = 20, 3
 _NEXT = "Look at it, save it as matrix-drift.toml, and run `matrix-drift check`: neither writes to the database."
 _NO_COLUMN = (

@@ -13,7 +13,6 @@ import click
 
 from toolkit.cli.output import keep_secret, someone_there
 from toolkit.database.address import read_address, shown_address
-from toolkit.errors import ToolkitError
 from toolkit.secrecy import StaysHere
 from toolkit.sources.settings import (
     CONVENTION,
@@ -78,21 +77,10 @@ class Where(StaysHere):
             deadline=self.deadline,
         )
 
-    def named_database(self) -> str:
-        """Raises `ToolkitError` if nobody has named one."""
-        tell_missing(_WAYS, database=self.database)
+    def named_database(self, ways: Mapping[str, str] | None = None) -> str:
+        """Raises `ToolkitError` if nobody has named one, with the ways to do so."""
+        tell_missing(ways or _WAYS, database=self.database)
         return self.database or ""
-
-    def named_file(self) -> Path:
-        """Likewise if it is none that can be looked at as a file, for who takes it as an argument."""
-        tell_missing({"database": "its file after `fit`, BOT_DATABASE"}, database=self.database)
-        database = read_address(self.database or "")
-        if isinstance(database, str):
-            raise ToolkitError(
-                f"{shown_address(database)} is no file, and a mapping is proposed for SQLite files alone: "
-                "write it by hand (docs/layouts.md)."
-            )
-        return database
 
     @property
     def shown_database(self) -> str:

@@ -1,4 +1,4 @@
-"""What stands in a database that no mapping describes yet: its tables, and some rows of each. Only reads.
+"""What stands in an SQLite file that no mapping describes yet: its tables, and some rows of each. Only reads.
 
 Views are left out: no bot writes there, and to read a few rows of one may take as long as all.
 """
@@ -8,57 +8,38 @@ import sqlite3
 from pathlib import Path
 from typing import Any
 
-import msgspec
-
 from toolkit.database.admission import list_tables, unique_indexes
 from toolkit.database.connection import Database
 from toolkit.database.key_value import KeyValueRows
 from toolkit.database.mapped_admission import COLUMNS, MADE_BY, TableColumn, unique_sets
+from toolkit.database.sample import LONGEST, SAMPLED, Column, Sample, Survey, untold
 from toolkit.database.sql import Table, quote
 from toolkit.database.store import SQLiteStore
 from toolkit.errors import StoreError
 
 
-class Sample(msgspec.Struct, frozen=True):
-    """A table, and some of its rows: the first and the last ones, or all if there are few.
+class FileSite:
+    """A file that is looked into; a bot may have it open."""
 
-    `unique` are the sets of columns that are never the same in two rows. Texts are cut after `LONGEST` characters,
-    and longer BLOBs are None.
-    """
+    remark = ""
 
-    name: str
-    columns: tuple[TableColumn, ...]
-    unique: tuple[frozenset[str], ...] = ()
-    rows: tuple[tuple[Any, ...], ...] = ()
-    whole: bool = True
+    def __init__(self, path: Path, busy_timeout: float = 5.0) -> None:
+        self._path, self._busy_timeout = path, busy_timeout
 
     @property
-    def names(self) -> tuple[str, ...]:
-        """The columns' names, in their order."""
-        return tuple(column.name for column in self.columns)
+    def name(self) -> str:
+        return str(self._path)
 
-    def cells(self, column: str) -> list[Any]:
-        """What the rows hold in a column, row by row."""
-        place = self.names.index(column)
-        return [row[place] for row in self.rows]
+    @property
+    def setting(self) -> str:
+        return str(self._path)
 
+    async def survey(self) -> Survey:
+        async with _Surveyed(self._path, self._busy_timeout) as store:
+            return store.found.survey
 
-class Survey(msgspec.Struct, frozen=True):
-    """All that was found; `unread` are tables that SQLite couldn't read, or whose names are no UTF-8."""
-
-    samples: tuple[Sample, ...]
-    unread: tuple[str, ...] = ()
-
-
-SAMPLED = 2_000
-"""Rows of a table that are read at most: half of them its first, half its last."""
-LONGEST = 4_000
-
-
-async def survey(path: Path, busy_timeout: float = 5.0) -> Survey:
-    """Look into a database, which a bot may have open; leaves nothing behind. Raises `StoreError`."""
-    async with _Surveyed(path, busy_timeout) as store:
-        return store.found.survey
+    def store(self, **settings: Any) -> SQLiteStore:
+        return SQLiteStore(self._path, read_only=True, **settings)
 
 
 class _Look(KeyValueRows):
@@ -71,7 +52,8 @@ class _Look(KeyValueRows):
         names = [name for name in await list_tables(database) if name not in views]
         found = {name: await _sample(database, name) for name in names}
         samples = tuple(sample for sample in found.values() if sample)
-        self.survey = Survey(samples, tuple(name for name in found if found[name] is None))
+        unread = [name for name in found if found[name] is None]
+        self.survey = Survey(samples, (untold(unread, "couldn't be read"),) if unread else ())
         return False
 
 
@@ -98,7 +80,7 @@ async def _sample(database: Database, name: str) -> Sample | None:
     unique = unique_sets({column.name.lower(): column for column in columns}, indexes)
     return Sample(
         name=name,
-        columns=tuple(columns),
+        columns=tuple(_as_mapped(column, columns) for column in columns),
         unique=tuple(dict.fromkeys(frozenset(spelt[name] for name in names) for names in unique)),
         rows=tuple(rows[:SAMPLED]),
         whole=len(rows) <= SAMPLED,
@@ -120,6 +102,18 @@ async def _rows(
     last = await database.fetch(f"{numbered} DESC LIMIT {half + 1}")
     found = {row[0]: row[1:] for row in (*first, *reversed(last))}
     return list(found.values())
+
+
+def _as_mapped(column: TableColumn, columns: list[TableColumn]) -> Column:
+    primary = [one for one in columns if one.primary]
+    numbered = primary == [column] and column.type.upper() == "INTEGER"
+    given = column.default is not None or column.generated or numbered
+    return Column(
+        column.name,
+        integer=column.integer,
+        boolean="BOOL" in column.type.upper(),
+        needed=bool(column.required) and not given,
+    )
 
 
 def _cell(column: TableColumn) -> str:

@@ -5,7 +5,7 @@ from itertools import permutations
 
 import msgspec
 
-from toolkit.database.survey import Sample
+from toolkit.database.sample import Sample
 from toolkit.records import FAMILIES, LocalState, load_records
 
 

@@ -9,7 +9,7 @@ from typing import Any, TypeAlias
 
 import msgspec
 
-from toolkit.database.survey import Sample
+from toolkit.database.sample import Sample
 from toolkit.layout import Cell
 
 Id: TypeAlias = tuple[str, ...]

@@ -15,13 +15,14 @@ from toolkit.layout import TableFacts
 from toolkit.text.visible import visible
 
 
-def settings_page(settings: Mapping[str, Any]) -> list[str]:
-    """The lines above all tables: where both sides are."""
+def settings_page(settings: Mapping[str, Any], remarks: Mapping[str, str]) -> list[str]:
+    """The lines above all tables: where both sides are; `remarks` are what has to be known of some."""
     lines = [_HEAD]
     for name in ("homeserver", "database", "former_accounts", "helper_accounts"):
         value = settings.get(name)
         if value and all(map(is_sayable, [value] if isinstance(value, str) else value)):
-            lines.append(f"{name} = {inline(value if isinstance(value, str) else list(value))}")
+            plain = value if isinstance(value, str) else list(value)
+            lines += _entries({name: plain}, remarks)
         elif value or name == "homeserver":
             lines.append(f'# {name} = ""  # {_NO_UTF8 if value else _NO_ADDRESS}')
     return lines

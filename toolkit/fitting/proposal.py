@@ -10,7 +10,7 @@ from typing import Any
 
 import msgspec
 
-from toolkit.database.survey import Sample
+from toolkit.database.sample import Sample
 from toolkit.fitting.clues import Tell, Witness, find_tells
 from toolkit.fitting.columns import (
     ACTIVE,
@@ -176,7 +176,7 @@ def _active(candidate: Candidate, joined: Collection[str]) -> dict[str, Cell]:
         value = only_value(here if len(here) > 1 else here * 2)
         if value is None:
             value = int(column.name.lower() in ACTIVE)
-        return {column.name: bool(value) if "BOOL" in column.type.upper() else value}
+        return {column.name: bool(value) if column.boolean else value}
     return {}
 
 
@@ -184,13 +184,8 @@ def needs(proposal: Proposal) -> list[str]:
     """Columns that an INSERT would have to give, beside id, room and `where`."""
     one = proposal.candidate
     told = {one.room, *one.ids, *one.where}
-    primary = [column for column in one.sample.columns if column.primary]
     return [
-        column.name
-        for column in one.sample.columns
-        if column.required and column.default is None and not column.generated
-        if column.name not in told
-        if not (primary == [column] and column.type.upper() == "INTEGER")
+        column.name for column in one.sample.columns if column.needed and column.name not in told
     ]
 
 

@@ -26,7 +26,7 @@ class Column(NamedTuple):
 
 
 class Found(NamedTuple):
-    """A plain table of the catalog."""
+    """A plain table of the catalog; `why_no_write` is empty if its rows can be written."""
 
     oid: int
     schema: str
@@ -34,6 +34,7 @@ class Found(NamedTuple):
     columns: dict[str, Column]
     unique: tuple[frozenset[str], ...]
     partial: tuple[frozenset[str], ...]
+    why_no_write: str
 
 
 async def admit_server(connection: Connection, *, read_only: bool) -> None:
@@ -47,14 +48,19 @@ async def admit_server(connection: Connection, *, read_only: bool) -> None:
         _refuse(connection, "the server is a standby, which can only be read")
 
 
-async def find_table(connection: Connection, name: str, *, advice: str, read_only: bool) -> Found:
-    """The table of this name (`schema.table` for one that isn't in the search path), if it can be used."""
+async def find_table(
+    connection: Connection, name: str, *, advice: str, read_only: bool, of_others: str = ""
+) -> Found:
+    """The table of this name (`schema.table` for one that isn't in the search path), if it can be used.
+
+    `of_others` is what to do where only other tables are there, beside `advice`.
+    """
     seen = await connection.fetch(_TABLE, (split_name(name),), doing="open")
     if not seen:
         others = [str(row[0]) for row in await connection.fetch(_TABLES, doing="open")]
         there = f"only {listed(others)}" if others else "and none at all that this role sees"
         raise (StoreError if others else NoDatabase)(
-            f"The database {connection.name} has no table {name!r}, {there}: {advice}."
+            f"The database {connection.name} has no table {name!r}, {there}: {advice}{of_others if others else ''}."
         )
     [(oid, kind, schema, bare, hides, rules, inherited, rights, deferred)] = seen
     table = f"the table {name!r} of {connection.name}"
@@ -66,27 +72,34 @@ async def find_table(connection: Connection, name: str, *, advice: str, read_onl
         _refuse_table(table, "row security hides rows of it from this role", "grant it BYPASSRLS")
     if not rights[0]:
         _refuse_table(table, "the role may not read it (42501)", "grant it SELECT")
+    why_no_write = _RULES if rules else f"{deferred!r} {_DEFERRED}" if deferred else ""
     if not read_only:
-        if rules:
-            _refuse_table(table, "it has rules, which make something else of a write", _LOOK_ONLY)
-        if deferred:
-            _refuse_table(table, f"{deferred!r} {_DEFERRED}", _LOOK_ONLY)
+        if why_no_write:
+            _refuse_table(table, why_no_write, LOOK_ONLY)
         if lacking := [right for right, has in zip(_RIGHTS, rights, strict=True) if not has]:
             _refuse_table(
                 table,
                 f"the role may not {listed_bare(lacking)} there (42501)",
                 "grant it SELECT, INSERT and UPDATE on the table, or open it with read_only=True",
             )
+    columns = await columns_of(connection, oid)
+    unique = await unique_sets(connection, oid, partial=False)
+    partial = await unique_sets(connection, oid, partial=True)
+    return Found(oid, schema, bare, columns, unique, partial, why_no_write)
+
+
+async def columns_of(connection: Connection, oid: int) -> dict[str, Column]:
+    """The columns of a table, in their order."""
     columns = [Column(*row) for row in await connection.fetch(_COLUMNS, (oid,), doing="open")]
-    indexes = await connection.fetch(_INDEXES, (oid,), doing="open")
-    return Found(
-        oid,
-        schema,
-        bare,
-        {column.name: column for column in columns},
-        tuple(frozenset(names) for partial, names in indexes if not partial),
-        tuple(frozenset(names) for partial, names in indexes if partial),
-    )
+    return {column.name: column for column in columns}
+
+
+async def unique_sets(
+    connection: Connection, oid: int, *, partial: bool = False
+) -> tuple[frozenset[str], ...]:
+    """The sets of columns that are never the same in two rows; or in two of some rows."""
+    found = await connection.fetch(_INDEXES, (oid, partial), doing="open")
+    return tuple(frozenset(names) for (names,) in found)
 
 
 async def has_triggers(connection: Connection, oid: int, name: str) -> bool:
@@ -130,9 +143,8 @@ def _refuse_table(table: str, why: str, advice: str) -> NoReturn:
     raise StoreError(f"Can't use {table}: {why}; {advice}.")
 
 
-_LOOK_ONLY = (
-    "open it with read_only=True to look only, or name the table that the bot itself writes"
-)
+LOOK_ONLY = "open it with read_only=True to look only, or name the table that the bot itself writes"
+_RULES = "it has rules, which make something else of a write"
 _DEFERRED = (
     "is looked at when a transaction ends, where one wrong row would take all others with it"
 )
@@ -157,17 +169,21 @@ _TABLES = """SELECT c.oid::regclass::text FROM pg_class AS c JOIN pg_namespace A
     WHERE c.relkind IN ('r', 'p', 'v', 'm', 'f') AND n.nspname !~ '^pg_' AND n.nspname <> 'information_schema'
     AND c.relname <> 'matrix_drift_journal'
     AND has_schema_privilege(n.oid, 'USAGE') ORDER BY 1 LIMIT 20"""
-_COLUMNS = """SELECT a.attname::text, format_type(a.atttypid, a.atttypmod), t.typname::text, a.attnotnull,
-    pg_get_expr(d.adbin, d.adrelid), a.attgenerated <> '', a.attidentity <> ''
+# A domain may ask for a value as well, also one that it is made of, and may bring a default.
+_COLUMNS = """SELECT a.attname::text, format_type(a.atttypid, a.atttypmod), t.typname::text,
+    a.attnotnull OR EXISTS (WITH RECURSIVE made AS (SELECT t.typbasetype AS of, t.typnotnull AS required UNION ALL
+        SELECT b.typbasetype, b.typnotnull FROM made JOIN pg_type AS b ON b.oid = made.of)
+        SELECT FROM made WHERE required),
+    coalesce(pg_get_expr(d.adbin, d.adrelid), t.typdefault), a.attgenerated <> '', a.attidentity <> ''
     FROM pg_attribute AS a JOIN pg_type AS t ON t.oid = a.atttypid
     LEFT JOIN pg_attrdef AS d ON d.adrelid = a.attrelid AND d.adnum = a.attnum
     WHERE a.attrelid = %s AND a.attnum > 0 AND NOT a.attisdropped ORDER BY a.attnum"""
 # Of an index over an expression nothing is known; a deferred or half-built one keeps nothing apart.
-_INDEXES = """SELECT i.indpred IS NOT NULL, array_agg(a.attname::text)
+_INDEXES = """SELECT array_agg(a.attname::text)
     FROM pg_index AS i CROSS JOIN LATERAL unnest(i.indkey) WITH ORDINALITY AS k(number, place)
     JOIN pg_attribute AS a ON a.attrelid = i.indrelid AND a.attnum = k.number
     WHERE i.indrelid = %s AND i.indisunique AND i.indisvalid AND i.indimmediate AND i.indexprs IS NULL
-    AND k.place <= i.indnkeyatts GROUP BY i.indexrelid, i.indpred IS NOT NULL, i.indisprimary
+    AND k.place <= i.indnkeyatts AND (i.indpred IS NOT NULL) = %s GROUP BY i.indexrelid, i.indisprimary
     ORDER BY i.indisprimary DESC, i.indexrelid"""
 _TRIGGERS = """SELECT to_regclass(%s) = %s::oid,
     EXISTS (SELECT 1 FROM pg_trigger WHERE tgrelid = %s AND NOT tgisinternal AND tgenabled <> 'D')"""

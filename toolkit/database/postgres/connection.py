@@ -186,6 +186,16 @@ def quote_table(name: str) -> str:
     return split_name(name).replace("%", "%%")
 
 
+def told_name(name: str) -> str:
+    """A table of the search path as `split_name` reads it: in quotes where it would see a schema, or quotes, in it.
+
+    >>> print(told_name("kv"), told_name("Weird.Table"), told_name('a "b"'))
+    kv "Weird.Table" a "b"
+    """
+    quoted = '"' + name.replace('"', '""') + '"'
+    return name if split_name(name) == quoted else quoted
+
+
 def explain(name: str, doing: str, error: psycopg.Error, waited: float | None = None) -> StoreError:
     """An error in a sentence; none of them repeats the password."""
     why = _reason(error) if waited is None else _SILENT.format(waited)

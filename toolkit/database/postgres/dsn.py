@@ -6,10 +6,11 @@ libpq repeats a malformed DSN whole in its message, password included; so that m
 import os
 from collections.abc import Mapping
 from pathlib import Path
-from urllib.parse import quote
+from urllib.parse import quote, urlencode
 
 from psycopg import Error, pq
 from psycopg.conninfo import conninfo_to_dict
+from psycopg.pq import ConninfoOption
 
 from toolkit.errors import StoreError
 from toolkit.secrecy import StaysHere
@@ -41,6 +42,26 @@ class Address(StaysHere):
         user = f"{self.user}@" if self.user else ""
         host = quote(self.host, safe="") if "/" in self.host else self.host
         return f"postgresql://{user}{host}:{self.port}/{self.database}"
+
+    @property
+    def secrets(self) -> dict[str, str]:
+        """What of the DSN nobody may see."""
+        hidden = {option.keyword.decode() for option in _options() if option.dispchar == b"*"}
+        return {name: told for name, told in self.parameters.items() if name in hidden}
+
+    @property
+    def without_secrets(self) -> str:
+        """A DSN that says all the rest, made from what libpq reads: in the text itself anything may be a password.
+
+        >>> Address("postgresql://bot:s#e?c@db/rows?sslmode=require").without_secrets
+        'postgresql://bot@db/rows?sslmode=require'
+        """
+        told = {name: said for name, said in self.parameters.items() if name not in self.secrets}
+        user, host, database = (told.pop(name, "") for name in ("user", "host", "dbname"))
+        who = f"{quote(user, safe='')}@" if user else ""
+        port = f":{told.pop('port')}" if told.get("port", "").isdigit() else ""
+        more = f"?{urlencode(told, quote_via=quote)}" if told else ""
+        return f"postgresql://{who}{quote(host, safe='')}{port}/{quote(database, safe='')}{more}"
 
     @property
     def place(self) -> tuple[str, str, str]:
@@ -96,6 +117,10 @@ def _defaults() -> dict[str, str]:
     wanted = {"host", "hostaddr", "port", "user", "dbname", "service"}
     return {
         option.keyword.decode(): option.val.decode()
-        for option in pq.Conninfo.get_defaults()
+        for option in _options()
         if option.val is not None and option.keyword.decode() in wanted
     }
+
+
+def _options() -> list[ConninfoOption]:
+    return pq.Conninfo.get_defaults()

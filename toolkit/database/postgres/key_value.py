@@ -51,7 +51,9 @@ class KeyValueRows:
 
     async def admit(self, connection: Connection, *, read_only: bool) -> None:
         advice = f"check the DSN, or {NAME_ANOTHER}"
-        found = await find_table(connection, self._named, advice=advice, read_only=read_only)
+        found = await find_table(
+            connection, self._named, advice=advice, read_only=read_only, of_others=_OWN_TABLES
+        )
         key, value = self.table.needed
         check_columns(connection, self._named, found, (key, value), NAME_ANOTHER)
         if why := _why_not(found, key, value, read_only=read_only):
@@ -150,5 +152,6 @@ def _why_not(found: Found, key: str, value: str, *, read_only: bool) -> str | No
     return None
 
 
+_OWN_TABLES = ", or let `matrix-drift fit` propose a mapping of tables of its own"
 _KEYS = {"text", "varchar"}
 _VALUES = {"text", "varchar", "json", "jsonb"}

@@ -9,7 +9,7 @@ from typing import NoReturn
 
 from msgspec.structs import replace
 
-from toolkit.database.postgres.admission import Found, check_columns, find_table, listed
+from toolkit.database.postgres.admission import LOOK_ONLY, Found, check_columns, find_table, listed
 from toolkit.database.postgres.connection import Connection, quote, quote_table
 from toolkit.database.postgres.mapped_sql import INTEGERS
 from toolkit.database.postgres.rows import Copied
@@ -43,9 +43,10 @@ async def _admit(
     check_columns(connection, table.name, found, wanted, f"name the right ones in {where}")
     look = _Look(connection, table, layout, found, where)
     look.check_unique()
-    if not read_only:
-        look.check_writable()
-    why = look.why_no_insert()
+    why_no_write = look.why_no_write()
+    if why_no_write and not read_only:
+        look.refuse(why_no_write, f"{LOOK_ONLY} in {where}")
+    why = why_no_write or look.why_no_insert()
     if why and not read_only and not layout.links:
         look.refuse(f"nothing can be inserted there: {why}", f"give it in insert of {where}")
     types = {name: column.type for name, column in found.columns.items()}
@@ -61,7 +62,8 @@ async def _admit(
     )
     integers = frozenset(name for name in table.columns if types[name] in INTEGERS)
     stored = [quote(name) for name, column in found.columns.items() if not column.generated]
-    return admitted, TableFacts(why, integers), Copied(quote_table(table.name), ", ".join(stored))
+    copied = Copied(quote_table(table.name), ", ".join(stored))
+    return admitted, TableFacts(why, integers, why_no_write), copied
 
 
 class _Look:
@@ -88,16 +90,13 @@ class _Look:
             why, f"name in {self.where} the columns that tell its rows apart, or all of them"
         )
 
-    def check_writable(self) -> None:
-        """What is written must be a column's own."""
+    def why_no_write(self) -> str:
+        """Why its rows can only be looked at; empty if they can be written."""
         link = self.layout.rows.link
-        for name in (link.room,) if link else self.table.columns:
-            if self.found.columns[name].generated:
-                self.refuse(
-                    f"its column {name!r} is generated from others",
-                    "open it with read_only=True to look only, or name the table that the bot itself "
-                    f"writes in {self.where}",
-                )
+        written = (link.room,) if link else self.table.columns
+        generated = [name for name in written if self.found.columns[name].generated]
+        own = f"its column {generated[0]!r} is generated from others" if generated else ""
+        return self.found.why_no_write or own
 
     def why_no_insert(self) -> str:
         """Why no row can be made by what is mapped; empty if one can."""
