@@ -251,15 +251,15 @@ async def test_trap_4_a_child_without_a_parent_is_refused_by_the_database(path: 
 async def test_trap_4_a_parent_with_children_is_guarded_too(path: Path) -> None:
     desk = Desk(path, TICKETS, link_layout("users", "id", "login"))
     async with desk.store() as store:
-        assert store._database
-        assert await store._database.fetch("PRAGMA foreign_keys") == [(1,)]
+        assert store._connection
+        assert await store._connection.fetch("PRAGMA foreign_keys") == [(1,)]
 
 
 async def test_where_no_table_has_foreign_keys_none_are_asked_for(path: Path) -> None:
     desk = Desk(path, CONVERSATIONS, conversations())
     async with desk.store() as store:
-        assert store._database
-        assert await store._database.fetch("PRAGMA foreign_keys") == [(0,)]
+        assert store._connection
+        assert await store._connection.fetch("PRAGMA foreign_keys") == [(0,)]
 
 
 async def test_trap_5_another_row_in_the_way_is_said_and_not_called_stale(path: Path) -> None:
