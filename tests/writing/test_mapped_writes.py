@@ -152,6 +152,19 @@ async def test_undo_leaves_an_inserted_row_that_another_row_names(path: Path) ->
     assert desk.dump() == before
 
 
+async def test_the_row_that_another_names_may_stand_in_a_table_called_child(path: Path) -> None:
+    made = """CREATE TABLE child (id TEXT PRIMARY KEY, room TEXT);
+        CREATE TABLE toy (id TEXT PRIMARY KEY, owner TEXT REFERENCES child (id)
+            ON DELETE CASCADE);"""
+    desk = Desk(path, made, link_layout("child", "id", "room", insert={}))
+    result = await desk.write({"link:child:a": text(id="a", room="!a")})
+    desk.sql("INSERT INTO toy VALUES ('ball', 'a')")
+    before = desk.dump()
+    [found] = (await taken_back(desk, result)).outcomes.values()
+    assert found.state == "failed" and "another row names it" in found.detail
+    assert desk.dump() == before
+
+
 async def test_an_inserted_row_that_was_changed_stays(path: Path) -> None:
     desk = Desk(path, PORTALS, portals(insert=True))
     key = 'link:portal:["space:c",""]'
