@@ -1,7 +1,7 @@
 """A writer in a process of its own, which dies by SIGKILL at a named step.
 
-`python -m tests.killed` reads one order a line (`[database, step, calls, manager]`) and answers with the
-exit code of the process that carried it out: a fork of this one, so that the imports are paid once.
+`python -m tests.killed` repairs rows so, and other modules have other work; `killing` gives them orders, `serve`
+carries each out in a fork of its process, so that the imports are paid once.
 """
 
 import asyncio
@@ -9,10 +9,13 @@ import inspect
 import json
 import os
 import signal
+import subprocess
 import sys
 import traceback
+from collections.abc import Callable, Coroutine, Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from tests.bench import Bench, Mine, SyncManager
 from toolkit.database.store import SQLiteStore
@@ -62,31 +65,61 @@ def arm(step: str, calls: int) -> None:
     setattr(owner, method, armed_async if inspect.iscoroutinefunction(original) else armed)
 
 
-async def write(database: Path, manager: str) -> None:
+def serve(work: Callable[..., Coroutine[Any, Any, None]]) -> None:
+    """Read an order a line, `[step, calls, ...]` and then what the work is told; answer with its exit code."""
+    for line in sys.stdin:
+        step, calls, *told = json.loads(line)
+        child = os.fork()
+        if child == 0:
+            code = 1
+            try:
+                arm(step, calls)
+                asyncio.run(work(*told))
+                code = 0
+            except BaseException:
+                traceback.print_exc()
+            finally:
+                os._exit(code)
+        sys.stdout.write(f"{os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])}\n")
+        sys.stdout.flush()
+
+
+class Order(Protocol):
+    """Work to be killed at a step; its exit code, -9 if it was."""
+
+    def __call__(self, step: str, calls: int, *told: str) -> int: ...
+
+
+@contextmanager
+def killing(module: str) -> Iterator[Order]:
+    """Have a module carry out orders, in a process that ends with us."""
+    with subprocess.Popen(
+        [sys.executable, "-m", module],
+        cwd=Path(__file__).parent.parent,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    ) as helper:
+        orders, answers = helper.stdin, helper.stdout
+        assert orders and answers
+
+        def order(step: str, calls: int, *told: str) -> int:
+            orders.write(json.dumps([step, calls, *told]) + "\n")
+            orders.flush()
+            return int(answers.readline())
+
+        yield order
+        orders.close()
+
+
+async def write(database: str, manager: str) -> None:
     """Repair the small world's rows."""
-    bench = Bench(database)
-    async with SQLiteStore(database) as store:
-        managers = {"none": None, "own": Mine(store), "foreign": SyncManager(database)}
+    path = Path(database)
+    bench = Bench(path)
+    async with SQLiteStore(path) as store:
+        managers = {"none": None, "own": Mine(store), "foreign": SyncManager(path)}
         await bench.run(store, managers[manager])
 
 
-def carry_out(database: str, step: str, calls: int, manager: str) -> int:
-    """The exit code of a fork that does it: -9 if it was killed."""
-    child = os.fork()
-    if child == 0:
-        code = 1
-        try:
-            arm(step, calls)
-            asyncio.run(write(Path(database), manager))
-            code = 0
-        except BaseException:
-            traceback.print_exc()
-        finally:
-            os._exit(code)
-    return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
-
-
 if __name__ == "__main__":
-    for line in sys.stdin:
-        sys.stdout.write(f"{carry_out(*json.loads(line))}\n")
-        sys.stdout.flush()
+    serve(write)

@@ -16,7 +16,6 @@ from collections.abc import Collection, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
-from types import TracebackType
 from typing import Any, Self
 from urllib.parse import quote
 from urllib.request import ProxyHandler, Request, build_opener
@@ -25,7 +24,7 @@ from uuid import uuid4
 import psutil  # type: ignore[import-untyped]  # ipykernel brings it; it has no types
 import websocket  # jupyter_server brings it
 
-from toolkit.testing.child_process import ChildProcess, free_port, last_lines
+from toolkit.testing.child_process import ChildProcess, Server, free_port, last_lines
 
 _START_SECONDS = 60.0
 _STOP_SECONDS = 15.0
@@ -47,7 +46,7 @@ class LabError(RuntimeError):
     """JupyterLab did not come up, or a kernel refused."""
 
 
-class Lab:
+class Lab(Server):
     """A running JupyterLab: all it writes lies in `directory`, its notebooks in `root`."""
 
     def __init__(self, directory: Path, root: Path, env: Mapping[str, str], port: int) -> None:
@@ -57,7 +56,6 @@ class Lab:
         self.token = secrets.token_hex(16)
         self.url = f"http://127.0.0.1:{port}"
         self._port = port
-        self._process: ChildProcess | None = None
 
     @staticmethod
     def available() -> bool:
@@ -77,26 +75,10 @@ class Lab:
         lab._launch()
         return lab
 
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.stop()
-
     @property
     def log(self) -> Path:
         """The file with everything that the server and its kernels said."""
         return self.directory / "jupyterlab.log"
-
-    @property
-    def pid(self) -> int | None:
-        """The server's process id, None once stopped."""
-        return None if self._process is None else self._process.pid
 
     def write(self, name: str, cells: Sequence[str]) -> Path:
         """Write a notebook of code cells into `root`."""

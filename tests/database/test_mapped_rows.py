@@ -19,7 +19,7 @@ from tests.tables import (
     tickets,
 )
 from toolkit import StoreError
-from toolkit.database.mapped_sql import update
+from toolkit.database.mapped_sql import SQLite
 from toolkit.database.virtual_rows import tables_of
 from toolkit.records import Names, Raw
 
@@ -248,7 +248,7 @@ async def test_a_row_without_a_room_is_found_by_its_id_and_not_among_all_that_ha
     desk = Desk(path, PORTALS, portals())
     [table] = tables_of(desk.layout).values()
     before = {"gcid": "space:b", "gc_receiver": "", "mxid": None}
-    statement = update(table, before, before | {"mxid": "!b"})
+    statement = SQLite().update(table, before, before | {"mxid": "!b"})
     with closing(sqlite3.connect(path)) as database:
         database.execute("CREATE UNIQUE INDEX rooms ON portal (gc_receiver, mxid)")
         explained = database.execute(f"EXPLAIN QUERY PLAN {statement.sql}", statement.parameters)

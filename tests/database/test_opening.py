@@ -221,8 +221,8 @@ async def test_a_full_disk_is_an_error_and_nothing_is_written(
     store: SQLiteStore, path: Path
 ) -> None:
     before = stored(path)
-    assert store._database
-    await store._database.run("PRAGMA max_page_count = 3")
+    assert store._connection
+    await store._connection.run("PRAGMA max_page_count = 3")
 
     async def write() -> None:
         async with store.transaction() as transaction:

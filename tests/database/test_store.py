@@ -334,8 +334,8 @@ async def test_all_rows_are_loaded_as_stored_however_poisoned(poisoned: Path) ->
     async with SQLiteStore(poisoned) as store:
         rows = await store.load_rows()
         assert await store.get("chat:a") == {"n": 1}
-        assert store._database
-        assert store._database._connection.text_factory is str
+        assert store._connection
+        assert store._connection._connection.text_factory is str
     families = {"matrix_room:a": '{"n":2}', "matrix_user:a": '{"n":3}', "chat:a": '{"n":1}'}
     expected = {key: value for key, value, _ in POISON} | families
     assert dict(rows) == expected | {"chat:utf8": ESCAPED, BAD_KEY: "{}"}

@@ -303,8 +303,8 @@ async def test_a_transaction_that_sqlite_gave_up_writes_nothing_more(
     async def write() -> None:
         async with store.transaction() as transaction:
             await store.set("chat:b", {})
-            assert store._database
-            await store._database.run("ROLLBACK")
+            assert store._connection
+            await store._connection.run("ROLLBACK")
             with pytest.raises(StoreError, match="gave up this transaction"):
                 await write_unit(transaction)
 

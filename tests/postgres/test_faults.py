@@ -1,18 +1,15 @@
 """What a server and the way to it do to a run: a unit is written whole or not at all, and it is known which."""
 
 import asyncio
-import json
-import subprocess
-import sys
 import time
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import psycopg
 import pytest
 
 from tests.bench import A1, A2, UB, states
+from tests.killed import Order, killing
 from tests.postgres.server_bench import ServerBench, as_worker
 from tests.postgres.tcp_proxy import TcpProxy
 from toolkit.database.postgres import transaction
@@ -179,15 +176,9 @@ async def test_a_worker_that_holds_the_table_stops_us_and_not_the_others(
 
 
 @pytest.fixture(scope="module")
-def killer() -> Iterator[subprocess.Popen[str]]:
-    command = [sys.executable, "-m", "tests.postgres.killed"]
-    with subprocess.Popen(
-        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
-        cwd=Path(__file__).parents[2],
-    ) as process:  # fmt: skip
-        yield process
-        assert process.stdin
-        process.stdin.close()
+def killed() -> Iterator[Order]:
+    with killing("tests.postgres.killed") as order:
+        yield order
 
 
 @pytest.mark.parametrize(
@@ -202,14 +193,11 @@ def killer() -> Iterator[subprocess.Popen[str]]:
     ],
 )
 async def test_a_tool_that_is_killed_wrote_all_or_nothing_and_the_history_knows(
-    server_bench: ServerBench, killer: subprocess.Popen[str], step: str, calls: int, wrote: bool
+    server_bench: ServerBench, killed: Order, step: str, calls: int, wrote: bool
 ) -> None:
     before = server_bench.bytes()
-    order = [server_bench.dsn, str(server_bench.path), step, calls]
-    assert killer.stdin and killer.stdout
-    killer.stdin.write(f"{json.dumps(order)}\n")
-    killer.stdin.flush()
-    assert int(await asyncio.to_thread(killer.stdout.readline)) == -9
+    where = server_bench.dsn, str(server_bench.path)
+    assert await asyncio.to_thread(killed, step, calls, *where) == -9
     told = await _outcomes(server_bench)
     if wrote:
         assert server_bench.row(UB) is not None and told == [{"applied"}]

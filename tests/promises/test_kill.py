@@ -1,15 +1,12 @@
 """kill -9 at every step of the writer: rows as they were or as they should be (design.md)."""
 
-import json
-import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Protocol
 
 import pytest
 
 from tests.bench import ALICE, Bench, Mine, SyncManager, small_rows
+from tests.killed import Order, killing
 from toolkit import SQLiteStore
 from toolkit.records import chat_key, room_key, user_key
 from toolkit.writing.undo import history, undo
@@ -20,29 +17,11 @@ BROKEN |= {chat_key(ALICE, "C2"): '{"surface_ref":"!gone",  "mine": 1e400}'}
 RIGHT = {key: row for key, row in small_rows().items() if key != chat_key(ALICE, "C2")}
 
 
-class Killed(Protocol):
-    def __call__(self, bench: Bench, step: str, calls: int, manager: str) -> int: ...
-
-
 @pytest.fixture(scope="module")
-def killed() -> Iterator[Killed]:
+def killed() -> Iterator[Order]:
     """Run the writer until it is killed; its exit code."""
-    command = [sys.executable, "-m", "tests.killed"]
-    root = Path(__file__).parent.parent.parent
-    with subprocess.Popen(
-        command, cwd=root, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
-    ) as helper:
-
-        def order(bench: Bench, step: str, calls: int, manager: str) -> int:
-            assert helper.stdin
-            assert helper.stdout
-            helper.stdin.write(json.dumps([str(bench.path), step, calls, manager]) + "\n")
-            helper.stdin.flush()
-            return int(helper.stdout.readline())
-
+    with killing("tests.killed") as order:
         yield order
-        assert helper.stdin
-        helper.stdin.close()
 
 
 NOTHING: set[str] = set()
@@ -88,13 +67,13 @@ CASES = [
 @pytest.mark.parametrize("mode", ["DELETE", "WAL"])
 @pytest.mark.parametrize(("manager", "step", "calls", "told"), CASES)
 async def test_after_a_kill_rows_are_whole_history_knows_and_the_next_run_finishes(
-    killed: Killed, tmp_path: Path, mode: str, manager: str, step: str, calls: int, told: set[str]
+    killed: Order, tmp_path: Path, mode: str, manager: str, step: str, calls: int, told: set[str]
 ) -> None:
     bench = Bench(tmp_path / "bot.db")
     bench.fill(BROKEN, mode)
     before = bench.bytes()
 
-    assert killed(bench, step, calls, manager) == -9
+    assert killed(step, calls, str(bench.path), manager) == -9
 
     assert bench.sql("PRAGMA integrity_check") == [("ok",)]
     after = bench.bytes()
@@ -122,8 +101,8 @@ async def test_after_a_kill_rows_are_whole_history_knows_and_the_next_run_finish
             assert left == before
 
 
-async def test_without_a_kill_the_writer_ends_well(killed: Killed, tmp_path: Path) -> None:
+async def test_without_a_kill_the_writer_ends_well(killed: Order, tmp_path: Path) -> None:
     bench = Bench(tmp_path / "bot.db")
     bench.fill(BROKEN)
-    assert killed(bench, "never", 0, "foreign") == 0
+    assert killed("never", 0, str(bench.path), "foreign") == 0
     assert bench.row(A1) == small_rows()[A1]

@@ -3,19 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-import json
-import os
-import subprocess
-import sys
-import traceback
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Protocol
 
 import pytest
 
 from tests.bench import ALICE, BOB, Bench, small_rows, states
-from tests.killed import arm
+from tests.killed import Order, killing, serve
 from toolkit import SQLiteStore
 from toolkit.records import chat_key, room_key, user_key
 from toolkit.writing.undo import history, plan_undo, undo
@@ -25,51 +19,15 @@ BROKEN = {k: v for k, v in small_rows().items() if k not in (A1, C1, user_key(AL
 BROKEN |= {CB: '{"surface_ref":"!gone",  "mine": 1e400}'}
 
 
-class Killed(Protocol):
-    def __call__(self, bench: Bench, step: str, run: str) -> int: ...
-
-
-def serve() -> None:
-    """Read orders, and answer each with the exit code of the fork that took the run back."""
-    for line in sys.stdin:
-        database, step, run = json.loads(line)
-        child = os.fork()
-        if child == 0:
-            code = 1
-            try:
-                arm(step, 1)
-                asyncio.run(take_back(Path(database), run))
-                code = 0
-            except BaseException:
-                traceback.print_exc()
-            finally:
-                os._exit(code)
-        sys.stdout.write(f"{os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])}\n")
-        sys.stdout.flush()
-
-
-async def take_back(database: Path, run: str) -> None:
+async def take_back(database: str, run: str) -> None:
     async with SQLiteStore(database) as store:
         await undo(store, run)
 
 
 @pytest.fixture(scope="module")
-def killed() -> Iterator[Killed]:
-    command = [sys.executable, "-c", "from tests.promises.test_kill_undo import serve; serve()"]
-    root = Path(__file__).parent.parent.parent
-    with subprocess.Popen(
-        command, cwd=root, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
-    ) as helper:
-        assert helper.stdin and helper.stdout
-
-        def order(bench: Bench, step: str, run: str) -> int:
-            assert helper.stdin and helper.stdout
-            helper.stdin.write(json.dumps([str(bench.path), step, run]) + "\n")
-            helper.stdin.flush()
-            return int(helper.stdout.readline())
-
+def killed() -> Iterator[Order]:
+    with killing("tests.promises.test_kill_undo") as order:
         yield order
-        helper.stdin.close()
 
 
 STEPS = {
@@ -88,7 +46,7 @@ STEPS = {
 @pytest.mark.parametrize("mode", ["DELETE", "WAL"])
 @pytest.mark.parametrize("step", STEPS)
 async def test_after_a_kill_rows_are_whole_and_the_undo_can_be_finished_or_taken_back(
-    killed: Killed, tmp_path: Path, mode: str, step: str
+    killed: Order, tmp_path: Path, mode: str, step: str
 ) -> None:
     bench = Bench(tmp_path / "bot.db")
     bench.fill(BROKEN, mode)
@@ -98,7 +56,7 @@ async def test_after_a_kill_rows_are_whole_and_the_undo_can_be_finished_or_taken
     assert run
     applied = bench.bytes()
 
-    assert killed(bench, step, run) == -9
+    assert killed(step, 1, str(bench.path), run) == -9
 
     assert bench.sql("PRAGMA integrity_check") == [("ok",)]
     told = STEPS[step]
@@ -118,7 +76,7 @@ async def test_after_a_kill_rows_are_whole_and_the_undo_can_be_finished_or_taken
             assert bench.bytes() == before
 
 
-def test_without_a_kill_the_helper_ends_well(killed: Killed, tmp_path: Path) -> None:
+def test_without_a_kill_the_helper_ends_well(killed: Order, tmp_path: Path) -> None:
     bench = Bench(tmp_path / "bot.db")
     bench.fill(BROKEN)
     before = bench.bytes()
@@ -128,5 +86,9 @@ def test_without_a_kill_the_helper_ends_well(killed: Killed, tmp_path: Path) -> 
             return (await bench.run(store)).run
 
     run = asyncio.run(repair())
-    assert run and killed(bench, "never", run) == 0
+    assert run and killed("never", 1, str(bench.path), run) == 0
     assert bench.bytes() == before
+
+
+if __name__ == "__main__":
+    serve(take_back)

@@ -82,7 +82,7 @@ class Joined(ChatManager):
         assert isinstance(self.store, SQLiteStore)
         async with self.store.transaction() as transaction:
             statement = "UPDATE kv SET value = ? WHERE key = ?"
-            await transaction.database().run(statement, (spaced("telegram"), C1))
+            await transaction.connection().run(statement, (spaced("telegram"), C1))
         return context
 
 

@@ -152,6 +152,19 @@ async def test_undo_leaves_an_inserted_row_that_another_row_names(path: Path) ->
     assert desk.dump() == before
 
 
+async def test_the_row_that_another_names_may_stand_in_a_table_called_child(path: Path) -> None:
+    made = """CREATE TABLE child (id TEXT PRIMARY KEY, room TEXT);
+        CREATE TABLE toy (id TEXT PRIMARY KEY, owner TEXT REFERENCES child (id)
+            ON DELETE CASCADE);"""
+    desk = Desk(path, made, link_layout("child", "id", "room", insert={}))
+    result = await desk.write({"link:child:a": text(id="a", room="!a")})
+    desk.sql("INSERT INTO toy VALUES ('ball', 'a')")
+    before = desk.dump()
+    [found] = (await taken_back(desk, result)).outcomes.values()
+    assert found.state == "failed" and "another row names it" in found.detail
+    assert desk.dump() == before
+
+
 async def test_an_inserted_row_that_was_changed_stays(path: Path) -> None:
     desk = Desk(path, PORTALS, portals(insert=True))
     key = 'link:portal:["space:c",""]'
@@ -251,15 +264,15 @@ async def test_trap_4_a_child_without_a_parent_is_refused_by_the_database(path: 
 async def test_trap_4_a_parent_with_children_is_guarded_too(path: Path) -> None:
     desk = Desk(path, TICKETS, link_layout("users", "id", "login"))
     async with desk.store() as store:
-        assert store._database
-        assert await store._database.fetch("PRAGMA foreign_keys") == [(1,)]
+        assert store._connection
+        assert await store._connection.fetch("PRAGMA foreign_keys") == [(1,)]
 
 
 async def test_where_no_table_has_foreign_keys_none_are_asked_for(path: Path) -> None:
     desk = Desk(path, CONVERSATIONS, conversations())
     async with desk.store() as store:
-        assert store._database
-        assert await store._database.fetch("PRAGMA foreign_keys") == [(0,)]
+        assert store._connection
+        assert await store._connection.fetch("PRAGMA foreign_keys") == [(0,)]
 
 
 async def test_trap_5_another_row_in_the_way_is_said_and_not_called_stale(path: Path) -> None:

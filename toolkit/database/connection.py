@@ -28,7 +28,9 @@ _opened = count()
 class Database:
     """An open connection: each call crosses into SQLite's thread once, errors come in words."""
 
-    def __init__(self, path: Path, rows: "Rows", connection: aiosqlite.Connection) -> None:
+    def __init__(
+        self, path: Path, rows: "Rows[Database]", connection: aiosqlite.Connection
+    ) -> None:
         self.path = path
         self.rows = rows
         self._connection = connection
@@ -133,7 +135,7 @@ class Database:
             await self._connection.close()
 
 
-async def connect(path: Path, mode: str, rows: "Rows", busy_timeout: float) -> Database:
+async def connect(path: Path, mode: str, rows: "Rows[Database]", busy_timeout: float) -> Database:
     """Open the file in SQLite's mode `ro`, `rw` or `rwc`; looks at nothing in it yet."""
     # isolation_level=None: Python begins no transactions of its own.
     connection = aiosqlite.connect(

@@ -1,18 +1,17 @@
 """Rows in tables of a bot's own, as its mapping says: read as keys and texts, written as statements.
 
-How they are shown is in `virtual_rows`, the SQL in `mapped_sql`, what is asked of the tables in
-`mapped_admission`.
+How they are shown is in `virtual_rows`, the statements in `dialect` and `mapped_sql`, what is asked of the tables
+in `mapped_admission`.
 """
 
-from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
 from toolkit.aside import aside
-from toolkit.database import mapped_sql
 from toolkit.database.connection import Database
+from toolkit.database.dialect import Dialect, Statement
 from toolkit.database.mapped_admission import admit
-from toolkit.database.mapped_sql import Statement
+from toolkit.database.mapped_sql import SQLite
 from toolkit.database.sql import RowChange
 from toolkit.database.virtual_rows import Table, gather, tables_of
 from toolkit.errors import StoreError
@@ -31,23 +30,7 @@ class Asked(Protocol):
     async def run_many(self, sql: str, parameters: list[tuple[Raw, ...]]) -> int: ...
 
 
-class Dialect(Protocol):
-    """The statements on one table, in the SQL of one kind of database."""
-
-    def select_some(self, table: Table, keys: Sequence[str]) -> Statement: ...
-
-    def update(
-        self, table: Table, before: Mapping[str, Any], after: Mapping[str, Any]
-    ) -> Statement: ...
-
-    def insert(self, table: Table, after: Mapping[str, Any]) -> Statement: ...
-
-    def delete(self, table: Table, before: Mapping[str, Any]) -> Statement: ...
-
-    def still_there(self, table: Table, before: Mapping[str, Any]) -> Statement: ...
-
-
-class Mapped(ABC):
+class Mapped:
     """Rows of the tables that a layout names, in any database."""
 
     sql: Dialect
@@ -61,9 +44,10 @@ class Mapped(ABC):
     def settings(self) -> dict[str, Any]:
         return {"layout": self.layout}
 
-    @abstractmethod
-    async def load(self, database: Any, about: Names | None) -> list[tuple[str, Raw]]:
-        """All rows at one moment, or those that concern some names."""
+    async def load(self, database: Asked, about: Names | None) -> list[tuple[str, Raw]]:
+        tables = list(self.tables.values())
+        found = await database.fetch(*self.sql.select_all(tables, about))
+        return await aside(_gather_all, tables, self.sql.cells(tables), found)
 
     async def get(self, database: Asked, key: str) -> Raw:
         return (await self.some(database, [key])).get(key)
@@ -150,21 +134,17 @@ class Mapped(ABC):
 class MappedRows(Mapped):
     """The same in a SQLite database."""
 
-    sql = mapped_sql
+    sql = SQLite()
 
     async def admit(self, database: Database, *, read_only: bool) -> bool:
         self.tables, self.facts = await admit(database, self.layout, read_only=read_only)
         return False
 
-    async def load(self, database: Database, about: Names | None) -> list[tuple[str, Raw]]:
-        tables = list(self.tables.values())
-        found = await database.fetch(*mapped_sql.select_all(tables, about))
-        return await aside(_gather_all, tables, found)
 
-
-def _gather_all(tables: Sequence[Table], rows: Sequence[tuple[Any, ...]]) -> list[tuple[str, Raw]]:
-    widths = [len(table.parts) for table in tables]
-    shown = (tables[place].show(cells[: widths[place]]) for place, *cells in rows)
+def _gather_all(
+    tables: Sequence[Table], places: Sequence[slice], rows: Sequence[tuple[Any, ...]]
+) -> list[tuple[str, Raw]]:
+    shown = (tables[place].show(cells[places[place]]) for place, *cells in rows)
     return gather(shown)
 
 

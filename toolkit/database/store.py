@@ -1,9 +1,9 @@
 """The bot's key-value table: the stores that keep it in SQLite and in memory.
 
-`SQLiteStore` keeps the whole contract; whatever is about a file stays in here and below. It works on the bot's
-own database and never changes its journal mode; where its rows stand, and the SQL on them, is the affair of
-a `Rows`, its connection is in `connection`, what it writes as one in `transaction`. `InMemoryStore` is for
-tests.
+`SQLiteStore` keeps the whole contract; whatever is about a file stays in here and below, what every store on
+a connection does in `connected`. It works on the bot's own database and never changes its journal mode; where
+its rows stand, and the SQL on them, is the affair of a `Rows`, its connection is in `connection`, what it
+writes as one in `transaction`. `InMemoryStore` is for tests.
 """
 
 import asyncio
@@ -13,31 +13,25 @@ import sqlite3
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
-from types import TracebackType
-from typing import Any, Self
+from typing import Any
 
-from toolkit.aside import aside, finish
+from toolkit.aside import finish
 from toolkit.database.address import read_path
-from toolkit.database.backup import (
-    backup_path,
-    check_space,
-    new_backup,
-    remove_older,
-    remove_stale,
-)
+from toolkit.database.backup import backup_path, check_space, new_backup, remove_stale
+from toolkit.database.connected import ConnectedStore
 from toolkit.database.connection import Database, connect
-from toolkit.database.contract import JournalLines, Place
+from toolkit.database.contract import JournalLines
 from toolkit.database.identity import name_file
 from toolkit.database.journal_file import JournalBeside
 from toolkit.database.key_value import KeyValueRows, encode_value
 from toolkit.database.lock import hold_lock
 from toolkit.database.mapped import MappedRows
-from toolkit.database.rows import Rows
+from toolkit.database.rows import FileRows
 from toolkit.database.sql import Table
-from toolkit.database.transaction import Transaction, joined, transacting
+from toolkit.database.transaction import RUNNING, Transaction
 from toolkit.errors import NoDatabase, StoreError
-from toolkit.layout import Layout, TableFacts
-from toolkit.records import Names, Raw, decode_object
+from toolkit.layout import Layout
+from toolkit.records import decode_object
 
 
 def check_there(path: str | os.PathLike[str]) -> None:
@@ -52,7 +46,7 @@ def check_there(path: str | os.PathLike[str]) -> None:
         )
 
 
-class SQLiteStore:
+class SQLiteStore(ConnectedStore[Database]):
     """The bot's table in its SQLite database; `async with`, or `open()` and `close()`.
 
     Opened for writing, an empty or absent database gets the table, as at a bot's first start. A table
@@ -69,6 +63,8 @@ class SQLiteStore:
     store: while one of them is in `transaction()`, the others wait. Raises StoreError.
     """
 
+    _rows: FileRows
+
     def __init__(
         self,
         path: str | os.PathLike[str],
@@ -82,18 +78,15 @@ class SQLiteStore:
         backup_dir: Path | None = None,
     ) -> None:
         self._path = read_path(path)
-        self._read_only = read_only
-        self._rows: Rows
+        rows: FileRows
         if layout is None or not layout.mapped:
-            self._rows = KeyValueRows(Table(table, key_column, value_column))
+            rows = KeyValueRows(Table(table, key_column, value_column))
         else:
-            self._rows = MappedRows(layout)
+            rows = MappedRows(layout)
+        super().__init__(rows, read_only=read_only, backup_dir=backup_dir)
         self._busy_timeout = busy_timeout
-        self._backup_dir = backup_dir
-        self._database: Database | None = None
-        self._found_wal = self._made = False
+        self._found_wal = False
         self._file: tuple[int, int] | None = None
-        self._lock = asyncio.Lock()
 
     @property
     def path(self) -> Path:
@@ -121,44 +114,14 @@ class SQLiteStore:
         return self._path
 
     @property
-    def read_only(self) -> bool:
-        return self._read_only
-
-    @property
     def made(self) -> bool:
         """Whether opening it made the file, or the first table in it."""
         return self._made
 
     @property
-    def backup_dir(self) -> Path | None:
-        return self._backup_dir
-
-    @property
     def settings(self) -> dict[str, Any]:
         """With which names and patience another store on the same rows is made."""
         return {**self._rows.settings, "busy_timeout": self._busy_timeout}
-
-    @property
-    def layout(self) -> Layout:
-        """Where its rows stand."""
-        return self._rows.layout
-
-    @property
-    def facts(self) -> TableFacts:
-        """What the open database says of a table of links; nothing for other rows."""
-        return self._rows.facts
-
-    async def __aenter__(self) -> Self:
-        await self.open()
-        return self
-
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        await self.close()
 
     async def open(self, *, make: bool = True) -> None:
         """Connect and look at the table; nothing if it is open already.
@@ -168,32 +131,10 @@ class SQLiteStore:
         if not make:
             check_there(self._path)
         async with self._lock:
-            if self._database is None:
+            if self._connection is None:
                 self._found_wal = os.path.exists(f"{self._path}-wal")
-                self._database, self._made = await self._connect()
+                self._connection, self._made = await self._connect()
                 self._file = _identity(self._path)
-
-    async def close(self) -> None:
-        """Disconnect, after the other tasks' transactions; nothing if it is closed already."""
-        if joined(self._database):
-            raise StoreError(f"Can't close {self._path} inside a transaction: leave it first.")
-        async with self._lock:
-            database, self._database = self._database, None
-            if database is None:
-                return
-            await self._disconnect(database)
-
-    async def get(self, key: str) -> dict[str, Any] | None:
-        """The row's object, None if there is no such row; StoreError if it isn't a JSON object."""
-        async with self._turn() as database:
-            raw = await self._rows.get(database, key)
-        if raw is None:
-            return None
-        try:
-            return decode_object(raw)
-        except ValueError as error:
-            reason = f"{error}; repair it first"
-            raise StoreError(f"Can't read the row {key!r} of {self._path}: {reason}.") from None
 
     async def set(self, key: str, value: Mapping[str, Any]) -> None:
         """Write the whole row as compact JSON, new or not; inside a transaction, as part of it.
@@ -207,14 +148,6 @@ class SQLiteStore:
         """All keys that begin with exactly this text, sorted; surrogate escapes for non-UTF-8."""
         async with self._turn() as database:
             return sorted(await self._rows.keys(database, prefix))
-
-    async def load_rows(self, about: Names | None = None) -> list[tuple[str, Raw]]:
-        """All rows of the three families as stored, of one moment, in no particular order.
-
-        With `about`, those that concern these rooms and users; some more may come along.
-        """
-        async with self._turn() as database:
-            return await database.load_rows(about)
 
     async def version(self) -> tuple[int, int]:
         """A token that differs from an earlier one if anybody, also this store, wrote in between.
@@ -234,13 +167,13 @@ class SQLiteStore:
         the store; others wait. Inside another transaction of this store it is a savepoint of it.
         Cancelled while the commit is running, it is committed nevertheless.
         """
-        if outer := joined(self._database):
+        if outer := self._joined():
             async with outer.savepoint():
                 yield outer
             return
-        async with self._lock, transacting(self._opened()) as transaction:
+        async with self._lock, RUNNING.begun(Transaction(await self._alive())) as transaction:
             yield transaction
-            self._opened()  # it may have been replaced meanwhile
+            await self._alive()  # it may have been replaced meanwhile
 
     async def backup(
         self, directory: Path | None = None, *, name: str, by_bot: bool = False
@@ -251,8 +184,7 @@ class SQLiteStore:
         readable by its owner alone, and removes no other: a run does that once it has written. In one
         step: in several, a bot that writes would restart it each time.
         """
-        if joined(self._database):
-            raise StoreError(f"Can't back up {self._path} inside a transaction: do it before.")
+        self._check_outside("back up", "do it before")
         target = backup_path(self._path, directory or self._backup_dir, name, by_bot=by_bot)
         async with self._turn() as database:
             try:
@@ -265,14 +197,6 @@ class SQLiteStore:
                     f"Can't back up {self._path} to {target}: {error.strerror}."
                 ) from error
         return target.absolute()
-
-    async def remove_older(self, backup: Place) -> None:
-        """Of the backups of this database beside this one only the latest few of its kind stay."""
-        await finish(aside(remove_older, self._path, Path(backup)))
-
-    async def discard_backup(self, backup: Place) -> None:
-        """Remove it: its run wrote nothing, and it would push out one that is worth something."""
-        Path(backup).unlink(missing_ok=True)
 
     @property
     def journal(self) -> JournalLines:
@@ -289,18 +213,18 @@ class SQLiteStore:
         with hold_lock(self._path):
             yield
 
-    @asynccontextmanager
-    async def _turn(self) -> AsyncIterator[Database]:
-        """The connection: at once inside our own transaction, else after those of other tasks."""
-        if outer := joined(self._database):
-            yield outer.database()
-        else:
-            async with self._lock:
-                yield self._opened()
+    @property
+    def _called(self) -> str:
+        return str(self._path)
 
-    def _opened(self) -> Database:
-        if self._database is None:
-            raise StoreError(f"The database {self._path} isn't open: `async with` or `open()` it.")
+    def _told(self, key: str) -> str:
+        return f"the row {key!r} of {self._path}"
+
+    def _joined(self) -> Transaction | None:
+        return RUNNING.on(self._connection)
+
+    async def _alive(self) -> Database:
+        database = self._opened()
         if _identity(self._path) != self._file:
             # SQLite goes on with the old file, in WAL mode without a word: what is written there,
             # nobody reads again.
@@ -308,7 +232,7 @@ class SQLiteStore:
                 f"The database {self._path} was moved, replaced or deleted since it was opened: "
                 "open the store again. Nothing was written."
             )
-        return self._database
+        return database
 
     async def _connect(self) -> tuple[Database, bool]:
         database = await connect(self._path, self._mode(), self._rows, self._busy_timeout)
@@ -318,8 +242,8 @@ class SQLiteStore:
             await self._disconnect(database)
             raise
 
-    async def _disconnect(self, database: Database) -> None:
-        await finish(database.close())
+    async def _disconnect(self, connection: Database) -> None:
+        await finish(connection.close())
         if self._read_only and not self._found_wal and _left_empty_wal(self._path):
             await asyncio.to_thread(_remove_empty_wal, self._path)
 

@@ -1,11 +1,11 @@
-"""What a store writes as one: an open transaction, and which ones the running task is in."""
+"""What a store writes as one: an open transaction."""
 
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
-from contextvars import ContextVar
 
 from toolkit.aside import finish
 from toolkit.database.connection import Database
+from toolkit.database.joining import Running
 from toolkit.database.sql import RowChange
 from toolkit.errors import StoreError
 from toolkit.records import Names, Raw
@@ -22,21 +22,21 @@ class Transaction:
 
     async def load_rows(self, about: Names | None = None) -> list[tuple[str, Raw]]:
         """All rows, or those about some names, with what this transaction wrote."""
-        return await self.database().load_rows(about)
+        return await self.connection().load_rows(about)
 
     async def version(self) -> tuple[int, int]:
         """The store's token; equal to one from before the transaction if nobody wrote since."""
-        return await self.database().version()
+        return await self.connection().version()
 
     async def rows_of(self, keys: Sequence[str]) -> dict[str, Raw]:
         """The rows of these keys, with what this transaction wrote, and those of keys that the table
         takes for the same."""
-        database = self.database()
+        database = self.connection()
         return await database.rows.some(database, keys)
 
     async def has_triggers(self) -> bool:
         """Whether a row may not be as it was written, so that it has to be read back."""
-        database = self.database()
+        database = self.connection()
         return await database.rows.has_triggers(database)
 
     async def note(self, run: str, outcome: Callable[[], str]) -> bool:
@@ -60,7 +60,7 @@ class Transaction:
         """
         if len({row.key for row in rows}) < len(rows):
             raise ValueError("a key occurs twice in one write; write its last value only")
-        database = self.database()
+        database = self.connection()
         return await database.rows.change(database, rows)
 
     @asynccontextmanager
@@ -72,14 +72,14 @@ class Transaction:
         self._savepoints += 1
         name = f"unit_{self._savepoints}"
         try:
-            await self.database().run(f"SAVEPOINT {name}")
+            await self.connection().run(f"SAVEPOINT {name}")
             yield
-            await self.database().run(f"RELEASE {name}")
+            await self.connection().run(f"RELEASE {name}")
         except BaseException:
             await finish(self._database.roll_back_to(name))
             raise
 
-    def database(self) -> Database:
+    def connection(self) -> Database:
         """The connection, if the transaction is still on.
 
         After some errors (a full disk) SQLite has rolled everything back by itself. What came next
@@ -93,9 +93,9 @@ class Transaction:
             )
         return self._database
 
-    def is_open_on(self, database: Database | None) -> bool:
+    def is_open_on(self, connection: object) -> bool:
         """Whether it runs on this very connection."""
-        return self._open and self._database is database
+        return self._open and self._database is connection
 
     async def begin(self) -> None:
         """Take the right to write now: taken later, it can be refused because of what was read."""
@@ -103,7 +103,7 @@ class Transaction:
 
     async def commit(self) -> None:
         """Make everything last, even if we are cancelled meanwhile."""
-        database, self._open = self.database(), False
+        database, self._open = self.connection(), False
         await finish(self._commit(database))
 
     async def _commit(self, database: Database) -> None:
@@ -116,26 +116,4 @@ class Transaction:
         await finish(self._database.roll_back())
 
 
-def joined(database: Database | None) -> Transaction | None:
-    """The running task's transaction on this very connection, if it is in one."""
-    return next((each for each in _open_ones.get() if each.is_open_on(database)), None)
-
-
-@asynccontextmanager
-async def transacting(database: Database) -> AsyncIterator[Transaction]:
-    """A transaction of the running task, committed on normal exit and rolled back on any other."""
-    transaction, outer = Transaction(database), _open_ones.get()
-    _open_ones.set((*outer, transaction))
-    try:
-        await transaction.begin()
-        yield transaction
-        await transaction.commit()
-    except BaseException:
-        await transaction.roll_back()
-        raise
-    finally:
-        _open_ones.set(outer)
-
-
-_open_ones: ContextVar[tuple[Transaction, ...]] = ContextVar("transactions", default=())
-"""The transactions that the running task is in, one for each store."""
+RUNNING = Running[Transaction]("transactions")

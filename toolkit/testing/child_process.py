@@ -11,9 +11,12 @@ import socket
 import subprocess
 import sys
 import time
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
+from types import TracebackType
+from typing import Self
 
 _PR_SET_PDEATHSIG = 1
 
@@ -66,6 +69,32 @@ class ChildProcess(subprocess.Popen[bytes]):
         except subprocess.TimeoutExpired:
             self.kill()
             self.wait()
+
+
+class Server(ABC):
+    """What runs in one until it is stopped, at the latest at the end of a `with` block."""
+
+    _process: ChildProcess | None = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.stop()
+
+    @property
+    def pid(self) -> int | None:
+        """The process id, None once stopped."""
+        return None if self._process is None else self._process.pid
+
+    @abstractmethod
+    def stop(self) -> None:
+        """End it; once more does nothing."""
 
 
 def last_lines(log: Path, count: int, secret: str = "") -> list[str]:

@@ -14,10 +14,9 @@ import subprocess
 import tempfile
 from itertools import count
 from pathlib import Path
-from types import TracebackType
 from typing import Self
 
-from toolkit.testing.child_process import ChildProcess, free_port, last_lines
+from toolkit.testing.child_process import ChildProcess, Server, free_port, last_lines
 
 _START_SECONDS = 60.0
 _STOP_SECONDS = 10.0
@@ -41,7 +40,7 @@ class PostgresError(RuntimeError):
     """The server did not come up, or there is none here."""
 
 
-class Postgres:
+class Postgres(Server):
     """A running server, its files in a folder that is gone afterwards.
 
     `admin` is a superuser whose password is `throw-away-admin`; it comes in by TCP and password only.
@@ -52,7 +51,6 @@ class Postgres:
     def __init__(self, programs: Path, folder: Path, user: str | None) -> None:
         self.folder, self.port = folder, free_port()
         self._programs, self._user = programs, user
-        self._process: ChildProcess | None = None
         self._names = count()
         self._used: list[str] = []
 
@@ -78,22 +76,6 @@ class Postgres:
             server.stop()
             raise
         return server
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.stop()
-
-    @property
-    def pid(self) -> int | None:
-        """The process id, None once stopped."""
-        return None if self._process is None else self._process.pid
 
     @property
     def log(self) -> Path:

@@ -15,13 +15,12 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from types import TracebackType
 from typing import Any, Self
 from urllib.error import HTTPError
 from urllib.parse import quote
 from urllib.request import ProxyHandler, Request, build_opener
 
-from toolkit.testing.child_process import ChildProcess, free_port, last_lines
+from toolkit.testing.child_process import ChildProcess, Server, free_port, last_lines
 
 _START_SECONDS = 60.0
 _STOP_SECONDS = 10.0
@@ -69,7 +68,7 @@ class Account:
     access_token: str = field(repr=False)
 
 
-class Synapse:
+class Synapse(Server):
     """A running Synapse whose files, log included, lie in one directory.
 
     >>> def example(directory):
@@ -82,7 +81,6 @@ class Synapse:
         self.directory = directory
         self.server_name = server_name
         self.url = f"http://127.0.0.1:{port}"
-        self._process: ChildProcess | None = None
 
     @staticmethod
     def available() -> bool:
@@ -112,22 +110,6 @@ class Synapse:
         server = cls(directory, server_name, port)
         server._launch()
         return server
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.stop()
-
-    @property
-    def pid(self) -> int | None:
-        """The process id, None once stopped."""
-        return None if self._process is None else self._process.pid
 
     @property
     def log(self) -> Path:

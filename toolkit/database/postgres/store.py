@@ -1,7 +1,7 @@
 """A bot's rows on a PostgreSQL server, which several workers may write at once.
 
-It keeps the same contract as a database file; where the rows stand and the SQL on them is the affair of a
-`Rows`, what it writes as one is in `transaction`.
+It keeps the same contract as a database file, and shares with it what is in `connected`; where the rows stand
+and the SQL on them is the affair of a `Rows`, what it writes as one is in `transaction`.
 """
 
 import asyncio
@@ -10,12 +10,11 @@ from collections.abc import AsyncIterator, Hashable, Mapping
 from contextlib import asynccontextmanager
 from functools import partial
 from pathlib import Path
-from types import TracebackType
-from typing import Any, Self
+from typing import Any
 
-from toolkit.aside import aside, finish
-from toolkit.database.backup import remove_older
-from toolkit.database.contract import BUSY, JournalLines, Place
+from toolkit.aside import finish
+from toolkit.database.connected import ConnectedStore
+from toolkit.database.contract import BUSY, JournalLines
 from toolkit.database.journal_file import JournalBeside
 from toolkit.database.postgres.admission import admit_server
 from toolkit.database.postgres.backup import Backup, make_folder, new_backup_path
@@ -24,16 +23,15 @@ from toolkit.database.postgres.dsn import Address, file_name
 from toolkit.database.postgres.journal import Journal, Ledger
 from toolkit.database.postgres.key_value import KeyValueRows
 from toolkit.database.postgres.mapped import MappedRows
-from toolkit.database.postgres.rows import Rows
-from toolkit.database.postgres.transaction import Transaction, joined, transacting, version_of
-from toolkit.errors import NoDatabase, StoreError, ToolkitError
-from toolkit.layout import Layout, TableFacts
+from toolkit.database.postgres.rows import ServerRows
+from toolkit.database.postgres.transaction import RUNNING, Transaction, version_of
+from toolkit.errors import NoDatabase, ToolkitError
+from toolkit.layout import Layout
 from toolkit.quotes import quote_odd
-from toolkit.records import Names, Raw, decode_object
 from toolkit.secrecy import StaysHere
 
 
-class PostgresStore(StaysHere):
+class PostgresStore(StaysHere, ConnectedStore[Connection]):
     """The bot's table on a PostgreSQL server; `async with`, or `open()` and `close()`.
 
     `dsn` is like `postgresql://user@host:5432/database`; the password may stand there, in PGPASSWORD or in a
@@ -49,6 +47,7 @@ class PostgresStore(StaysHere):
     use one store: while one of them is in `transaction()`, the others wait. Raises StoreError.
     """
 
+    _rows: ServerRows
     file: Path | None = None  # no backup can take the place of a whole database
 
     def __init__(
@@ -65,20 +64,17 @@ class PostgresStore(StaysHere):
         backup_dir: Path | None = None,
         beside: Path | None = None,
     ) -> None:
-        self._dsn, self._address = dsn, Address(dsn)
-        self._read_only = read_only
-        self._rows: Rows
+        rows: ServerRows
         if layout is None or not layout.mapped:
-            self._rows = KeyValueRows(table, key_column, value_column)
+            rows = KeyValueRows(table, key_column, value_column)
         else:
-            self._rows = MappedRows(layout)
+            rows = MappedRows(layout)
+        super().__init__(rows, read_only=read_only, backup_dir=backup_dir)
+        self._dsn, self._address = dsn, Address(dsn)
         self._busy_timeout, self._answer_timeout = busy_timeout, answer_timeout
-        self._backup_dir, self._beside = backup_dir, beside
-        self._connection: Connection | None = None
-        self._opened = self._made = False
+        self._beside = beside
         self._loop: asyncio.AbstractEventLoop | None = None
-        self._lock = asyncio.Lock()
-        self._ledger = Ledger(self._rows.label)
+        self._ledger = Ledger(rows.label)
 
     def __repr__(self) -> str:
         return f"<PostgresStore {self.name} {self._rows.label}>"
@@ -103,17 +99,9 @@ class PostgresStore(StaysHere):
         return self._address.default_folder() / file_name(*self._address.place, self._rows.label)
 
     @property
-    def read_only(self) -> bool:
-        return self._read_only
-
-    @property
     def made(self) -> bool:
         """Whether opening it made the first table in an empty database."""
         return self._made
-
-    @property
-    def backup_dir(self) -> Path | None:
-        return self._backup_dir
 
     @property
     def settings(self) -> dict[str, Any]:
@@ -125,62 +113,17 @@ class PostgresStore(StaysHere):
             "beside": self._beside,
         }
 
-    @property
-    def layout(self) -> Layout:
-        """Where its rows stand."""
-        return self._rows.layout
-
-    @property
-    def facts(self) -> TableFacts:
-        """What the open database says of a table of links; nothing for other rows."""
-        return self._rows.facts
-
-    async def __aenter__(self) -> Self:
-        await self.open()
-        return self
-
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        await self.close()
-
     async def open(self, *, make: bool = True) -> None:
         """Come in and look at the table; nothing if it is open already.
 
         Without `make`, an empty database is refused, where a bot's first start would make the table.
         """
         async with self._lock:
-            if not self._opened:
+            if self._connection is None:
                 self._connection = await self._admitted(make=make and not self._read_only)
-                self._opened, self._loop = True, asyncio.get_running_loop()
+                self._loop = asyncio.get_running_loop()
                 if self._beside is None:
                     make_folder(self.beside.parent)
-
-    async def close(self) -> None:
-        """Disconnect, after the other tasks' transactions; nothing if it is closed already."""
-        if joined(self._connection):
-            raise StoreError(f"Can't close {self.name} inside a transaction: leave it first.")
-        async with self._lock:
-            connection, self._connection, self._opened = self._connection, None, False
-            if connection is not None:
-                await finish(connection.close())
-
-    async def get(self, key: str) -> dict[str, Any] | None:
-        """The row's object, None if there is no such row; StoreError if it isn't a JSON object."""
-        async with self._turn() as connection:
-            raw = await self._rows.get(connection, key)
-        if raw is None:
-            return None
-        try:
-            return decode_object(raw)
-        except ValueError as error:
-            reason = f"{error}; repair it first"
-            raise StoreError(
-                f"Can't read the row {quote_odd(key)} of {self.name}: {reason}."
-            ) from None
 
     async def set(self, key: str, value: Mapping[str, Any]) -> None:
         """Write the whole row as compact JSON, new or not; inside a transaction, as part of it."""
@@ -192,14 +135,6 @@ class PostgresStore(StaysHere):
         """All keys that begin with exactly this text, sorted."""
         async with self._turn() as connection:
             return sorted(await self._rows.keys(connection, prefix))
-
-    async def load_rows(self, about: Names | None = None) -> list[tuple[str, Raw]]:
-        """All rows of the three families as stored, of one moment, in no particular order.
-
-        With `about`, those that concern these rooms and users; some more may come along.
-        """
-        async with self._turn() as connection:
-            return await self._rows.load(connection, about)
 
     async def version(self) -> Hashable:
         """A token that differs from an earlier one if anybody wrote in between, anywhere on the server.
@@ -218,16 +153,19 @@ class PostgresStore(StaysHere):
         a savepoint of it. Cancelled while the commit is running, it is committed nevertheless. Raises
         `OutcomeUnknown` where the answer to COMMIT was lost.
         """
-        if outer := joined(self._connection):
+        if outer := self._joined():
             async with outer.savepoint():
                 yield outer
             return
         async with self._lock:
-            connection = await self._alive()
             transaction = Transaction(
-                connection, self._rows, self._ledger, partial(self._connect, read_only=True)
+                await self._alive(),
+                self._rows,
+                self._ledger,
+                partial(self._connect, read_only=True),
+                patience=self._busy_timeout,
             )
-            async with transacting(transaction, self._busy_timeout):
+            async with RUNNING.begun(transaction):
                 yield transaction
 
     async def backup(
@@ -237,21 +175,12 @@ class PostgresStore(StaysHere):
 
         `name` is the run's (`20261122T220345Z-3f2a`), `by_bot` whether the bot began it by itself.
         """
-        if joined(self._connection):
-            raise StoreError(f"Can't back up {self.name} inside a transaction: do it before.")
+        self._check_outside("back up", "do it before")
         target = new_backup_path(self.beside, directory or self._backup_dir, name, by_bot=by_bot)
         async with self._turn():
             backup = Backup(self._address, self._rows.copied, target)
             await finish(backup.make(self.beside, self._answer_timeout))
         return target.absolute()
-
-    async def remove_older(self, backup: Place) -> None:
-        """Of the backups of this database beside this one only the latest few of its kind stay."""
-        await finish(aside(remove_older, self.beside, Path(backup)))
-
-    async def discard_backup(self, backup: Place) -> None:
-        """Remove it: its run wrote nothing, and it would push out one that is worth something."""
-        Path(backup).unlink(missing_ok=True)
 
     @property
     def journal(self) -> JournalLines:
@@ -280,32 +209,32 @@ class PostgresStore(StaysHere):
         try:
             yield connection
         finally:
-            await finish(connection.close())
+            await self._disconnect(connection)
 
     @asynccontextmanager
     async def _beside_transactions(self) -> AsyncIterator[Connection]:
         """A connection on which what is written lasts: our own, if it is open in this loop and free."""
-        mine = self._opened and self._loop is asyncio.get_running_loop()
-        own = mine and not self._read_only and not joined(self._connection)
+        mine = self._connection is not None and self._loop is asyncio.get_running_loop()
+        own = mine and not self._read_only and not self._joined()
         async with self._turn() if own else self._visiting() as connection:
             yield connection
 
-    @asynccontextmanager
-    async def _turn(self) -> AsyncIterator[Connection]:
-        """The connection: at once inside our own transaction, else after those of other tasks."""
-        if outer := joined(self._connection):
-            yield outer.connection()
-        else:
-            async with self._lock:
-                yield await self._alive()
+    @property
+    def _called(self) -> str:
+        return self.name
+
+    def _told(self, key: str) -> str:
+        return f"the row {quote_odd(key)} of {self.name}"
+
+    def _joined(self) -> Transaction | None:
+        return RUNNING.on(self._connection)
 
     async def _alive(self) -> Connection:
-        """The connection, made anew if it was lost; what is on the other side is then looked at again."""
-        if not self._opened:
-            raise StoreError(f"The database {self.name} isn't open: `async with` or `open()` it.")
-        if self._connection is None or self._connection.lost:
-            self._connection = await self._admitted()
-        return self._connection
+        """Made anew if it was lost; what is on the other side is then looked at again."""
+        connection = self._opened()
+        if connection.lost:
+            connection = self._connection = await self._admitted()
+        return connection
 
     async def _admitted(self, *, make: bool = False) -> Connection:
         connection = await self._connect(read_only=self._read_only)
@@ -321,12 +250,15 @@ class PostgresStore(StaysHere):
                 await self._rows.admit(connection, read_only=self._read_only)
         except BaseException:
             with contextlib.suppress(asyncio.CancelledError):
-                await finish(connection.close())
+                await self._disconnect(connection)
             raise
         return connection
 
     async def _connect(self, *, read_only: bool = False) -> Connection:
         return await connect(self._address, read_only=read_only, patience=self._answer_timeout)
+
+    async def _disconnect(self, connection: Connection) -> None:
+        await finish(connection.close())
 
 
 _ALONE = "SELECT pg_try_advisory_lock(hashtextextended(%s, 0))"

@@ -1,18 +1,18 @@
-"""What a store on a server writes as one: an open transaction, and which ones the running task is in."""
+"""What a store on a server writes as one: an open transaction."""
 
 import asyncio
 import contextlib
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
-from contextvars import ContextVar
 
 import tenacity
 
 from toolkit.aside import finish
+from toolkit.database.joining import Running
 from toolkit.database.postgres.connection import Connection
 from toolkit.database.postgres.journal import Ledger
-from toolkit.database.postgres.rows import Rows
+from toolkit.database.postgres.rows import ServerRows
 from toolkit.database.sql import RowChange
 from toolkit.database.waiting import lock_until
 from toolkit.errors import OutcomeUnknown, StoreError
@@ -37,10 +37,16 @@ class Transaction:
     given_up = False  # a server rolls nothing back by itself but what is lost as a whole
 
     def __init__(
-        self, connection: Connection, rows: Rows, ledger: Ledger, reconnect: Reconnect
+        self,
+        connection: Connection,
+        rows: ServerRows,
+        ledger: Ledger,
+        reconnect: Reconnect,
+        *,
+        patience: float,
     ) -> None:
         self._connection, self._rows = connection, rows
-        self._ledger, self._reconnect = ledger, reconnect
+        self._ledger, self._reconnect, self._patience = ledger, reconnect, patience
         self._open = True
         self._savepoints = 0
         self._number: str | None = None  # the server's own, of one that may have written
@@ -105,13 +111,13 @@ class Transaction:
             raise StoreError("This transaction has ended: start another.", concerns_all=True)
         return self._connection
 
-    def is_open_on(self, connection: Connection | None) -> bool:
+    def is_open_on(self, connection: object) -> bool:
         """Whether it runs on this very connection."""
         return self._open and self._connection is connection
 
-    async def begin(self, patience: float) -> None:
+    async def begin(self) -> None:
         """Take the lock: in short tries, since behind one that waits long all other writers queue."""
-        until = time.monotonic() + patience
+        until = time.monotonic() + self._patience
         if (given := lock_until()) is not None:
             until = min(until, given)
         tries = tenacity.AsyncRetrying(
@@ -235,32 +241,10 @@ async def version_of(connection: Connection, ledger: Ledger) -> tuple[int, int, 
     return connection.number, connection.writes, ledger.without_own(snapshot)
 
 
-def joined(connection: Connection | None) -> Transaction | None:
-    """The running task's transaction on this very connection, if it is in one."""
-    return next((each for each in _open_ones.get() if each.is_open_on(connection)), None)
-
-
-@asynccontextmanager
-async def transacting(transaction: Transaction, patience: float) -> AsyncIterator[Transaction]:
-    """A transaction of the running task, committed on normal exit and rolled back on any other."""
-    outer = _open_ones.get()
-    _open_ones.set((*outer, transaction))
-    try:
-        await transaction.begin(patience)
-        yield transaction
-        await transaction.commit()
-    except BaseException:
-        await transaction.roll_back()
-        raise
-    finally:
-        _open_ones.set(outer)
-
-
 _BEGIN = "BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE"
 _USUAL = "SET LOCAL lock_timeout = '5s'"  # rows of other tables, which foreign keys look at
 _TAKEN = {"55P03", "40P01"}  # lock_not_available, deadlock_detected
 _NUMBER = "SELECT pg_current_xact_id_if_assigned()::text"
 _NEVER_HEARD_OF = "22023"  # such a number is still to come
 _STATUS = "SELECT pg_xact_status(%s::text::xid8)"
-_open_ones: ContextVar[tuple[Transaction, ...]] = ContextVar("postgres_transactions", default=())
-"""The transactions that the running task is in, one for each store."""
+RUNNING = Running[Transaction]("postgres_transactions")
