@@ -11,6 +11,7 @@ from typing import Protocol
 
 from toolkit.fleet.outcome import Outcome
 from toolkit.fleet.task import Task
+from toolkit.fleet.turns import in_turn
 
 
 class Watcher(Protocol):
@@ -27,18 +28,21 @@ class Watcher(Protocol):
 
 
 async def run_here(tasks: Iterable[Task], at_once: int, watcher: Watcher) -> None:
-    """Run them, so many at a time, in their order."""
+    """Run them, so many at a time, in their order; who would write to one database, one after the other."""
     turns = asyncio.Semaphore(at_once)
 
     async def run(task: Task) -> None:
         name = task.bot.name
+        watcher.begun(name)
+        outcome = await task.run(lambda done, total, word: watcher.told(name, done, total, word))
+        await watcher.ended(outcome)
+
+    async def run_queue(queue: list[Task]) -> None:
+        """In one place: who waits for another holds none."""
         async with turns:
-            watcher.begun(name)
-            outcome = await task.run(
-                lambda done, total, word: watcher.told(name, done, total, word)
-            )
-            await watcher.ended(outcome)
+            for task in queue:
+                await run(task)
 
     async with asyncio.TaskGroup() as group:
-        for task in tasks:
-            group.create_task(run(task))
+        for queue in in_turn(tasks):
+            group.create_task(run_queue(queue))

@@ -36,6 +36,11 @@ class Action(StrEnum):
     PLAN = "plan"
     APPLY = "apply"
 
+    @property
+    def writes(self) -> bool:
+        """Whether it writes to the bot's database."""
+        return self is Action.APPLY
+
 
 @dataclass(frozen=True)
 class Task:
