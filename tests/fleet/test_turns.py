@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 import json
-import sqlite3
 import sys
-from collections.abc import Iterator
-from contextlib import closing
 
-import psycopg
 import pytest
 
 from tests.bench import A1, text
+from tests.fleet.sharing import ON_SERVER, SHARED, in_file, on_server, share_file, share_server
 from tests.fleet.test_cluster import cluster, environment  # noqa: F401 - a fixture
 from tests.fleet.test_here import Heard
 from tests.fleet.yard import Yard, adrift_rows
@@ -23,10 +20,7 @@ from toolkit.fleet.task import Action, Task
 from toolkit.fleet.turns import in_turn
 from toolkit.testing import FakeHomeserver, Fault
 from toolkit.testing.faults import Delay
-from toolkit.testing.postgres import Postgres
 from toolkit.writing.journal import Journal
-
-SHARED = ("one", "two", "three", "four")
 
 
 class Together(Heard):
@@ -39,59 +33,6 @@ class Together(Heard):
     def begun(self, bot: str) -> None:
         self.pairs |= {frozenset((bot, other)) for other in self.running}
         super().begun(bot)
-
-
-@pytest.fixture
-def dsn(postgres: Postgres, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
-    """An empty database, whose password is in the environment."""
-    monkeypatch.setenv("PGPASSWORD", Postgres.PASSWORD)
-    dsn = postgres.borrow_database()
-    yield dsn
-    postgres.give_back(dsn)
-
-
-def share_file(yard: Yard, url: str) -> None:
-    """Four bots in one file, which one of them calls by another name."""
-    path = yard.folder / "shared.db"
-    (yard.folder / "also.db").symlink_to(path)
-    with closing(sqlite3.connect(path)) as database, database:
-        for name in SHARED:
-            database.execute(f"CREATE TABLE rows_{name} (key TEXT PRIMARY KEY, value TEXT)")
-            rows = [(key, text(row)) for key, row in adrift_rows().items()]
-            database.executemany(f"INSERT INTO rows_{name} VALUES (?, ?)", rows)
-            yard.tables[name] = {
-                "homeserver": url,
-                "database": "also.db" if name == "two" else "shared.db",
-                "table": f"rows_{name}",
-                "access_token_file": "token",
-            }
-    yard.write()
-
-
-def share_server(yard: Yard, url: str, dsn: str) -> None:
-    """Three bots with tables of their own in one database on a server."""
-    with psycopg.connect(dsn, autocommit=True) as database:
-        for name in ("red", "green", "blue"):
-            database.execute(f"CREATE TABLE rows_{name} (key text PRIMARY KEY, value text)")
-            for key, row in adrift_rows().items():
-                database.execute(f"INSERT INTO rows_{name} VALUES (%s, %s)", (key, text(row)))
-            yard.tables[name] = {
-                "homeserver": url,
-                "database": dsn.replace(f":{Postgres.PASSWORD}", ""),
-                "table": f"rows_{name}",
-                "access_token_file": "token",
-            }
-    yard.write()
-
-
-def in_file(yard: Yard, name: str) -> dict[str, str]:
-    with closing(sqlite3.connect(yard.folder / "shared.db")) as database:
-        return dict(database.execute(f"SELECT key, value FROM rows_{name}").fetchall())
-
-
-def on_server(dsn: str, name: str) -> dict[str, str]:
-    with psycopg.connect(dsn) as database:
-        return dict(database.execute(f"SELECT key, value FROM rows_{name}").fetchall())
 
 
 def repaired(rows: dict[str, str]) -> bool:
@@ -136,7 +77,7 @@ async def test_bots_in_tables_of_one_server_are_written_to_at_once(
     heard = Together()
     results = await fleet.apply(yard.file, certain=True, watcher=heard)
     assert [line.reason for line in results.lines] == [None] * 3
-    assert all(repaired(on_server(dsn, name)) for name in ("red", "green", "blue"))
+    assert all(repaired(on_server(dsn, name)) for name in ON_SERVER)
     assert heard.most == 3
 
 
@@ -154,7 +95,7 @@ async def test_on_a_cluster_nothing_is_lost_either(
     assert [outcome.line.reason for outcome in outcomes] == [None] * 7
     assert [outcome.written and outcome.written.rows for outcome in outcomes] == [1] * 7
     assert all(repaired(in_file(yard, name)) for name in SHARED)
-    assert all(repaired(on_server(dsn, name)) for name in ("red", "green", "blue"))
+    assert all(repaired(on_server(dsn, name)) for name in ON_SERVER)
     assert len(Journal(yard.folder / "shared.db").runs()) == len(SHARED)
 
 
