@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import sys
+from collections.abc import Awaitable, Callable
 
 import pytest
 
@@ -13,7 +15,7 @@ from tests.fleet.test_cluster import cluster, environment  # noqa: F401 - a fixt
 from tests.fleet.test_here import Heard
 from tests.fleet.yard import Yard, adrift_rows
 from toolkit import fleet
-from toolkit.fleet.outcome import State
+from toolkit.fleet.outcome import Outcome, State
 from toolkit.fleet.run import Where, run_fleet, tasks_of
 from toolkit.fleet.settings import Fleet
 from toolkit.fleet.task import Action, Task
@@ -143,3 +145,34 @@ async def test_a_path_that_is_none_is_that_bots_failure_alone(
         "good": State.IN_SYNC,
         "bad": State.FAILED,
     }
+
+
+class Ending:
+    """Ends the scheduler as soon as the first bot is done."""
+
+    def __init__(self, close: Callable[[], Awaitable[object]]) -> None:
+        self.close = close
+
+    def begun(self, bot: str) -> None:
+        """Nobody needs to know."""
+
+    def told(self, bot: str, done: int, total: int, word: str) -> None:
+        """Nor that."""
+
+    async def ended(self, outcome: Outcome) -> None:
+        if not outcome.failed:
+            await self.close()
+
+
+@pytest.mark.slow
+async def test_who_still_waits_when_the_scheduler_is_lost_is_a_line_too(
+    yard: Yard, homeserver: FakeHomeserver
+) -> None:
+    share_file(yard, homeserver.url)
+    async with cluster() as found:
+        address = found.scheduler_address
+        where = Where(Fleet.read(yard.file), yard.results, scheduler=address, insecure=True)
+        tasks = tasks_of(where.fleet, Action.APPLY, certain=True)
+        outcomes = await asyncio.wait_for(run_fleet(where, tasks, Ending(found.close)), 60)
+    failed = [outcome.line.reason for outcome in outcomes if outcome.failed]
+    assert failed == ["The scheduler was lost before it was done."] * 3

@@ -79,7 +79,12 @@ class _Crew:
     run: str
 
     def submit(self, task: Task, waited: int) -> "Future[Outcome]":
-        """Have it run. Of those that wait for a thread, one that has `waited` for others is the first."""
+        """Have it run. Of those that wait for a thread, one that has `waited` for others is the first.
+
+        Raises Dask's own error if the scheduler is lost: a client that looks for it again never says so.
+        """
+        if self.client.status != "running":
+            raise CancelledError(task.bot.name)
         wanted = task.bot.worker
         return self.client.submit(
             run_task,
