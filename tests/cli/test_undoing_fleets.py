@@ -67,7 +67,7 @@ def test_it_shows_what_it_puts_back_and_then_there_is_nothing_left(md: Md, yard:
     run = last_run(yard, "desk")
     done = md("undo", "--yes")
     assert done.code == 0
-    assert f"── desk: run {run} taken back\n" in done.out
+    assert f"── desk: take back run {run}\n" in done.out
     assert "- delete room row matrix_room:!a1" in done.out
     assert done.said("Nothing to take back, as far as fleet-results says: good.")
     back = last_run(yard, "desk")

@@ -111,11 +111,16 @@ def undo(options: dict[str, Any], runs: Mapping[str, str], *, yes: bool, as_json
     if as_json:
         show_json([_written_json(outcome) for outcome in outcomes])
     elif done:
-        show(render_written(done))
+        show(["", *render_written(done)])
+    return _code_of_undo(outcomes)
+
+
+def _code_of_undo(outcomes: Sequence[Outcome]) -> int:
+    """How the bots stand since, or that this isn't known, is no part of what was asked for."""
     if any(outcome.written is None for outcome in outcomes):
         return FAILED
-    left = any(outcome.written and outcome.written.refused for outcome in outcomes)
-    return DRIFT if left else IN_SYNC
+    stays = any(outcome.written and outcome.written.refused for outcome in outcomes)
+    return DRIFT if stays else IN_SYNC
 
 
 def _changes(planned: Outcome) -> bool:

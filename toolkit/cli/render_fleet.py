@@ -82,7 +82,7 @@ def render_back(outcomes: Sequence[Outcome]) -> Iterator[RenderableType]:
             yield from _failed(outcome)
             continue
         run = visible(outcome.written.undoes or "")
-        yield Text(f"── {outcome.line.bot}: run {run} taken back", "bold")
+        yield Text(f"── {outcome.line.bot}: take back run {run}", "bold")
         yield from render_undo(outcome.plan)
 
 
