@@ -36,6 +36,7 @@ def yard(tmp_path: Path):  # type: ignore[no-untyped-def]
 def md(yard: Yard, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Md:
     """Runs commands of a fleet whose drift was repaired just now."""
     monkeypatch.chdir(yard.folder)
+    monkeypatch.delenv("COLUMNS", raising=False)
     monkeypatch.setattr(sys, "stdin", None)
 
     def run(*arguments: str) -> Done:
