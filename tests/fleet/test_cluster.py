@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import importlib.util
 import os
 import pickle
@@ -225,14 +224,11 @@ async def test_a_bot_whose_worker_keeps_dying_is_a_line_with_its_reason(
     [bot] = Fleet.read(yard.file).bots
 
     async def reason(error: Exception) -> str:
-        future = asyncio.get_running_loop().create_future()
-
         class Raising:
             async def result(self) -> Outcome:
                 raise error
 
-        future.set_result(None)
-        found = await _outcome(Raising(), Task(bot))
+        found = await _outcome(Raising, Task(bot))
         assert found.failed
         return found.line.reason or ""
 

@@ -56,10 +56,18 @@ class Yard:
 
     def write(self) -> None:
         tables = [
-            "\n".join([f"[bots.{name}]", *(f"{k} = {json.dumps(v)}" for k, v in table.items()), ""])
+            "\n".join([f"[bots.{name}]", *(f"{k} = {_toml(v)}" for k, v in table.items()), ""])
             for name, table in self.tables.items()
         ]
         self.file.write_text("\n".join(tables), encoding="utf-8")
+
+
+def _toml(value: Any) -> str:
+    if isinstance(value, Mapping):
+        return "{" + ", ".join(f"{key} = {_toml(inner)}" for key, inner in value.items()) + "}"
+    if isinstance(value, list):
+        return "[" + ", ".join(map(_toml, value)) + "]"
+    return json.dumps(value)
 
 
 def _names_token(settings: Mapping[str, Any]) -> bool:

@@ -1,7 +1,7 @@
-"""The commands about a fleet: check, plan, apply, report."""
+"""The commands about a fleet: check, plan, apply, undo, report."""
 
 import asyncio
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -10,13 +10,28 @@ from typing import Any
 from toolkit.cli.fleet_progress import fleet_progress
 from toolkit.cli.json_forms import plan_json
 from toolkit.cli.look import DRIFT, IN_SYNC
-from toolkit.cli.output import Cancelled, say, show, show_json, show_long
-from toolkit.cli.render_fleet import render_bots, render_causes, render_plans, render_written
+from toolkit.cli.output import Cancelled, agree, say, show, show_json, show_long, someone_there
+from toolkit.cli.render_fleet import (
+    render_back,
+    render_bots,
+    render_causes,
+    render_plans,
+    render_written,
+)
 from toolkit.decisions.agreement import save_decisions
 from toolkit.errors import ToolkitError
 from toolkit.fleet.outcome import Line, Outcome, State
 from toolkit.fleet.results import Results
-from toolkit.fleet.run import SUFFIX, Where, load, load_decisions, place, run_fleet, tasks_of
+from toolkit.fleet.run import (
+    SUFFIX,
+    Where,
+    load,
+    load_decisions,
+    place,
+    run_fleet,
+    tasks_of,
+    tasks_to_undo,
+)
 from toolkit.fleet.settings import Fleet
 from toolkit.fleet.task import Action, Task
 from toolkit.text.summary import count_of
@@ -61,9 +76,7 @@ def apply(
 ) -> int:
     """Write to each bot what was agreed to."""
     decisions, certain, most = wanted
-    insecure = options.pop("insecure")
-    where = replace(_place(options), insecure=insecure)
-    where.check(writes=True)
+    where = _place_to_write(options)
     agreed = load_decisions(where.fleet, decisions) if decisions is not None else None
     tasks = tasks_of(where.fleet, Action.APPLY, agreed, certain=certain, max_changes=most)
     outcomes = _run(where, tasks, "Writing to bots")
@@ -72,6 +85,57 @@ def apply(
     else:
         show(render_written(outcomes))
     return _exit_code(outcomes)
+
+
+def undo(options: dict[str, Any], runs: Mapping[str, str], *, yes: bool, as_json: bool) -> int:
+    """Take a run back at each bot, once it is seen what that would write."""
+    if not yes and not someone_there():
+        raise ToolkitError("Nobody is there to be asked: give --yes; nothing was written.")
+    if runs:
+        options["only"] = {*options["only"], *runs}
+    where = _place_to_write(options)
+    tasks = tasks_to_undo(where, Action.PLAN_UNDO, runs)
+    planned = _run(where, tasks, "Reading rows") if tasks else []
+    known = {outcome.line.bot for outcome in planned}
+    if unknown := [bot.name for bot in where.fleet.bots if bot.name not in known]:
+        say(f"Nothing to take back, as far as {where.results} says: {', '.join(unknown)}.")
+    if not as_json:
+        show(render_back(planned))
+    wanted = {outcome.line.bot for outcome in planned if _changes(outcome)}
+    if wanted:
+        _ask_to_write_back(where.fleet, wanted, yes=yes)
+    shown = [replace(task, action=Action.UNDO) for task in tasks if task.bot.name in wanted]
+    done = _run(where, shown, "Writing back") if shown else []
+    written = {outcome.line.bot: outcome for outcome in done}
+    outcomes = [written.get(outcome.line.bot, outcome) for outcome in planned]
+    if as_json:
+        show_json([_written_json(outcome) for outcome in outcomes])
+    elif done:
+        show(["", *render_written(done)])
+    return _code_of_undo(outcomes)
+
+
+def _code_of_undo(outcomes: Sequence[Outcome]) -> int:
+    """How the bots stand since, or that this isn't known, is no part of what was asked for."""
+    if any(outcome.written is None for outcome in outcomes):
+        return FAILED
+    stays = any(outcome.written and outcome.written.refused for outcome in outcomes)
+    return DRIFT if stays else IN_SYNC
+
+
+def _changes(planned: Outcome) -> bool:
+    return planned.plan is not None and any(unit.change for unit in planned.plan.units)
+
+
+def _ask_to_write_back(fleet: Fleet, bots: Collection[str], *, yes: bool) -> None:
+    """Raise `Cancelled` unless a person agrees; that bots must be stopped is said in any case."""
+    named = [bot for bot in fleet.bots if bot.name in bots]
+    if stopped := [bot.name for bot in named if bot.road("").sides.layout.shape.stopped]:
+        say(
+            f"These must be stopped, else they write their own rows over these: {', '.join(stopped)}."
+        )
+    if not yes and not agree(f"Write this back to {count_of(len(named), 'bot')}?"):
+        raise Cancelled("nothing was written.")
 
 
 def report(
@@ -103,6 +167,13 @@ def _place(options: dict[str, Any]) -> Where:
     return replace(place(given.pop("file"), **given), tls=tls)
 
 
+def _place_to_write(options: dict[str, Any]) -> Where:
+    insecure = options.pop("insecure")
+    where = replace(_place(options), insecure=insecure)
+    where.check(writes=True)
+    return where
+
+
 def _run(where: Where, tasks: Sequence[Task], doing: str) -> list[Outcome]:
     """Run them all. Ctrl+C keeps the results of those that are done, and what they wrote."""
     if (where.scheduler or "").startswith("tcp://"):
@@ -110,7 +181,7 @@ def _run(where: Where, tasks: Sequence[Task], doing: str) -> list[Outcome]:
     try:
         return asyncio.run(_watched(where, tasks, doing))
     except KeyboardInterrupt:
-        wrote = any(task.action is Action.APPLY for task in tasks)
+        wrote = any(task.action.writes for task in tasks)
         more = (
             " What was finished by then is written: see `matrix-drift history` of each."
             if wrote
@@ -204,6 +275,7 @@ def _written_json(outcome: Outcome) -> dict[str, Any]:
             "units": list(done.units),
             "rows": done.rows,
             "run": done.run,
+            "undoes": done.undoes,
             "backup": done.backup,
             "not_written": dict(done.refused),
             "left_alone": dict(done.left),

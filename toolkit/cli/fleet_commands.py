@@ -85,6 +85,11 @@ def plan(as_json: bool, out: Path | None, **options: Any) -> int:
     return _call("plan", _running_on(options), out, as_json=as_json)
 
 
+_insecure = click.option(
+    "--insecure-scheduler", is_flag=True, help="Write over a scheduler without TLS all the same."
+)
+
+
 @fleet.command()
 @_which
 @click.option(
@@ -100,9 +105,7 @@ def plan(as_json: bool, out: Path | None, **options: Any) -> int:
     help="Write nothing to a bot if that would be more than N rows.",
 )
 @_running
-@click.option(
-    "--insecure-scheduler", is_flag=True, help="Write over a scheduler without TLS all the same."
-)
+@_insecure
 @flags.as_json
 @flags.debug
 def apply(
@@ -120,6 +123,36 @@ def apply(
         "apply",
         {**_running_on(options), "insecure": insecure_scheduler},
         (decisions, approve_certain, max_changes),
+        as_json=as_json,
+    )
+
+
+@fleet.command()
+@_which
+@click.option(
+    "--run",
+    "runs",
+    multiple=True,
+    metavar="NAME=RUN",
+    help="Take back this run of a bot instead, of no others but these and --only; may be repeated.",
+)
+@flags.yes
+@_running
+@_insecure
+@flags.as_json
+@flags.debug
+def undo(
+    runs: tuple[str, ...], yes: bool, insecure_scheduler: bool, as_json: bool, **options: Any
+) -> int:
+    """Take back what the last `fleet apply` wrote to each bot, as `undo` does for one. Asks before."""
+    named = dict(run.partition("=")[::2] for run in runs)
+    if not all(named.values()) or len(named) < len(runs):
+        raise click.UsageError("Name a run as --run NAME=RUN, one of each bot.")
+    return _call(
+        "undo",
+        {**_running_on(options), "insecure": insecure_scheduler},
+        named,
+        yes=yes,
         as_json=as_json,
     )
 

@@ -8,7 +8,7 @@ from rich.table import Table
 from rich.text import Text
 
 from toolkit.cli.decided import LONG, render_left
-from toolkit.cli.render import render_planned
+from toolkit.cli.render import render_planned, render_undo
 from toolkit.cli.render_written import render_refusals
 from toolkit.fleet.outcome import Outcome, State
 from toolkit.fleet.results import Results, say_states
@@ -75,6 +75,17 @@ def render_plans(outcomes: Sequence[Outcome]) -> Iterator[RenderableType]:
     yield Text(say_states([outcome.line for outcome in outcomes]))
 
 
+def render_back(outcomes: Sequence[Outcome]) -> Iterator[RenderableType]:
+    """What taking runs back would write, bot by bot, and what it would leave as it is."""
+    for outcome in outcomes:
+        if outcome.plan is None or outcome.written is None:
+            yield from _failed(outcome)
+            continue
+        run = visible(outcome.written.undoes or "")
+        yield Text(f"── {outcome.line.bot}: take back run {run}", "bold")
+        yield from render_undo(outcome.plan)
+
+
 def render_written(outcomes: Sequence[Outcome]) -> Iterator[RenderableType]:
     """What was written, bot by bot, with the run that takes it back."""
     for outcome in outcomes:
@@ -83,22 +94,25 @@ def render_written(outcomes: Sequence[Outcome]) -> Iterator[RenderableType]:
             continue
         done = outcome.written
         rows, units = count_of(done.rows, "row"), count_of(len(done.units), "unit")
-        told = f"{rows} of {units} written" if done.rows else "nothing to write"
+        word = "written back" if done.undoes else "written"
+        told = f"{rows} of {units} {word}" if done.rows else "nothing to write"
         run = f", run {visible(done.run)}" if done.run else ""
         yield Text(f"{outcome.line.bot}: {told}{run}", "green" if done.rows else "")
         if done.backup:
             yield Padding(Text(f"Backup: {visible(done.backup, LONG)}"), (0, 0, 0, 2))
         for more in (*render_refusals(done.refused), *render_left(done.left)):
             yield Padding(more, (0, 0, 0, 2))
-        if done.warning:
-            yield Padding(Text(visible(done.warning, LONG), "red"), (0, 0, 0, 2))
+        trouble = (done.warning, outcome.line.reason if outcome.failed else None)
+        for why in filter(None, trouble):
+            yield Padding(Text(visible(why, LONG), "red"), (0, 0, 0, 2))
     yield ""
     yield Text(say_states([outcome.line for outcome in outcomes]))
-    if any(outcome.written and outcome.written.rows for outcome in outcomes):
+    wrote = [outcome.written for outcome in outcomes if outcome.written and outcome.written.rows]
+    if wrote:
+        again = " --run NAME=RUN" if any(done.undoes for done in wrote) else ""
         yield Text(
             "A running bot still has the old rows in memory: let it reload them, or restart it. "
-            "`matrix-drift undo RUN --database DATABASE` takes a run back; of a bot with tables of its own, "
-            "where a matrix-drift.toml says what the fleet's file says of them."
+            f"`matrix-drift fleet undo{again}` takes {'a run' if again else 'all of this'} back."
         )
 
 

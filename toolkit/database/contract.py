@@ -110,7 +110,8 @@ class TransactionalStore(Store, Protocol):
 
     @property
     def identity(self) -> Hashable:
-        """The same for all stores on one database: what two runs must not write at once."""
+        """The same for all stores on one file, or on one bot's table of a server: what two runs must not
+        write at once, as `alone` sees to."""
 
     @property
     def address(self) -> Path | str:

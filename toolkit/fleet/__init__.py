@@ -15,7 +15,7 @@ _PACKAGES = frozenset({"dask", "distributed", "loky", "matplotlib", "numpy", "pa
 
 try:
     from toolkit.fleet.results import Results
-    from toolkit.fleet.run import apply, check, load
+    from toolkit.fleet.run import apply, check, load, undo
     from toolkit.fleet.settings import Bot, Fleet
 except ModuleNotFoundError as error:
     if (error.name or "").partition(".")[0] not in _PACKAGES:
@@ -24,4 +24,4 @@ except ModuleNotFoundError as error:
         f"A fleet needs {error.name}: pip install 'matrix-drift[fleet]'.", name=error.name
     ) from None
 
-__all__ = ["Bot", "Fleet", "Results", "apply", "check", "load"]
+__all__ = ["Bot", "Fleet", "Results", "apply", "check", "load", "undo"]

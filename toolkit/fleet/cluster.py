@@ -7,8 +7,9 @@ worker that is lost is no loss: its bots are looked at again elsewhere, from the
 
 import asyncio
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ from toolkit.errors import ToolkitError
 from toolkit.fleet.here import Watcher
 from toolkit.fleet.outcome import Outcome, failure
 from toolkit.fleet.task import Task
+from toolkit.fleet.turns import in_turn
 from toolkit.text.visible import visible
 
 _TOPIC = "matrix-drift-fleet"
@@ -54,29 +56,55 @@ class Cluster:
 
 
 async def run_on(cluster: Cluster, tasks: Sequence[Task], watcher: Watcher) -> None:
-    """Run them on the cluster's workers, as many at a time as these have threads. Raises `ToolkitError`."""
+    """Run them on the cluster's workers, as many at a time as these have threads; who would write to one
+    database, one after the other. Raises `ToolkitError`."""
     client = await _connect(cluster)
     try:
         workers = await _workers(client, cluster)
         client.subscribe_topic(_TOPIC, lambda event: _hear(event, watcher))
         run = f"{time.time_ns():x}"
         async with asyncio.TaskGroup() as group:
-            for task in tasks:
-                name, wanted = task.bot.name, task.bot.worker
-                if wanted is not None and wanted not in workers:
-                    why = f"There is no worker {visible(repr(wanted))} in the cluster."
-                    await watcher.ended(failure(name, why))
-                    continue
-                key = f"fleet-{task.action}-{name}-{run}"
-                place = None if wanted is None else [wanted]
-                future = client.submit(run_task, task, key=key, workers=place, pure=False)
-                group.create_task(_wait(future, task, watcher))
+            for queue in in_turn(tasks, machines=True):
+                group.create_task(_run_queue(queue, _Crew(client, workers, run), watcher))
     finally:
         await client.close()
 
 
-async def _wait(future: "Future[Outcome]", task: Task, watcher: Watcher) -> None:
-    await watcher.ended(await _outcome(future, task))
+@dataclass(frozen=True)
+class _Crew:
+    """Who takes tasks, under what names they may be asked for, and what tells this run's tasks from others'."""
+
+    client: Client
+    workers: Collection[str]
+    run: str
+
+    def submit(self, task: Task, waited: int) -> "Future[Outcome]":
+        """Have it run. Of those that wait for a thread, one that has `waited` for others is the first.
+
+        Raises Dask's own error if the scheduler is lost: a client that looks for it again never says so.
+        """
+        if self.client.status != "running":
+            raise CancelledError(task.bot.name)
+        wanted = task.bot.worker
+        return self.client.submit(
+            run_task,
+            task,
+            key=f"fleet-{task.action}-{task.bot.name}-{self.run}",
+            workers=None if wanted is None else [wanted],
+            priority=waited,
+            pure=False,
+        )
+
+
+async def _run_queue(queue: Sequence[Task], crew: _Crew, watcher: Watcher) -> None:
+    """One after the other: what waits for another is no task of the cluster's yet, and keeps no thread."""
+    for waited, task in enumerate(queue):
+        wanted = task.bot.worker
+        if wanted is not None and wanted not in crew.workers:
+            why = f"There is no worker {visible(repr(wanted))} in the cluster."
+            await watcher.ended(failure(task.bot.name, why))
+        else:
+            await watcher.ended(await _outcome(partial(crew.submit, task, waited), task))
 
 
 async def run_task(task: Task) -> Outcome:
@@ -134,10 +162,10 @@ async def _workers(client: Client, cluster: Cluster) -> set[str]:
     return {str(name) for address, w in info.items() for name in (address, w["host"], w["name"])}
 
 
-async def _outcome(future: "Future[Outcome]", task: Task) -> Outcome:
+async def _outcome(submit: "Callable[[], Future[Outcome]]", task: Task) -> Outcome:
     """What a task gave back. What else comes of it is Dask's own: nothing of ours is in that."""
     try:
-        outcome: Outcome = await future.result()
+        outcome: Outcome = await submit().result()
         return outcome
     except KilledWorker:
         why = "Its worker died, and so did the others that tried: their logs may say of what."

@@ -24,6 +24,9 @@ FOLDER = "fleet-results"
 _LINE = b"matrix-drift.bot"
 """Where in the file's own metadata the bot's line stands, as JSON."""
 
+_TO_UNDO = b"matrix-drift.to-undo"
+"""And which run `undo` takes back, if one."""
+
 _SCHEMA = pa.schema(
     pa.field(name, pa.bool_() if name == "approvable" else pa.string())
     for name in [*FLEET_COLUMNS["drift"]][1:]
@@ -37,18 +40,20 @@ class Kept:
 
     line: Line
     drift: Mapping[str, Sequence[Any]]
+    to_undo: str | None = None
 
 
 def save_outcome(folder: Path, outcome: Outcome) -> None:
     """Write a bot's file anew, for this account's eyes alone. Raises `ToolkitError`."""
     partial = folder / f".{outcome.line.bot}.{secrets.token_hex(4)}.partial"
+    path = folder / f"{outcome.line.bot}.parquet"
     try:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         handle = os.open(partial, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600)
         try:
             with open(handle, "wb") as file:
-                file.write(_dump(outcome))
-            partial.replace(folder / f"{outcome.line.bot}.parquet")
+                file.write(_dump(outcome, outcome.to_undo(_to_undo(path))))
+            partial.replace(path)
         except BaseException:
             partial.unlink(missing_ok=True)
             raise
@@ -63,12 +68,25 @@ def load_outcomes(folder: Path) -> list[Kept]:
     return [_load(path) for path in sorted(folder.glob("*.parquet")) if path.name[0] != "."]
 
 
-def _dump(outcome: Outcome) -> bytes:
+def _to_undo(path: Path) -> str | None:
+    """What a file says of that; nothing if it is none."""
+    try:
+        return _read_to_undo(pq.read_schema(path))
+    except (OSError, pa.ArrowException):
+        return None
+
+
+def _read_to_undo(schema: pa.Schema) -> str | None:
+    run = (schema.metadata or {}).get(_TO_UNDO)
+    return run.decode() if run else None
+
+
+def _dump(outcome: Outcome, to_undo: str | None) -> bytes:
     drift = outcome.drift or dict.fromkeys(_FINDINGS, ())
     columns: dict[str, Any] = {name: [_stored(v) for v in drift[name]] for name in _FINDINGS}
     columns["bot"] = [outcome.line.bot] * len(columns["unit"])
     line = json.dumps(outcome.line.told()).encode()
-    schema = _SCHEMA.with_metadata({_LINE: line})
+    schema = _SCHEMA.with_metadata({_LINE: line, _TO_UNDO: (to_undo or "").encode()})
     made = BytesIO()
     pq.write_table(pa.Table.from_pydict(columns, schema=schema), made)
     return made.getvalue()
@@ -86,7 +104,8 @@ def _load(path: Path) -> Kept:
         table = pq.read_table(path)
         told = json.loads((table.schema.metadata or {})[_LINE])
         line = Line(**{**told, "state": State(told["state"])})
-        return Kept(line, {name: table[name].to_pylist() for name in _FINDINGS})
+        drift = {name: table[name].to_pylist() for name in _FINDINGS}
+        return Kept(line, drift, _read_to_undo(table.schema))
     except (OSError, pa.ArrowException, KeyError, TypeError, ValueError):
         raise ToolkitError(
             f"{path} is no result of a fleet: delete it, or name another folder."

@@ -7,6 +7,7 @@ from typing import Protocol
 from toolkit.fleet.judges import Judges, judges
 from toolkit.fleet.outcome import Outcome
 from toolkit.fleet.task import Task
+from toolkit.fleet.turns import in_turn
 
 
 class Watcher(Protocol):
@@ -25,7 +26,7 @@ class Watcher(Protocol):
 async def run_here(
     tasks: Sequence[Task], at_once: int, watcher: Watcher, processes: int | None = None
 ) -> None:
-    """Run them, so many at a time, in their order."""
+    """Run them, so many at a time, in their order; who would write to one database, one after the other."""
     turns = asyncio.Semaphore(at_once)
     async with judges(len(tasks), at_once, processes) as who:
         await _run_all(tasks, turns, watcher, who)
@@ -34,16 +35,20 @@ async def run_here(
 async def _run_all(
     tasks: Sequence[Task], turns: asyncio.Semaphore, watcher: Watcher, who: Judges
 ) -> None:
-
     async def run(task: Task) -> None:
         name = task.bot.name
+        watcher.begun(name)
+        outcome = await task.run(
+            lambda done, total, word: watcher.told(name, done, total, word), who
+        )
+        await watcher.ended(outcome)
+
+    async def run_queue(queue: list[Task]) -> None:
+        """In one place: who waits for another holds none."""
         async with turns:
-            watcher.begun(name)
-            outcome = await task.run(
-                lambda done, total, word: watcher.told(name, done, total, word), who
-            )
-            await watcher.ended(outcome)
+            for task in queue:
+                await run(task)
 
     async with asyncio.TaskGroup() as group:
-        for task in tasks:
-            group.create_task(run(task))
+        for queue in in_turn(tasks):
+            group.create_task(run_queue(queue))

@@ -19,7 +19,8 @@ class State(StrEnum):
 
 @dataclass(frozen=True)
 class Written:
-    """What `apply` did at one bot. `refused` was agreed to and isn't written, `left` was decided otherwise."""
+    """What `apply` or `undo` did at one bot. `refused` was asked for and isn't written, `left` was decided
+    otherwise; `undoes` is the run that was taken back."""
 
     units: tuple[str, ...] = ()
     rows: int = 0
@@ -28,6 +29,7 @@ class Written:
     refused: Mapping[str, str] = field(default_factory=dict)
     left: Mapping[str, str] = field(default_factory=dict)
     warning: str = ""
+    undoes: str | None = None
 
 
 @dataclass(frozen=True)
@@ -67,6 +69,18 @@ class Outcome:
     @property
     def failed(self) -> bool:
         return self.line.state is State.FAILED
+
+    def to_undo(self, before: str | None) -> str | None:
+        """The run that `undo` takes back from now on, where it was `before` until now.
+
+        It is that of the last `apply`, as long as there is anything of it; to look changes nothing.
+        """
+        done = self.written
+        if done is None:
+            return before
+        if done.undoes is None:
+            return done.run
+        return None if done.undoes == before and not done.refused else before
 
 
 def failure(bot: str, reason: str, looked: int | None = None) -> Outcome:

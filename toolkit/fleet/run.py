@@ -55,9 +55,9 @@ class Where:
 
 @dataclass
 class _Keeping:
-    """Who keeps each result, and passes on what it hears."""
+    """Who keeps each result, if there is a folder for it, and passes on what it hears."""
 
-    folder: Path
+    folder: Path | None
     watcher: Watcher | None = None
     outcomes: list[Outcome] = field(default_factory=list)
 
@@ -70,8 +70,9 @@ class _Keeping:
             self.watcher.told(bot, done, total, word)
 
     async def ended(self, outcome: Outcome) -> None:
-        await aside(save_outcome, self.folder, outcome)
-        kept = replace(outcome, drift={})  # that lies on disk now
+        if self.folder is not None:
+            await aside(save_outcome, self.folder, outcome)
+        kept = replace(outcome, drift={})  # what anybody asks for of that lies on disk now
         self.outcomes.append(kept)
         if self.watcher:
             await self.watcher.ended(outcome)
@@ -80,9 +81,13 @@ class _Keeping:
 async def run_fleet(
     where: Where, tasks: Sequence[Task], watcher: Watcher | None = None
 ) -> list[Outcome]:
-    """Run all tasks; what came of them, by name. Raises `ToolkitError` where none can be run."""
-    where.check(writes=any(task.action is Action.APPLY for task in tasks))
-    keeping = _Keeping(where.results, watcher)
+    """Run all tasks; what came of them, by name. Raises `ToolkitError` where none can be run.
+
+    What an undo would write is no result, and isn't kept.
+    """
+    where.check(writes=any(task.action.writes for task in tasks))
+    keeps = all(task.action is not Action.PLAN_UNDO for task in tasks)
+    keeping = _Keeping(where.results if keeps else None, watcher)
     try:
         await _run_where(where, tasks, keeping)
     except ExceptionGroup as several:  # a bot's failure is an outcome: this is about all of them
@@ -118,6 +123,15 @@ def tasks_of(
         Task(bot, action, given.get(bot.name, {}), certain, max_changes)
         for bot in fleet.bots
         if not idle or given.get(bot.name)
+    ]
+
+
+def tasks_to_undo(where: Where, action: Action, runs: Mapping[str, str]) -> list[Task]:
+    """A task for each bot of which a run is named (bot -> run), or is in the results as that of its last `apply`."""
+    kept = load_outcomes(where.results) if where.results.exists() else []
+    known = {**{found.line.bot: found.to_undo for found in kept}, **runs}
+    return [
+        Task(bot, action, undoes=run) for bot in where.fleet.bots if (run := known.get(bot.name))
     ]
 
 
@@ -190,9 +204,29 @@ async def apply(
     return await _run(where, tasks, watcher)
 
 
+async def undo(
+    path: str | Path = FILE,
+    *,
+    runs: Mapping[str, str] | None = None,
+    only: Iterable[str] = (),
+    results: str | Path | None = None,
+    at_once: int = AT_ONCE,
+    deadline: float = DEADLINE,
+    watcher: Watcher | None = None,
+) -> Results:
+    """Take back what the last `apply` wrote to each bot, as far as nobody has written its rows since.
+
+    `runs` names others (bot -> run), and then it is about these bots and those of `only` alone. Each bot is
+    looked at again afterwards; those of which no run is known are left out.
+    """
+    named = runs or {}
+    where = place(path, {*only, *named}, results, at_once, deadline)
+    return await _run(where, tasks_to_undo(where, Action.UNDO, named), watcher)
+
+
 async def _run(where: Where, tasks: Sequence[Task], watcher: Watcher | None) -> Results:
     await run_fleet(where, tasks, watcher)
-    return load(where.results).part({task.bot.name for task in tasks})
+    return load(where.results).part({task.bot.name for task in tasks}) if tasks else Results(())
 
 
 def place(

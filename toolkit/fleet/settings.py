@@ -4,7 +4,7 @@ Each has the settings of a `matrix-drift.toml` of its own. Paths are seen from t
 """
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Hashable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Self
@@ -51,6 +51,18 @@ class Bot:
     def lowers(self) -> bool:
         """Whether its counters that are too high count as drift."""
         return bool(self.settings.get("lower_counters"))
+
+    @property
+    def identity(self) -> Hashable:
+        """What it must not share with a bot that is written to at the same time, as far as that is known here.
+
+        A file is called by its path, which another machine may have as well.
+        """
+        try:
+            return self.road("").sides.identity
+        except (StoreError, RuntimeError, ValueError):
+            # Its program is missing here, or the path is none, of which its own turn tells.
+            return self.settings["database"], self.settings.get("table")
 
     def road(self, token: str, *, lower: bool = False) -> Repairs:
         """How it is looked at both of its sides, planned and written."""

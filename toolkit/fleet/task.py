@@ -29,7 +29,7 @@ from toolkit.looked import Looked, judge, look
 from toolkit.model import Choices, Plan
 from toolkit.progress import Progress
 from toolkit.records import Raw
-from toolkit.repairs import Done, Repairs
+from toolkit.repairs import Done, Repairs, plan_taking_back, take_back
 from toolkit.text.advice import settled
 from toolkit.writing.job import check_size
 from toolkit.writing.report import stale_units
@@ -38,22 +38,32 @@ T = TypeVar("T")
 
 
 class Action(StrEnum):
-    """What is asked for: the drift, also the plan itself, or to write."""
+    """What is asked for: the drift, also the plan itself, or to write; or what taking a run back would
+    write, or to do that."""
 
     CHECK = "check"
     PLAN = "plan"
     APPLY = "apply"
+    PLAN_UNDO = "plan-undo"
+    UNDO = "undo"
+
+    @property
+    def writes(self) -> bool:
+        """Whether it writes to the bot's database."""
+        return self in (Action.APPLY, Action.UNDO)
 
 
 @dataclass(frozen=True)
 class Task:
-    """One bot, and what to do with it; `decisions` and `certain` say what `apply` writes."""
+    """One bot, and what to do with it; `decisions` and `certain` say what `apply` writes, `undoes` which run
+    is taken back."""
 
     bot: Bot
     action: Action = Action.CHECK
     decisions: Mapping[str, Decision] = field(default_factory=dict)
     certain: bool = False
     max_changes: int | None = None
+    undoes: str | None = None
 
     async def run(self, progress: Progress | None = None, judges: Judges | None = None) -> Outcome:
         """Do it, and say what came of it; `judges` decode and plan. A failure is an outcome too."""
@@ -67,23 +77,20 @@ class Task:
         try:
             token = await self.bot.token.read()
             return await self._run(token, looked, tell, judges or Here())
-        except ToolkitError as error:
-            why = str(error)
         except Exception as error:
-            # Its message may quote anything; the class is enough to find the bug by a single `check`.
-            why = f"Unexpected {type(error).__name__}: `matrix-drift check --debug` of this bot alone says where."
-        return failure(self.bot.name, cleanse(why, token), looked)
+            return failure(self.bot.name, _say(error, token), looked)
 
     async def _run(self, token: str, looked: int, progress: Progress, judges: Judges) -> Outcome:
         road = self.bot.road(token, lower=self._lower)
+        if self.undoes is not None:
+            return await self._take_back(road, self.undoes, token, looked, progress, judges)
         if self.action is not Action.APPLY:
             tell = partial(self._tell, looked=looked)
             outcome = await self._look(road, progress, judges, tell)
             await aside(_refuse_token, outcome, token)
             return outcome
         found = await self._look(road, progress, judges, _as_it_is)
-        columns = await aside(drift_columns, found.plan, found.cases)
-        await aside(_refuse_token, (found.plan, found.record, columns), token)
+        await aside(_refuse_found, found, token)
         agreed = await aside(self._agree, found)
         check_size(agreed.units, self.max_changes)
         if not agreed.units:
@@ -92,6 +99,53 @@ class Task:
         over = agreed.overridden.keys() & {*done.result.applied}
         why = await aside(forget, road.sides.beside, found.plan, over) if over else ""
         return await aside(self._tell_written, found, agreed, done, token, looked, why)
+
+    async def _take_back(
+        self,
+        road: Repairs,
+        run: str,
+        token: str,
+        looked: int,
+        progress: Progress,
+        judges: Judges,
+    ) -> Outcome:
+        """Say what that would write, or do it, and look how the bot stands then.
+
+        The rows are back also where it can't be looked at: only the homeserver has to be there for that.
+        """
+        if self.action is Action.PLAN_UNDO:
+            planned = await plan_taking_back(road.sides, run)
+            await aside(_refuse_token, planned, token)
+            written = Written(refused=_staying(planned), undoes=run)
+            line = Line(self.bot.name, State.DRIFT, looked=looked)
+            return Outcome(line, plan=planned, written=written)
+        plan, result = await take_back(road.sides, run, progress)
+        stays = _staying(plan) | result.left
+        written = Written(
+            units=tuple(result.applied),
+            rows=sum(len(unit.writes) for unit in plan.units if unit.id in result.applied),
+            run=result.run,
+            backup=str(result.backup) if result.backup else None,
+            refused={unit: cleanse(why, token) for unit, why in stays.items()},
+            warning=cleanse(result.warning, token),
+            undoes=run,
+        )
+        try:
+            tell = partial(self._tell, looked=looked, written=written)
+            outcome = await self._look(road, progress, judges, tell)
+            await aside(_refuse_token, outcome, token)
+            return outcome
+        except Exception as error:
+            why = f"How it stands after the undo isn't known: {_say(error, token)}"
+        line = Line(
+            self.bot.name,
+            State.FAILED,
+            why,
+            rows_written=written.rows,
+            run=written.run,
+            looked=looked,
+        )
+        return Outcome(line, written=written, left_open=bool(written.refused))
 
     async def _look(
         self, road: Repairs, progress: Progress, judges: Judges, tell: Callable[[Looked], T]
@@ -132,15 +186,16 @@ class Task:
             decisions = certain | decisions
         return agree_to_file(found.plan, decisions, found.record)
 
-    def _tell(self, found: Looked, looked: int) -> Outcome:
+    def _tell(self, found: Looked, looked: int, written: Written | None = None) -> Outcome:
         plan = found.record.part(found.plan)
         showing = self.action is Action.PLAN
         return Outcome(
-            self._line(found, plan, looked),
+            self._line(found, plan, looked, written),
             drift_columns(plan, found.cases),
             found.plan if showing else None,
             found.record,
-            left_open=not plan.in_sync,
+            written,
+            left_open=bool(written.refused) if written else not plan.in_sync,
         )
 
     def _tell_written(
@@ -200,6 +255,22 @@ class Task:
 def cleanse(text: str, token: str) -> str:
     """The text without the token."""
     return text.replace(token, "***") if token else text
+
+
+def _say(error: Exception, token: str) -> str:
+    """Of what nobody expected, only the class: its message may quote anything, and a single `check` tells more."""
+    if isinstance(error, ToolkitError):
+        return cleanse(str(error), token)
+    return f"Unexpected {type(error).__name__}: `matrix-drift check --debug` of this bot alone says where."
+
+
+def _staying(plan: Plan) -> dict[str, str]:
+    """What taking a run back leaves as it is, and why."""
+    return {found.unit: found.cause for unit in plan.units for found in unit.findings}
+
+
+def _refuse_found(found: Looked, token: str) -> None:
+    _refuse_token((found.plan, found.record, drift_columns(found.plan, found.cases)), token)
 
 
 def _refuse_token(told: object, token: str) -> None:

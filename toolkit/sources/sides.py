@@ -89,7 +89,7 @@ class Sides(StaysHere):
 
     @property
     def identity(self) -> Hashable:
-        """The same for all sides on one database: what two runs must not write at once."""
+        """The same for all sides on one file or one bot's table of a server: what two runs must not write at once."""
         if self.snapshot is not None:
             return self.snapshot.resolve()
         return target.identity if (target := self.target) else id(self.store)

@@ -85,8 +85,9 @@ class PostgresStore(StaysHere, ConnectedStore[Connection]):
 
     @property
     def identity(self) -> Hashable:
-        """Server and database, by whichever name this machine calls itself."""
-        return self._address.whose
+        """Server, database and the bot's table, by whichever name this machine calls itself: bots with
+        tables of their own write at once."""
+        return *self._address.whose, self._rows.label
 
     @property
     def address(self) -> str:
