@@ -187,7 +187,7 @@ async def test_rows_are_back_also_where_nobody_can_look_afterwards(
     async def fail(*_: object, **__: object) -> None:
         raise ZeroDivisionError
 
-    monkeypatch.setattr("toolkit.fleet.task.look", fail)
+    monkeypatch.setattr("toolkit.fleet.task.judge", fail)
     [line] = (await fleet.undo(yard.file)).lines
     assert odd.row(A1) is None and line.rows_written == 1
     assert line.reason and "isn't known: Unexpected ZeroDivisionError: " in line.reason
