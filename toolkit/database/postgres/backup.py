@@ -15,7 +15,8 @@ import psycopg
 
 from toolkit.aside import aside
 from toolkit.database.backup import backup_path, new_locked, remove_stale
-from toolkit.database.postgres.connection import as_query, cut, explain, said_to
+from toolkit.database.postgres.connection import cut, explain, said_to
+from toolkit.database.postgres.copying import copy_out
 from toolkit.database.postgres.dsn import Address
 from toolkit.database.postgres.rows import Copied
 from toolkit.errors import StoreError
@@ -26,7 +27,7 @@ class Backup:
 
     def __init__(self, address: Address, copied: Sequence[Copied], target: Path) -> None:
         self._address, self._copied, self._target = address, copied, target
-        self._pieces = 0
+        self._rows = 0
         self._number: int | None = None
 
     async def make(self, beside: Path, patience: float) -> None:
@@ -37,9 +38,9 @@ class Backup:
         work = asyncio.ensure_future(aside(self._make, beside))
         seen = -1
         while not (await asyncio.wait({work}, timeout=patience))[0]:
-            if self._pieces == seen and self._number is not None:
+            if self._rows == seen and self._number is not None:
                 cut(self._number)
-            seen = self._pieces
+            seen = self._rows
         await work
 
     def _make(self, beside: Path) -> None:
@@ -65,10 +66,9 @@ class Backup:
             "%%", "%"
         )  # no parameter can be told
         file.write(f"{head} FROM stdin;\n".encode())
-        with connection.cursor().copy(as_query(f"{head} TO STDOUT")) as copy:
-            for piece in copy:
-                file.write(piece)
-                self._pieces += 1
+        for row in copy_out(connection, f"{head} TO STDOUT"):
+            file.write(row)
+            self._rows += 1
         file.write(b"\\.\n")
 
 
