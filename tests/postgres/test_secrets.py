@@ -38,11 +38,37 @@ def test_a_malformed_dsn_is_not_repeated(dsn: str) -> None:
     assert refused.value.__cause__ is None and refused.value.__context__ is None
 
 
+def test_what_cannot_be_made_is_shown_by_a_traceback_all_the_same() -> None:
+    with pytest.raises(StoreError) as refused:
+        PostgresStore("postgresql://bot:se cret@db/rows")
+    told = traceback.TracebackException.from_exception(refused.value, capture_locals=True)
+    halves = [frame.locals["self"] for frame in told.stack if "self" in (frame.locals or {})]
+    assert halves == ["<PostgresStore …>", "postgresql://:/"]
+
+
 def test_a_store_and_its_address_show_themselves_without_it() -> None:
     store = PostgresStore("postgresql://bot:secret@db.example.org:5433/rows")
     assert store.name == "postgresql://bot@db.example.org:5433/rows"
     shown = f"{store!r} {store.beside} {store.identity} {store.settings} {Address(store.address)!r}"
     assert "secret" not in shown and "db.example.org" in shown
+
+
+def test_neither_shows_it_with_all_that_it_keeps() -> None:
+    store = PostgresStore("postgresql://bot:secret@db.example.org:5433/rows")
+    assert "secret" not in repr(vars(store))
+
+
+_KEYWORDS = "host=/run/pg port=5433 user='odd @' password='se/ cr%t' dbname=rows options='-c a=b'"
+
+
+@pytest.mark.parametrize(
+    "dsn", [_KEYWORDS, "service=rows", "postgresql://bot:se%20cret@[::1]/rows"]
+)
+def test_a_store_is_opened_again_by_its_address_however_it_was_named(dsn: str) -> None:
+    store = PostgresStore(dsn, table="bot.kv")
+    again = store_at(store.address, **store.settings)
+    assert (again.name, again.identity, again.beside) == (store.name, store.identity, store.beside)
+    assert Address(store.address).parameters == Address(dsn).parameters
 
 
 def test_neither_is_pickled() -> None:
@@ -66,6 +92,7 @@ def test_a_socket_and_what_the_dsn_leaves_open_are_named(monkeypatch: pytest.Mon
         Address("postgresql:///rows?host=/run/pg").name == "postgresql://bot@%2Frun%2Fpg:5432/rows"
     )
     assert Address("postgresql://").name == "postgresql://bot@localhost:5432/bot"
+    assert Address("postgresql://[::1]/rows").name == "postgresql://bot@[::1]:5432/rows"
     monkeypatch.setenv("PGSERVICE", "rows")
     assert Address("postgresql://").place == ("service-rows", "5432", "bot")
 

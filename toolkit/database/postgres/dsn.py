@@ -6,7 +6,7 @@ libpq repeats a malformed DSN whole in its message, password included; so that m
 import os
 from collections.abc import Mapping
 from pathlib import Path
-from urllib.parse import quote
+from urllib.parse import quote, urlencode
 
 from psycopg import Error, pq
 from psycopg.conninfo import conninfo_to_dict
@@ -16,7 +16,9 @@ from toolkit.secrecy import StaysHere
 
 
 class Address(StaysHere):
-    """A parsed DSN; it shows itself without the password."""
+    """A parsed DSN; it shows itself without the password, and also while it isn't made yet."""
+
+    host = port = user = database = ""
 
     def __init__(self, dsn: str) -> None:
         self.parameters = _parse(dsn)
@@ -40,7 +42,13 @@ class Address(StaysHere):
         """
         user = f"{self.user}@" if self.user else ""
         host = quote(self.host, safe="") if "/" in self.host else self.host
+        host = f"[{host}]" if ":" in host else host
         return f"postgresql://{user}{host}:{self.port}/{self.database}"
+
+    @property
+    def uri(self) -> str:
+        """All of it, the password too, in the form that `store_at` knows, whichever libpq was given."""
+        return f"postgresql://?{urlencode(self.parameters, quote_via=quote)}"
 
     @property
     def place(self) -> tuple[str, str, str]:

@@ -50,6 +50,7 @@ class PostgresStore(StaysHere):
     """
 
     file: Path | None = None  # no backup can take the place of a whole database
+    _shown = "…"  # what can't be made is shown as well, by a traceback with its locals
 
     def __init__(
         self,
@@ -65,7 +66,7 @@ class PostgresStore(StaysHere):
         backup_dir: Path | None = None,
         beside: Path | None = None,
     ) -> None:
-        self._dsn, self._address = dsn, Address(dsn)
+        self._address = Address(dsn)
         self._read_only = read_only
         self._rows: Rows
         if layout is None or not layout.mapped:
@@ -79,9 +80,10 @@ class PostgresStore(StaysHere):
         self._loop: asyncio.AbstractEventLoop | None = None
         self._lock = asyncio.Lock()
         self._ledger = Ledger(self._rows.label)
+        self._shown = f"{self.name} {self._rows.label}"
 
     def __repr__(self) -> str:
-        return f"<PostgresStore {self.name} {self._rows.label}>"
+        return f"<PostgresStore {self._shown}>"
 
     @property
     def name(self) -> str:
@@ -94,7 +96,7 @@ class PostgresStore(StaysHere):
 
     @property
     def address(self) -> str:
-        return self._dsn
+        return self._address.uri
 
     @property
     def beside(self) -> Path:
