@@ -61,9 +61,10 @@ class Backup:
             ) from error
 
     def _copy(self, connection: psycopg.Connection, table: Copied, file: BinaryIO) -> None:
-        head = f"COPY {table.table} ({table.columns})"
-        file.write(f"{head} FROM stdin;\n".replace("%%", "%").encode())
-        with connection.cursor().copy(as_query(f"{head} TO STDOUT"), ()) as copy:
+        # COPY takes no parameters, and so its % isn't one.
+        head = f"COPY {table.table} ({table.columns})".replace("%%", "%")
+        file.write(f"{head} FROM stdin;\n".encode())
+        with connection.cursor().copy(as_query(f"{head} TO STDOUT")) as copy:
             for piece in copy:
                 file.write(piece)
                 self._pieces += 1
