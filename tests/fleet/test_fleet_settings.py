@@ -118,6 +118,14 @@ ONE_OF = "give one of access_token_file, access_token_env, access_token_command"
         (table(f'access_token_file = "{TOKEN}"'), "access_token_file must not hold the token"),
         (table(f'access_token_env = "{TOKEN}"'), "access_token_env must not hold the token"),
         (table(f"access_token_command = 'echo \"{TOKEN}\"'"), "must not hold the token itself"),
+        (table(FROM_FILE, f'"{TOKEN}" = 1'), "must hold no token or password: remove it"),
+        (table(FROM_FILE, name=TOKEN), "bots must hold no token or password: remove it"),
+        (f"{TOKEN} = 1", "must hold no token or password: remove it"),
+        (
+            table(FROM_FILE).replace("hs.example", f"hs/?access_token={TOKEN}"),
+            "must hold no token or password: remove 'homeserver'",
+        ),
+        (table(FROM_FILE, f'helper_accounts = ["{TOKEN}"]'), "remove 'helper_accounts'"),
         (table('access_token_env = "aSecretOfAnotherMake"'), "in capital letters"),
         (table('access_token_command = "echo \'x"'), "a quote is open"),
         (table('access_token_command = " "'), "there is no word"),
@@ -127,6 +135,7 @@ ONE_OF = "give one of access_token_file, access_token_env, access_token_command"
         (table(FROM_FILE, 'tabel = "kv"'), "there is no setting 'tabel'; did you mean 'table'?"),
         (table(FROM_FILE, 'zzz = "kv"'), "there is no setting 'zzz'; known: homeserver"),
         (table(FROM_FILE, "deadline = '5'"), "bots.desk: deadline must be a number"),
+        (table(FROM_FILE, "deadline = -1"), "bots.desk: deadline must be a number above 0"),
         (table(FROM_FILE, "shape = { kind = 'x' }"), "bots.desk: shape.kind"),
         (table(FROM_FILE, "room_name_patterns = ['Chat']"), "bots.desk: "),
         *(

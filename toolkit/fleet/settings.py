@@ -12,7 +12,7 @@ from typing import Any, Self
 from toolkit.convention import Convention
 from toolkit.database.address import is_server, read_address
 from toolkit.errors import ConventionError, StoreError, ToolkitError
-from toolkit.fleet.tokens import TokenSource, Way
+from toolkit.fleet.tokens import TokenSource, Way, holds_token
 from toolkit.repairs import Repairs, road_to
 from toolkit.sources.settings import (
     CONVENTION,
@@ -86,7 +86,7 @@ class Fleet:
                 "matrix-drift.toml would hold and where its token comes from."
             )
         for name in found:
-            if _SECRET.search(name):
+            if _SECRET.search(name) or holds_token(name):
                 raise ToolkitError(_no_secret(str(path), name))
             if name != "bots":
                 raise ToolkitError(say_unknown(str(path), name, ["bots"]))
@@ -118,6 +118,8 @@ def _check_names(path: Path, names: Iterable[str]) -> None:
     """A bot's name becomes that of a file, also where `A` and `a` are one."""
     seen: dict[str, str] = {}
     for name in names:
+        if holds_token(name):
+            raise ToolkitError(_no_secret(f"{path}: bots", name))
         if not _NAME.fullmatch(name):
             raise ToolkitError(
                 f"{path}: {visible(repr(name))} can't be a bot's name: take letters a to z, digits, "
@@ -134,10 +136,12 @@ def _read(path: Path, folder: Path, name: str, table: Any) -> Bot:
     if not isinstance(table, dict):
         raise ToolkitError(f"{where} must be a table of settings.")
     for key in table:
-        if key not in _KEYS and _SECRET.search(key):
+        if key not in _KEYS and (_SECRET.search(key) or holds_token(key)):
             raise ToolkitError(_no_secret(where, key))
         if key not in _KEYS:
             raise ToolkitError(say_unknown(where, key, _KEYS))
+        if key not in [*Way] and holds_token(repr(table[key])):
+            raise ToolkitError(_no_secret(where, key))
         if isinstance(table[key], str) and _PASSWORD.search(table[key]):
             raise ToolkitError(
                 f"{where}: {key} has a password in it, which must not stand there: "
@@ -180,7 +184,8 @@ def _read_source(where: str, folder: Path, table: Mapping[str, str]) -> TokenSou
 
 
 def _no_secret(where: str, name: str) -> str:
+    named = "it" if holds_token(name) else visible(repr(name))
     return (
-        f"{where} must hold no token or password: remove {visible(repr(name))}, and say where the token comes "
+        f"{where} must hold no token or password: remove {named}, and say where the token comes "
         f"from with one of {', '.join(Way)}."
     )
