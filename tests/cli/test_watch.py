@@ -171,6 +171,20 @@ def test_a_dead_token_ends_it_with_an_error_and_an_ill_server_does_not(
 # -- whom it tells --------------------------------------------------------------------------------
 
 
+@pytest.mark.parametrize(
+    ("database", "told"), [("postgresql://bot:hunter2@db/rows", "None"), ("bot.db", "bot.db")]
+)
+async def test_a_servers_address_and_with_it_a_password_is_not_handed_on(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, database: str, told: str
+) -> None:
+    monkeypatch.setenv("BOT_DATABASE", database)
+    code = (
+        f"import os; open(r'{tmp_path / 'told'}', 'w').write(str(os.environ.get('BOT_DATABASE')))"
+    )
+    await Hooks((sys.executable, "-c", code)).tell("{}")
+    assert (tmp_path / "told").read_text() == told
+
+
 async def test_a_command_that_fails_or_takes_too_long_is_said(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

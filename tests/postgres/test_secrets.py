@@ -42,7 +42,7 @@ def test_what_cannot_be_made_is_shown_by_a_traceback_all_the_same() -> None:
     with pytest.raises(StoreError) as refused:
         PostgresStore("postgresql://bot:se cret@db/rows")
     told = traceback.TracebackException.from_exception(refused.value, capture_locals=True)
-    halves = [frame.locals["self"] for frame in told.stack if "self" in (frame.locals or {})]
+    halves = [found["self"] for frame in told.stack if "self" in (found := frame.locals or {})]
     assert halves == ["<PostgresStore …>", "postgresql://:/"]
 
 
