@@ -50,6 +50,9 @@ class Hooks:
             )
         return cls(tuple(words), address or "")
 
+    def __bool__(self) -> bool:
+        return bool(self.command or self.address)
+
     async def tell(self, line: str) -> None:
         """Hand on one line of JSON, and wait for who takes it; what goes wrong is said, and is over."""
         if self.command and (why := await _call(self.command, line)):
