@@ -174,6 +174,7 @@ def test_report_draws_and_says_what_is_missing_or_strange(md: Md, yard: Yard) ->
     done = md("report", "--picture", "fleet.png")
     assert done.said("Left out, since fleet.toml doesn't name them: gone.")
     assert done.said("Not looked at yet: desk-10, good.", "The picture is fleet.png.")
+    assert done.code == 1 and md("report", "--only", "desk-9").code == 2
     assert "missing_row         1     1  desk-9 1" in done.out
     assert (yard.folder / "fleet.png").read_bytes().startswith(b"\x89PNG")
     done = md("report", "--picture", "fleet.xyz")

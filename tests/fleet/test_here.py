@@ -355,6 +355,22 @@ def test_a_folder_that_holds_something_else_is_said(tmp_path: Path) -> None:
         fleet.load(tmp_path)
 
 
+def test_a_result_that_is_damaged_or_another_bots_hides_no_other(tmp_path: Path) -> None:
+    from toolkit.fleet.dataset import save_outcome
+
+    for name in ("cut", "good", "sync"):
+        save_outcome(tmp_path, Outcome(Line(name, State.IN_SYNC)))
+    cut = tmp_path / "cut.parquet"
+    cut.write_bytes(cut.read_bytes()[:300])
+    (tmp_path / "sync.parquet").rename(tmp_path / "copy.parquet")
+    pd.DataFrame({"a": [1]}).to_parquet(tmp_path / "other.parquet")
+    results = fleet.load(tmp_path)
+    states = {line.bot: line.state.value for line in results.lines}
+    assert states == dict.fromkeys(("copy", "cut", "other"), "failed") | {"good": "in_sync"}
+    assert f"cut: failed: {cut} is no result of a fleet" in repr(results)
+    assert len(results.drift) == 0 and results.causes.index.tolist() == list(states)
+
+
 def test_no_result_is_left_half_written(yard: Yard, monkeypatch: pytest.MonkeyPatch) -> None:
     from toolkit.fleet import dataset
 

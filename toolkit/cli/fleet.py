@@ -94,7 +94,7 @@ def report(
         show_long([*render_bots(found), *render_causes(found)])
     if picture is not None:
         _draw(found, picture)
-    return _code_of(found.lines)
+    return FAILED if unseen else _code_of(found.lines)
 
 
 def _place(options: dict[str, Any]) -> Where:
