@@ -11,6 +11,7 @@ import pytest
 
 from tests.bench import A1, ALICE, B1, BOT, small_rows, small_world
 from tests.fleet.yard import TOKEN, Yard, adrift_rows
+from tests.tables import TICKETS, Desk, tickets
 from toolkit import ToolkitError, fleet
 from toolkit.decisions.ledger import Ledger, Vote
 from toolkit.errors import SnapshotError
@@ -408,3 +409,33 @@ def test_an_empty_fleet_has_frames_too(tmp_path: Path) -> None:
     assert (len(results.bots), len(results.drift), len(results.causes)) == (0, 0, 0)
     assert repr(results) == "0 bots."
     assert results.plot().words == "0 bots: all in sync."
+
+
+# What stands beside the units
+
+
+async def test_a_row_of_no_unit_is_a_cause_as_well(yard: Yard, homeserver: FakeHomeserver) -> None:
+    yard.add("desk", homeserver.url, {**small_rows(), chat_key("@gone:hs", "C1"): "{"})
+    results = await fleet.check(yard.file)
+    assert results.causes.to_dict("index") == {"desk": {"unreadable_row": 1}}
+    [line] = results.lines
+    assert (line.state, line.units, line.to_decide, line.reason) == ("drift", 0, 1, None)
+    assert repr(results).endswith("desk: 0 units adrift, 1 to decide")
+    assert results.plot().words.startswith("1 bot: 1 adrift. desk: a row can't be read 1")
+
+
+async def test_a_bot_of_which_nothing_could_be_compared_says_so_and_is_drawn(
+    yard: Yard, homeserver: FakeHomeserver
+) -> None:
+    yard.add("desk", homeserver.url)
+    desk = Desk(yard.folder / "tickets.db", TICKETS, tickets())
+    yard.tables["desk"]["database"] = desk.path.name
+    yard.write()
+    with yard.file.open("a") as file:
+        file.write('[bots.desk.shape]\nkind = "links"\n[bots.desk.rows.link]\n')
+        file.write('table = "tickets"\nid = "id"\nroom = "user_room_id"\n')
+    results = await fleet.check(yard.file)
+    why = "Rows of tickets name rooms that nothing could be compared with, so this isn't called in sync"
+    assert str(results.bots["reason"]["desk"]).startswith(why)
+    assert f"desk: {why}" in repr(results) and len(results.causes.columns) == 0
+    assert results.plot().words.startswith("1 bot: 1 adrift. desk: Rows of tickets")

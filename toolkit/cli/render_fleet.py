@@ -68,6 +68,8 @@ def render_plans(outcomes: Sequence[Outcome]) -> Iterator[RenderableType]:
             yield from _failed(outcome)
             continue
         units = outcome.record.open(outcome.plan.units)
+        if not units and outcome.line.reason:
+            yield Text(f"── {outcome.line.bot}: {visible(outcome.line.reason, LONG)}.", "bold")
         if units:
             yield Text(f"── {outcome.line.bot}: {count_of(len(units), 'unit')}", "bold")
             yield from render_planned(units)
