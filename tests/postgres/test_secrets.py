@@ -103,6 +103,12 @@ def test_files_go_beside_a_path_of_ones_own_state(monkeypatch: pytest.MonkeyPatc
     assert store.beside == Path("/state/matrix-drift/db.5432.rows.bot%2F..%2Fkv")
     monkeypatch.delenv("XDG_STATE_HOME")
     assert store.beside.parent == Path.home() / ".local" / "state" / "matrix-drift"
+    monkeypatch.delenv("HOME", raising=False)
+    monkeypatch.setattr(
+        os.path, "expanduser", lambda path: path
+    )  # as of nobody whom the system knows
+    with pytest.raises(StoreError, match="no home: set XDG_STATE_HOME"):
+        store.beside  # noqa: B018
 
 
 @pytest.mark.parametrize("way", ["PGPASSWORD", "passfile"])

@@ -65,7 +65,14 @@ class Address(StaysHere):
     def default_folder(self, environment: Mapping[str, str] = os.environ) -> Path:
         """Where what belongs beside a database on a server goes by default: the person's own state."""
         named = environment.get("XDG_STATE_HOME")
-        state = Path(named) if named else Path.home() / ".local" / "state"
+        try:
+            state = Path(named) if named else Path.home() / ".local" / "state"
+        except RuntimeError:  # an account of a container that nobody has given a home
+            raise StoreError(
+                f"There is no folder for what belongs beside {self.name}, since this account has no home: set "
+                "XDG_STATE_HOME to one, or name a path (PostgresStore(beside=…)).",
+                concerns_all=True,
+            ) from None
         return state / "matrix-drift"
 
 
