@@ -282,6 +282,11 @@ async def test_rights_that_were_taken_away_since_are_said_so(server_bench: Serve
         with pytest.raises(StoreError, match="the role may not do that") as refused:
             await server_bench.run(store)
         assert refused.value.concerns_all
+        server_bench.sql("CREATE SCHEMA own; ALTER TABLE kv SET SCHEMA own")
+    with pytest.raises(
+        StoreError, match=r"\(permission denied for schema own\).*USAGE on its schema"
+    ):
+        await PostgresStore(worker, table="own.kv", beside=server_bench.path).open()
 
 
 async def test_a_door_that_closes_behind_us_leaves_nothing_open(

@@ -198,7 +198,7 @@ def explain(name: str, doing: str, error: psycopg.Error, waited: float | None = 
 def _reason(error: psycopg.Error) -> str:
     for kinds, reason in _REASONS:
         if isinstance(error, kinds):
-            return reason
+            return reason.format(error.diag.message_primary)
     line = error.diag.message_primary or str(error).strip().partition("\n")[0]
     said = " ".join(line.split())  # a server's word at the door begins with two spaces
     if error.sqlstate is None:  # libpq's own words, also for what a server says at the door
@@ -233,8 +233,8 @@ _NOT_OF_A_ROW = (errors.InsufficientPrivilege, errors.InFailedSqlTransaction)
 _REASONS: tuple[tuple[tuple[type[psycopg.Error], ...], str], ...] = (
     (
         (errors.InsufficientPrivilege,),
-        "the role may not do that; grant it SELECT, INSERT and UPDATE on the table (and DELETE, which "
-        "taking a run back may need)",
+        "the role may not do that ({}); grant it SELECT, INSERT and UPDATE on the table (and DELETE, which "
+        "taking a run back may need), and USAGE on its schema",
     ),
     (
         (errors.ReadOnlySqlTransaction,),
