@@ -165,6 +165,18 @@ def test_what_moved_is_named_and_is_no_success(md: Md, yard: Yard) -> None:
     assert "lost: failed: " in done.out
 
 
+def test_decisions_about_a_bot_that_the_file_does_not_name_are_said_to_be_left_out(
+    md: Md, yard: Yard
+) -> None:
+    md("plan", "--out", "agreed")
+    (yard.folder / "agreed/desk-10.decisions.json").rename(
+        yard.folder / "agreed/desk.decisions.json"
+    )
+    done = md("apply", "--decisions", "agreed", "--only", "desk-9")
+    assert done.code == 0 and done.said("Left out, since fleet.toml doesn't name them: desk.")
+    assert "good" not in done.err
+
+
 def test_report_draws_and_says_what_is_missing_or_strange(md: Md, yard: Yard) -> None:
     assert md("report").said("There are no results fleet-results; `matrix-drift fleet check`")
     md("check", "--only", "desk-9")
