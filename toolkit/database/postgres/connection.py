@@ -191,8 +191,15 @@ def explain(name: str, doing: str, error: psycopg.Error, waited: float | None = 
     why = _reason(error) if waited is None else _SILENT.format(waited)
     return StoreError(
         f"Can't {doing} the database {name}: {why}.",
-        concerns_all=not isinstance(error, _OF_A_ROW) or isinstance(error, _NOT_OF_A_ROW),
+        concerns_all=_concerns_all(error),
     )
+
+
+def _concerns_all(error: psycopg.Error) -> bool:
+    """A trigger may give whatever code it likes to what it refuses, and that is of its row."""
+    if error.sqlstate is None:  # of psycopg itself, or of the way to the server
+        return not isinstance(error, psycopg.DataError)
+    return error.sqlstate.startswith(_OF_ALL)
 
 
 def _reason(error: psycopg.Error) -> str:
@@ -222,14 +229,13 @@ _TEXTS = (
     "SET TimeZone = 'UTC'; SET DateStyle = 'ISO, MDY'; SET IntervalStyle = 'postgres'; "
     "SET extra_float_digits = 1; SET bytea_output = 'hex'"
 )
-_OF_A_ROW = (
-    errors.DataError,
-    errors.IntegrityError,
-    errors.RaiseException,
-    errors.ProgrammingError,
-    errors.NotSupportedError,
+_OF_ALL = (
+    *("08", "57", "58", "XX"),  # the connection, the server, its system, its own faults
+    *("25", "40"),  # the transaction
+    *("42501", "53", "55P"),  # rights, resources, locks
 )
-_NOT_OF_A_ROW = (errors.InsufficientPrivilege, errors.InFailedSqlTransaction)
+"""Beginnings of codes, with which no other row would fare better."""
+
 _REASONS: tuple[tuple[tuple[type[psycopg.Error], ...], str], ...] = (
     (
         (errors.InsufficientPrivilege,),
