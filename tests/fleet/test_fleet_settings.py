@@ -129,6 +129,10 @@ ONE_OF = "give one of access_token_file, access_token_env, access_token_command"
         (table('access_token_env = "aSecretOfAnotherMake"'), "in capital letters"),
         (table('access_token_command = "echo \'x"'), "a quote is open"),
         (table('access_token_command = " "'), "there is no word"),
+        (
+            table("access_token_command = 'curl -s https://me:aSecret@vault/bot'"),
+            "access_token_command has a password in it",
+        ),
         (table('access_token_file = " "'), "access_token_file is empty"),
         (table("access_token_file = 3"), "access_token_file must be a text"),
         (table(FROM_FILE, "worker = 3"), "worker must be a text"),
@@ -174,3 +178,13 @@ def test_a_mistake_is_one_sentence_without_a_token(path: Path, content: str, wor
 def test_a_file_that_is_not_there_is_said_with_what_it_would_hold(path: Path) -> None:
     with pytest.raises(ToolkitError, match=r"There is no .*fleet.toml: give each bot a table"):
         Fleet.read(path)
+
+
+@pytest.mark.parametrize(
+    "command",
+    ["curl http://127.0.0.1:8200/bot -d @ask.json", "sh -c 'touch t && date +%s; A=1 cat t'"],
+)
+def test_a_command_is_taken_for_no_address(path: Path, command: str) -> None:
+    path.write_text(table(f'access_token_command = "{command}"'))
+    [bot] = Fleet.read(path).bots
+    assert bot.token.value == command

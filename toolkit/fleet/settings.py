@@ -34,7 +34,8 @@ WORKER = "worker"
 _OWN = (*Way, WORKER)
 _KEYS = (*KNOWN, *TABLES, *_OWN)
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")
-_PASSWORD = re.compile("://[^/@]*:[^@]*@|[?&][^=&]*(?:password|%)[^=&]*=", re.IGNORECASE)
+_SIGNED_IN = "://[^/@]*:[^@]*@"
+_PASSWORD = re.compile(f"{_SIGNED_IN}|[?&][^=&]*(?:password|%)[^=&]*=", re.IGNORECASE)
 _SECRET = re.compile("token|password|secret", re.IGNORECASE)
 
 
@@ -142,7 +143,7 @@ def _read(path: Path, folder: Path, name: str, table: Any) -> Bot:
             raise ToolkitError(say_unknown(where, key, _KEYS))
         if key not in [*Way] and holds_token(repr(table[key])):
             raise ToolkitError(_no_secret(where, key))
-        if isinstance(table[key], str) and _PASSWORD.search(table[key]):
+        if isinstance(table[key], str) and _has_password(key, table[key]):
             raise ToolkitError(
                 f"{where}: {key} has a password in it, which must not stand there: "
                 "give it in a passfile, or in PGPASSWORD if it is the same for all bots."
@@ -161,6 +162,13 @@ def _read(path: Path, folder: Path, name: str, table: Any) -> Bot:
     bot = Bot(name, settings | beside, source, own.get(WORKER))
     _check_convention(where, bot)
     return bot
+
+
+def _has_password(key: str, value: str) -> bool:
+    """In a command, `&`, `%` and `@` mean other things than in an address."""
+    if key == Way.COMMAND:
+        return any(re.search(_SIGNED_IN, word) for word in value.split())
+    return _PASSWORD.search(value) is not None
 
 
 def _check_convention(where: str, bot: Bot) -> None:
