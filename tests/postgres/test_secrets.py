@@ -100,7 +100,7 @@ def test_a_socket_and_what_the_dsn_leaves_open_are_named(monkeypatch: pytest.Mon
 def test_files_go_beside_a_path_of_ones_own_state(monkeypatch: pytest.MonkeyPatch) -> None:
     store = PostgresStore("postgresql://bot@db/rows", table="bot/../kv")
     monkeypatch.setenv("XDG_STATE_HOME", "/state")
-    assert store.beside == Path("/state/matrix-drift/db.5432.rows.bot%2F..%2Fkv")
+    assert store.beside == Path("/state/matrix-drift/db.5432.rows.bot%2F%2E%2E%2Fkv")
     monkeypatch.delenv("XDG_STATE_HOME")
     assert store.beside.parent == Path.home() / ".local" / "state" / "matrix-drift"
     monkeypatch.delenv("HOME", raising=False)

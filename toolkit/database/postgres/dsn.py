@@ -79,9 +79,14 @@ class Address(StaysHere):
 _HERE = {"localhost", "127.0.0.1", "::1"}
 
 
-def file_name(*parts: str) -> str:
-    """A file's name that tells these parts apart, whatever is in them."""
-    return ".".join(quote(part, safe="") for part in parts)
+def file_name(host: str, *parts: str) -> str:
+    """A file's name that tells these parts apart, whatever is in them.
+
+    >>> print(file_name("db.example", "5432", "x.y", "z"), file_name("db.example", "5432", "x", "y.z"))
+    db.example.5432.x%2Ey.z db.example.5432.x.y%2Ez
+    """
+    others = (quote(part, safe="").replace(".", "%2E") for part in parts)
+    return ".".join((quote(host, safe=""), *others))
 
 
 def _parse(dsn: str) -> dict[str, str]:
