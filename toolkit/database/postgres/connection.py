@@ -165,9 +165,14 @@ def as_query(sql: str) -> LiteralString:
     return sql
 
 
+def as_sql(text: str) -> str:
+    """SQL as the catalog tells it, for a statement of ours: psycopg reads a single % as the start of a parameter."""
+    return text.replace("%", "%%")
+
+
 def quote(name: str) -> str:
-    """A name, whatever is in it, as SQL; psycopg reads a single % as the start of a parameter."""
-    return '"' + name.replace('"', '""').replace("%", "%%") + '"'
+    """A name, whatever is in it, as SQL."""
+    return as_sql('"' + name.replace('"', '""') + '"')
 
 
 def split_name(name: str) -> str:
@@ -183,7 +188,7 @@ def split_name(name: str) -> str:
 
 def quote_table(name: str) -> str:
     """The same as SQL."""
-    return split_name(name).replace("%", "%%")
+    return as_sql(split_name(name))
 
 
 def explain(name: str, doing: str, error: psycopg.Error, waited: float | None = None) -> StoreError:
