@@ -14,6 +14,7 @@ import toolkit.cli
 from tests.bench import A1, B1, BOT, small_rows, small_world
 from tests.cli.command import Done, Md
 from tests.fleet.yard import TOKEN, Yard, adrift_rows
+from tests.tables import TICKETS, Desk, tickets
 from toolkit.demo.recorded import serve_rooms
 from toolkit.fleet.outcome import failure
 from toolkit.testing import FakeHomeserver
@@ -163,6 +164,22 @@ def test_what_moved_is_named_and_is_no_success(md: Md, yard: Yard) -> None:
     assert "  Not written: !a1: " in done.out
     done = md("apply", "--decisions", "agreed", "--approve-certain")
     assert "lost: failed: " in done.out
+
+
+def test_a_plan_shows_rows_of_no_unit_and_why_nothing_could_be_compared(md: Md, yard: Yard) -> None:
+    from tests.bench import Bench
+
+    Bench(yard.folder / "good.db").put({"chat:@gone:hs:C1": "{"})
+    done = md("plan", "--only", "good")
+    assert done.code == 2 and "── good: 0 units" in done.out
+    assert "Conflict: chat:@gone:hs:C1: the row can't be read" in done.out and "→ look" in done.out
+    Desk(yard.folder / "tickets.db", TICKETS, tickets())
+    yard.tables = {"desk": {**yard.tables["good"], "database": "tickets.db"}}
+    yard.write()
+    with yard.file.open("a") as file:
+        file.write('[bots.desk.shape]\nkind = "links"\n[bots.desk.rows.link]\n')
+        file.write('table = "tickets"\nid = "id"\nroom = "user_room_id"\n')
+    assert "── desk: Rows of tickets name rooms that nothing could be compared" in md("plan").out
 
 
 def test_decisions_about_a_bot_that_the_file_does_not_name_are_said_to_be_left_out(
