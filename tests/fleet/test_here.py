@@ -98,6 +98,12 @@ async def test_so_many_run_at_a_time_and_each_result_is_kept_as_it_comes(
     assert len(results.drift) == 14
 
 
+async def test_none_at_a_time_is_refused_and_not_waited_for(yard: Yard) -> None:
+    yard.add("desk", "http://127.0.0.1:1")
+    with pytest.raises(ToolkitError, match="at_once below 1"):
+        await fleet.check(yard.file, at_once=0)
+
+
 async def test_the_dataset_is_one_for_whatever_reads_parquet(
     yard: Yard, homeserver: FakeHomeserver
 ) -> None:
