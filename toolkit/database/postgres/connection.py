@@ -109,6 +109,10 @@ class Connection:
             raise
         except psycopg.Error as error:
             raise explain(self.name, doing, error, self._patience if late else None) from error
+        except UnicodeEncodeError:
+            raise StoreError(
+                f"Can't {doing} the database {self.name}: the name of a table or column isn't UTF-8."
+            ) from None
         finally:
             timer.cancel()
 
