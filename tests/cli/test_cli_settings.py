@@ -70,6 +70,7 @@ def test_the_file_may_lie_above_and_its_paths_are_from_there(
         (f'access_token = "{TOKEN}', "it is no TOML"),
         ("homeserver = 3", "homeserver must be a text"),
         ("deadline = true", "deadline must be a number"),
+        ("deadline = nan", "deadline must be a number above 0"),
         ("sliding_sync = 1", "sliding_sync must be true or false"),
         ("helper_accounts = 'a'", "helper_accounts must be a list of texts"),
         ("former_accounts = [1]", "former_accounts must be a list of texts"),

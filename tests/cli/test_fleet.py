@@ -14,6 +14,7 @@ import toolkit.cli
 from tests.bench import A1, B1, BOT, small_rows, small_world
 from tests.cli.command import Done, Md
 from tests.fleet.yard import TOKEN, Yard, adrift_rows
+from tests.tables import TICKETS, Desk, tickets
 from toolkit.demo.recorded import serve_rooms
 from toolkit.fleet.outcome import failure
 from toolkit.testing import FakeHomeserver
@@ -165,6 +166,34 @@ def test_what_moved_is_named_and_is_no_success(md: Md, yard: Yard) -> None:
     assert "lost: failed: " in done.out
 
 
+def test_a_plan_shows_rows_of_no_unit_and_why_nothing_could_be_compared(md: Md, yard: Yard) -> None:
+    from tests.bench import Bench
+
+    Bench(yard.folder / "good.db").put({"chat:@gone:hs:C1": "{"})
+    done = md("plan", "--only", "good")
+    assert done.code == 2 and "── good: 0 units" in done.out
+    assert "Conflict: chat:@gone:hs:C1: the row can't be read" in done.out and "→ look" in done.out
+    Desk(yard.folder / "tickets.db", TICKETS, tickets())
+    yard.tables = {"desk": {**yard.tables["good"], "database": "tickets.db"}}
+    yard.write()
+    with yard.file.open("a") as file:
+        file.write('[bots.desk.shape]\nkind = "links"\n[bots.desk.rows.link]\n')
+        file.write('table = "tickets"\nid = "id"\nroom = "user_room_id"\n')
+    assert "── desk: Rows of tickets name rooms that nothing could be compared" in md("plan").out
+
+
+def test_decisions_about_a_bot_that_the_file_does_not_name_are_said_to_be_left_out(
+    md: Md, yard: Yard
+) -> None:
+    md("plan", "--out", "agreed")
+    (yard.folder / "agreed/desk-10.decisions.json").rename(
+        yard.folder / "agreed/desk.decisions.json"
+    )
+    done = md("apply", "--decisions", "agreed", "--only", "desk-9")
+    assert done.code == 0 and done.said("Left out, since fleet.toml doesn't name them: desk.")
+    assert "good" not in done.err
+
+
 def test_report_draws_and_says_what_is_missing_or_strange(md: Md, yard: Yard) -> None:
     assert md("report").said("There are no results fleet-results; `matrix-drift fleet check`")
     md("check", "--only", "desk-9")
@@ -174,6 +203,7 @@ def test_report_draws_and_says_what_is_missing_or_strange(md: Md, yard: Yard) ->
     done = md("report", "--picture", "fleet.png")
     assert done.said("Left out, since fleet.toml doesn't name them: gone.")
     assert done.said("Not looked at yet: desk-10, good.", "The picture is fleet.png.")
+    assert done.code == 1 and md("report", "--only", "desk-9").code == 2
     assert "missing_row         1     1  desk-9 1" in done.out
     assert (yard.folder / "fleet.png").read_bytes().startswith(b"\x89PNG")
     done = md("report", "--picture", "fleet.xyz")

@@ -168,7 +168,39 @@ def test_a_dead_token_ends_it_with_an_error_and_an_ill_server_does_not(
     assert "doesn't accept the access token" in err and TOKEN not in err
 
 
+@pytest.mark.usefixtures("sliding")
+def test_once_its_reader_has_left_it_ends_or_tells_the_others_alone(
+    bench: Bench, post: Post, tmp_path: Path
+) -> None:
+    with (
+        watching(tmp_path, "--watch", "--json") as alone,
+        watching(tmp_path, "--watch", "--json", "--post", post.url) as posting,
+    ):
+        for process in (alone, posting):
+            assert line_of(process)["exit_code"] == 2 and process.stdout
+            process.stdout.close()
+        bench.put(small_rows())
+        post.wait_for(2)
+        assert alone.wait(30) == 2 and posting.poll() is None
+        bench.put({user_key(ALICE): None})
+        post.wait_for(3)
+
+
 # -- whom it tells --------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("database", "told"), [("postgresql://bot:hunter2@db/rows", "None"), ("bot.db", "bot.db")]
+)
+async def test_a_servers_address_and_with_it_a_password_is_not_handed_on(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, database: str, told: str
+) -> None:
+    monkeypatch.setenv("BOT_DATABASE", database)
+    code = (
+        f"import os; open(r'{tmp_path / 'told'}', 'w').write(str(os.environ.get('BOT_DATABASE')))"
+    )
+    await Hooks((sys.executable, "-c", code)).tell("{}")
+    assert (tmp_path / "told").read_text() == told
 
 
 async def test_a_command_that_fails_or_takes_too_long_is_said(

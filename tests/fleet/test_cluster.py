@@ -41,8 +41,9 @@ async def cluster(processes: bool = True, **options: Any) -> AsyncIterator[Any]:
     """Two workers of four threads, in processes of their own, unless told otherwise."""
     from distributed import LocalCluster
 
-    own = {"dashboard_address": "127.0.0.1:0"}  # whatever other tests have at the usual port
-    settings = {"n_workers": 2, "threads_per_worker": 4, **own, **options}
+    # None would be Dask's own port, which another cluster of this machine may have.
+    free = "127.0.0.1:0"
+    settings = {"n_workers": 2, "threads_per_worker": 4, "dashboard_address": free, **options}
     settings.setdefault("protocol", "tcp://")
     async with LocalCluster(processes=processes, asynchronous=True, **settings) as found:
         yield found

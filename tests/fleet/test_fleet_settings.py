@@ -118,15 +118,28 @@ ONE_OF = "give one of access_token_file, access_token_env, access_token_command"
         (table(f'access_token_file = "{TOKEN}"'), "access_token_file must not hold the token"),
         (table(f'access_token_env = "{TOKEN}"'), "access_token_env must not hold the token"),
         (table(f"access_token_command = 'echo \"{TOKEN}\"'"), "must not hold the token itself"),
+        (table(FROM_FILE, f'"{TOKEN}" = 1'), "must hold no token or password: remove it"),
+        (table(FROM_FILE, name=TOKEN), "bots must hold no token or password: remove it"),
+        (f"{TOKEN} = 1", "must hold no token or password: remove it"),
+        (
+            table(FROM_FILE).replace("hs.example", f"hs/?access_token={TOKEN}"),
+            "must hold no token or password: remove 'homeserver'",
+        ),
+        (table(FROM_FILE, f'helper_accounts = ["{TOKEN}"]'), "remove 'helper_accounts'"),
         (table('access_token_env = "aSecretOfAnotherMake"'), "in capital letters"),
         (table('access_token_command = "echo \'x"'), "a quote is open"),
         (table('access_token_command = " "'), "there is no word"),
+        (
+            table("access_token_command = 'curl -s https://me:aSecret@vault/bot'"),
+            "access_token_command has a password in it",
+        ),
         (table('access_token_file = " "'), "access_token_file is empty"),
         (table("access_token_file = 3"), "access_token_file must be a text"),
         (table(FROM_FILE, "worker = 3"), "worker must be a text"),
         (table(FROM_FILE, 'tabel = "kv"'), "there is no setting 'tabel'; did you mean 'table'?"),
         (table(FROM_FILE, 'zzz = "kv"'), "there is no setting 'zzz'; known: homeserver"),
         (table(FROM_FILE, "deadline = '5'"), "bots.desk: deadline must be a number"),
+        (table(FROM_FILE, "deadline = -1"), "bots.desk: deadline must be a number above 0"),
         (table(FROM_FILE, "shape = { kind = 'x' }"), "bots.desk: shape.kind"),
         (table(FROM_FILE, "room_name_patterns = ['Chat']"), "bots.desk: "),
         *(
@@ -165,3 +178,13 @@ def test_a_mistake_is_one_sentence_without_a_token(path: Path, content: str, wor
 def test_a_file_that_is_not_there_is_said_with_what_it_would_hold(path: Path) -> None:
     with pytest.raises(ToolkitError, match=r"There is no .*fleet.toml: give each bot a table"):
         Fleet.read(path)
+
+
+@pytest.mark.parametrize(
+    "command",
+    ["curl http://127.0.0.1:8200/bot -d @ask.json", "sh -c 'touch t && date +%s; A=1 cat t'"],
+)
+def test_a_command_is_taken_for_no_address(path: Path, command: str) -> None:
+    path.write_text(table(f'access_token_command = "{command}"'))
+    [bot] = Fleet.read(path).bots
+    assert bot.token.value == command

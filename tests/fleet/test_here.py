@@ -11,6 +11,7 @@ import pytest
 
 from tests.bench import A1, ALICE, B1, BOT, small_rows, small_world
 from tests.fleet.yard import TOKEN, Yard, adrift_rows
+from tests.tables import TICKETS, Desk, tickets
 from toolkit import ToolkitError, fleet
 from toolkit.decisions.ledger import Ledger, Vote
 from toolkit.errors import SnapshotError
@@ -95,6 +96,12 @@ async def test_so_many_run_at_a_time_and_each_result_is_kept_as_it_comes(
     assert sorted(path.name for path in yard.results.iterdir()) == [f"{n}.parquet" for n in names]
     assert len(results) == 7
     assert len(results.drift) == 14
+
+
+async def test_none_at_a_time_is_refused_and_not_waited_for(yard: Yard) -> None:
+    yard.add("desk", "http://127.0.0.1:1")
+    with pytest.raises(ToolkitError, match="at_once below 1"):
+        await fleet.check(yard.file, at_once=0)
 
 
 async def test_the_dataset_is_one_for_whatever_reads_parquet(
@@ -356,6 +363,22 @@ def test_a_folder_that_holds_something_else_is_said(tmp_path: Path) -> None:
         fleet.load(tmp_path)
 
 
+def test_a_result_that_is_damaged_or_another_bots_hides_no_other(tmp_path: Path) -> None:
+    from toolkit.fleet.dataset import save_outcome
+
+    for name in ("cut", "good", "sync"):
+        save_outcome(tmp_path, Outcome(Line(name, State.IN_SYNC)))
+    cut = tmp_path / "cut.parquet"
+    cut.write_bytes(cut.read_bytes()[:300])
+    (tmp_path / "sync.parquet").rename(tmp_path / "copy.parquet")
+    pd.DataFrame({"a": [1]}).to_parquet(tmp_path / "other.parquet")
+    results = fleet.load(tmp_path)
+    states = {line.bot: line.state.value for line in results.lines}
+    assert states == dict.fromkeys(("copy", "cut", "other"), "failed") | {"good": "in_sync"}
+    assert f"cut: failed: {cut} is no result of a fleet" in repr(results)
+    assert len(results.drift) == 0 and results.causes.index.tolist() == list(states)
+
+
 def test_no_result_is_left_half_written(yard: Yard, monkeypatch: pytest.MonkeyPatch) -> None:
     from toolkit.fleet import dataset
 
@@ -393,3 +416,33 @@ def test_an_empty_fleet_has_frames_too(tmp_path: Path) -> None:
     assert (len(results.bots), len(results.drift), len(results.causes)) == (0, 0, 0)
     assert repr(results) == "0 bots."
     assert results.plot().words == "0 bots: all in sync."
+
+
+# What stands beside the units
+
+
+async def test_a_row_of_no_unit_is_a_cause_as_well(yard: Yard, homeserver: FakeHomeserver) -> None:
+    yard.add("desk", homeserver.url, {**small_rows(), chat_key("@gone:hs", "C1"): "{"})
+    results = await fleet.check(yard.file)
+    assert results.causes.to_dict("index") == {"desk": {"unreadable_row": 1}}
+    [line] = results.lines
+    assert (line.state, line.units, line.to_decide, line.reason) == ("drift", 0, 1, None)
+    assert repr(results).endswith("desk: 0 units adrift, 1 to decide")
+    assert results.plot().words.startswith("1 bot: 1 adrift. desk: a row can't be read 1")
+
+
+async def test_a_bot_of_which_nothing_could_be_compared_says_so_and_is_drawn(
+    yard: Yard, homeserver: FakeHomeserver
+) -> None:
+    yard.add("desk", homeserver.url)
+    desk = Desk(yard.folder / "tickets.db", TICKETS, tickets())
+    yard.tables["desk"]["database"] = desk.path.name
+    yard.write()
+    with yard.file.open("a") as file:
+        file.write('[bots.desk.shape]\nkind = "links"\n[bots.desk.rows.link]\n')
+        file.write('table = "tickets"\nid = "id"\nroom = "user_room_id"\n')
+    results = await fleet.check(yard.file)
+    why = "Rows of tickets name rooms that nothing could be compared with, so this isn't called in sync"
+    assert str(results.bots["reason"]["desk"]).startswith(why)
+    assert f"desk: {why}" in repr(results) and len(results.causes.columns) == 0
+    assert results.plot().words.startswith("1 bot: 1 adrift. desk: Rows of tickets")

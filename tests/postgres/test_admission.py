@@ -103,6 +103,13 @@ async def test_odd_names_are_names_and_no_sql(dsn: str) -> None:
         assert await store.get("chat:@a:hs:C1") == {"n": 1}
 
 
+@pytest.mark.parametrize("name", ["\udcff", "k\0v", "", ".", '"', "kv; DROP TABLE kv"])
+async def test_what_can_be_no_name_is_refused_in_words(dsn: str, name: str) -> None:
+    run(dsn, KV)
+    with pytest.raises(StoreError, match=r"isn't UTF-8|NUL|has no table"):
+        await PostgresStore(dsn, table=name).open()
+
+
 async def test_a_name_with_a_dot_in_it_stands_in_quotes(dsn: str) -> None:
     run(
         dsn,

@@ -173,6 +173,20 @@ async def test_a_backup_goes_into_the_folder_that_is_named(
     assert sorted(again.splitlines()) == sorted(text.splitlines())
 
 
+async def test_names_with_anything_in_them_are_backed_up_too(server_bench: ServerBench) -> None:
+    odd = '"Sch%s"."k""v.%"'
+    server_bench.sql("""CREATE SCHEMA "Sch%s"; ALTER TABLE kv RENAME key TO "k%%b";
+        ALTER TABLE kv RENAME value TO "v %s"; ALTER TABLE kv RENAME TO "k""v.%";
+        ALTER TABLE "k""v.%" SET SCHEMA "Sch%s" """)
+    rows = server_bench.sql(f"SELECT * FROM {odd}")
+    async with server_bench.store(table=odd, key_column="k%%b", value_column="v %s") as store:
+        result = await server_bench.run(store)
+        assert set(states(result).values()) == {"applied"}
+    server_bench.sql(f"DELETE FROM {odd}")
+    server_bench.restore(server_bench.backups()[0].read_text("utf-8"))
+    assert sorted(server_bench.sql(f"SELECT * FROM {odd}")) == sorted(rows)
+
+
 async def test_two_bots_in_one_database_have_a_history_each(server_bench: ServerBench) -> None:
     server_bench.sql("CREATE TABLE other (key text PRIMARY KEY, value text)")
     async with server_bench.store() as store, server_bench.store(table="other") as other:
@@ -268,6 +282,11 @@ async def test_rights_that_were_taken_away_since_are_said_so(server_bench: Serve
         with pytest.raises(StoreError, match="the role may not do that") as refused:
             await server_bench.run(store)
         assert refused.value.concerns_all
+        server_bench.sql("CREATE SCHEMA own; ALTER TABLE kv SET SCHEMA own")
+    with pytest.raises(
+        StoreError, match=r"\(permission denied for schema own\).*USAGE on its schema"
+    ):
+        await PostgresStore(worker, table="own.kv", beside=server_bench.path).open()
 
 
 async def test_a_door_that_closes_behind_us_leaves_nothing_open(

@@ -201,6 +201,21 @@ async def test_a_constant_is_given_and_taken_back_and_the_key_stays(
     assert await back(desk, result) == ["applied"] and desk.sql("SELECT * FROM t") == []
 
 
+async def test_names_with_anything_in_them_are_no_parameters(dsn: str, tmp_path: Path) -> None:
+    made = """CREATE TYPE "a%s" AS ENUM ('new', 'old');
+        CREATE TABLE "t%" ("i%d" text PRIMARY KEY, "r%%" text, kind "a%s" NOT NULL DEFAULT 'new');
+        CREATE TABLE "child%s" ("of%" text REFERENCES "t%")"""
+    layout = link_layout("t%", "i%d", "r%%", insert=True, show=["kind"])
+    desk = ServerDesk(tmp_path / "bot", made, layout, dsn=dsn)
+    result = await desk.write({"link:t%:1": json.dumps({"i%d": "1", "r%%": "!a", "kind": "old"})})
+    assert outcome(result) == ("applied", "")
+    assert desk.sql('SELECT kind::text FROM "t%"') == [("old",)]
+    desk.sql("""INSERT INTO "child%s" VALUES ('1')""")
+    assert await back(desk, result) == ["failed"]
+    desk.sql('DELETE FROM "child%s"')
+    assert await back(desk, result) == ["applied"] and desk.sql('SELECT * FROM "t%"') == []
+
+
 async def test_a_table_may_be_named_with_its_schema(dsn: str, tmp_path: Path) -> None:
     made = "CREATE SCHEMA bot; CREATE TABLE bot.t (id int PRIMARY KEY, room text)"
     desk = ServerDesk(tmp_path / "bot", made, link_layout("bot.t", "id", "room"), dsn=dsn)

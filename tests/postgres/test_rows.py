@@ -167,6 +167,31 @@ async def test_a_trigger_that_changes_a_row_is_found_out(server_bench: ServerBen
     assert server_bench.bytes() == before
 
 
+@pytest.mark.parametrize(
+    "refuses",
+    ["RAISE EXCEPTION USING ERRCODE = 'BOT01'", "ASSERT false", "PERFORM repeat('[', 10000)::json"],
+)
+async def test_whatever_code_a_trigger_refuses_a_row_with_its_unit_alone_fails(
+    server_bench: ServerBench, refuses: str
+) -> None:
+    server_bench.sql(f"""CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
+        IF NEW.key = 'matrix_room:!a1' THEN {refuses}; END IF; RETURN NEW; END $$""")
+    server_bench.sql("CREATE TRIGGER t BEFORE INSERT ON kv FOR EACH ROW EXECUTE FUNCTION refuse()")
+    async with server_bench.store() as store:
+        found = states(await server_bench.run(store))
+    assert found == {"!a1": "failed", "!a2": "applied", "@bob:hs": "applied"}
+
+
+async def test_a_name_that_no_index_takes_is_its_rooms_own_affair(
+    server_bench: ServerBench,
+) -> None:
+    server_bench.sql("CREATE INDEX ON kv ((value::json ->> 'display_name'))")
+    server_bench.world.name("!a1", "".join(map(chr, range(0x4E00, 0x9000))))
+    async with server_bench.store() as store:
+        found = states(await server_bench.run(store))
+    assert found == {"!a1": "failed", "!a2": "applied", "@bob:hs": "applied"}
+
+
 _CI = "CREATE COLLATION ci (provider = icu, locale = 'und-u-ks-level2', deterministic = false)"
 
 

@@ -39,6 +39,14 @@ def test_a_malformed_dsn_is_not_repeated(dsn: str) -> None:
     assert refused.value.__cause__ is None and refused.value.__context__ is None
 
 
+def test_what_cannot_be_made_is_shown_by_a_traceback_all_the_same() -> None:
+    with pytest.raises(StoreError) as refused:
+        PostgresStore("postgresql://bot:se cret@db/rows")
+    told = traceback.TracebackException.from_exception(refused.value, capture_locals=True)
+    halves = [found["self"] for frame in told.stack if "self" in (found := frame.locals or {})]
+    assert halves == ["<PostgresStore …>", "postgresql://:/"]
+
+
 def test_a_store_and_its_address_show_themselves_without_it() -> None:
     store = PostgresStore("postgresql://bot:secret@db.example.org:5433/rows")
     assert store.name == "postgresql://bot@db.example.org:5433/rows"
@@ -72,6 +80,24 @@ def test_a_dsn_for_a_file_says_all_but_secrets(dsn: str, told: str) -> None:
     assert not again.secrets and is_server(told) and "cret" not in shown_address(told)
 
 
+def test_neither_shows_it_with_all_that_it_keeps() -> None:
+    store = PostgresStore("postgresql://bot:secret@db.example.org:5433/rows")
+    assert "secret" not in repr(vars(store))
+
+
+_KEYWORDS = "host=/run/pg port=5433 user='odd @' password='se/ cr%t' dbname=rows options='-c a=b'"
+
+
+@pytest.mark.parametrize(
+    "dsn", [_KEYWORDS, "service=rows", "postgresql://bot:se%20cret@[::1]/rows"]
+)
+def test_a_store_is_opened_again_by_its_address_however_it_was_named(dsn: str) -> None:
+    store = PostgresStore(dsn, table="bot.kv")
+    again = store_at(store.address, **store.settings)
+    assert (again.name, again.identity, again.beside) == (store.name, store.identity, store.beside)
+    assert Address(store.address).parameters == Address(dsn).parameters
+
+
 def test_none_of_them_is_pickled() -> None:
     store = PostgresStore("postgresql://bot:secret@db/rows")
     for holder in (store, Address(store.address), site_at(store.address)):
@@ -93,6 +119,7 @@ def test_a_socket_and_what_the_dsn_leaves_open_are_named(monkeypatch: pytest.Mon
         Address("postgresql:///rows?host=/run/pg").name == "postgresql://bot@%2Frun%2Fpg:5432/rows"
     )
     assert Address("postgresql://").name == "postgresql://bot@localhost:5432/bot"
+    assert Address("postgresql://[::1]/rows").name == "postgresql://bot@[::1]:5432/rows"
     monkeypatch.setenv("PGSERVICE", "rows")
     assert Address("postgresql://").place == ("service-rows", "5432", "bot")
 
@@ -100,9 +127,15 @@ def test_a_socket_and_what_the_dsn_leaves_open_are_named(monkeypatch: pytest.Mon
 def test_files_go_beside_a_path_of_ones_own_state(monkeypatch: pytest.MonkeyPatch) -> None:
     store = PostgresStore("postgresql://bot@db/rows", table="bot/../kv")
     monkeypatch.setenv("XDG_STATE_HOME", "/state")
-    assert store.beside == Path("/state/matrix-drift/db.5432.rows.bot%2F..%2Fkv")
+    assert store.beside == Path("/state/matrix-drift/db.5432.rows.bot%2F%2E%2E%2Fkv")
     monkeypatch.delenv("XDG_STATE_HOME")
     assert store.beside.parent == Path.home() / ".local" / "state" / "matrix-drift"
+    monkeypatch.delenv("HOME", raising=False)
+    monkeypatch.setattr(
+        os.path, "expanduser", lambda path: path
+    )  # as of nobody whom the system knows
+    with pytest.raises(StoreError, match="no home: set XDG_STATE_HOME"):
+        store.beside  # noqa: B018
 
 
 @pytest.mark.parametrize("way", ["PGPASSWORD", "passfile"])

@@ -78,6 +78,10 @@ def apply(
     decisions, certain, most = wanted
     where = _place_to_write(options)
     agreed = load_decisions(where.fleet, decisions) if decisions is not None else None
+    if decisions is not None:
+        _say_strange(
+            where.fleet, {file.name.removesuffix(SUFFIX) for file in decisions.glob(f"*{SUFFIX}")}
+        )
     tasks = tasks_of(where.fleet, Action.APPLY, agreed, certain=certain, max_changes=most)
     outcomes = _run(where, tasks, "Writing to bots")
     if as_json:
@@ -146,10 +150,7 @@ def report(
     kept = load(where.results)
     names = {bot.name for bot in where.fleet.bots}
     found = kept.part(names)
-    if strange := sorted(
-        {line.bot for line in kept.lines} - {bot.name for bot in Fleet.read(file).bots}
-    ):
-        say(f"Left out, since {file} doesn't name them: {', '.join(strange)}.")
+    _say_strange(where.fleet, {line.bot for line in kept.lines})
     if unseen := sorted(names - {line.bot for line in found.lines}):
         say(f"Not looked at yet: {', '.join(unseen)}.")
     if as_json:
@@ -158,7 +159,13 @@ def report(
         show_long([*render_bots(found), *render_causes(found)])
     if picture is not None:
         _draw(found, picture)
-    return _code_of(found.lines)
+    return FAILED if unseen else _code_of(found.lines)
+
+
+def _say_strange(fleet: Fleet, names: set[str]) -> None:
+    """Whose files are there, though the fleet's file knows no such bot; those that `--only` leaves out it does."""
+    if strange := sorted(names - {bot.name for bot in Fleet.read(fleet.path).bots}):
+        say(f"Left out, since {fleet.path} doesn't name them: {', '.join(strange)}.")
 
 
 def _place(options: dict[str, Any]) -> Where:

@@ -16,11 +16,13 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from toolkit.cli.output import say
+from toolkit.database.address import is_server
 from toolkit.errors import ToolkitError
 from toolkit.sources.settings import TOKEN
 
 COMMAND_SECONDS, POST_SECONDS = 30.0, 10.0
 _SECRET = {TOKEN, "PGPASSWORD"}
+_DATABASE = "BOT_DATABASE"
 
 
 @dataclass(frozen=True)
@@ -48,6 +50,9 @@ class Hooks:
             )
         return cls(tuple(words), address or "")
 
+    def __bool__(self) -> bool:
+        return bool(self.command or self.address)
+
     async def tell(self, line: str) -> None:
         """Hand on one line of JSON, and wait for who takes it; what goes wrong is said, and is over."""
         if self.command and (why := await _call(self.command, line)):
@@ -66,10 +71,9 @@ def _is_address(address: str) -> bool:
 
 async def _call(command: tuple[str, ...], line: str) -> str:
     """What went wrong. What the command says goes to stderr, as stdout may be JSON."""
-    environment = {name: value for name, value in os.environ.items() if name not in _SECRET}
     try:
         process = await asyncio.create_subprocess_exec(
-            *command, stdin=PIPE, stdout=2, env=environment
+            *command, stdin=PIPE, stdout=2, env=_handed_on()
         )
     except OSError as error:
         return f"could not be started: {error.strerror}"
@@ -83,6 +87,14 @@ async def _call(command: tuple[str, ...], line: str) -> str:
             process.kill()
             await process.wait()
     return f"ended with {process.returncode}" if process.returncode else ""
+
+
+def _handed_on() -> dict[str, str]:
+    """The environment; of a database on a server not its address, in which a password may stand."""
+    kept = {name: value for name, value in os.environ.items() if name not in _SECRET}
+    if is_server(kept.get(_DATABASE, "")):
+        del kept[_DATABASE]
+    return kept
 
 
 def _post(address: str, line: str) -> str:

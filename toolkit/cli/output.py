@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 Progress = Callable[[int, int, str], None]
 
 _secrets: set[str] = set()
+_left: list[TextIO] = []
 
 
 class Cancelled(Exception):
@@ -70,6 +71,12 @@ def unread(stream: TextIO) -> Iterator[None]:
         yield
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
+        _left.append(stream)
+
+
+def is_read(stream: TextIO) -> bool:
+    """Whether nobody has left who read it, as far as was found by writing."""
+    return stream not in _left
 
 
 def agree(question: str) -> bool:

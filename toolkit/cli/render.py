@@ -216,9 +216,8 @@ def _hint(view: View) -> Iterator[RenderableType]:
 
 def _asides(plan: Plan, view: View = EVERYTHING) -> Iterator[RenderableType]:
     """What belongs to no unit: skipped rooms, orphaned rows, notes; and of a part, its conflicts."""
-    for finding in () if view.summary else view.loose(plan):
-        yield _line(f"Conflict: {_note(finding)}")
-        yield Padding(Text(f"→ {visible(loose_action(finding), LONG)}", "cyan"), (0, 0, 0, 2))
+    if not view.summary:
+        yield from render_loose(view.loose(plan))
     if view.narrowed:
         return
     if plan.skipped:
@@ -234,6 +233,13 @@ def _asides(plan: Plan, view: View = EVERYTHING) -> Iterator[RenderableType]:
             plan.notes, key=lambda note: not note.open
         )  # what forbids "in sync" is shown
         yield _listed([_note(note) for note in notes[:_SHOWN_KEYS]], len(notes))
+
+
+def render_loose(findings: Iterable[Finding]) -> Iterator[RenderableType]:
+    """Conflicts about rows of no unit, and what a person can do about each."""
+    for finding in findings:
+        yield _line(f"Conflict: {_note(finding)}")
+        yield Padding(Text(f"→ {visible(loose_action(finding), LONG)}", "cyan"), (0, 0, 0, 2))
 
 
 def _standing(unit: Unit, record: Record) -> str:

@@ -8,7 +8,7 @@ from rich.table import Table
 from rich.text import Text
 
 from toolkit.cli.decided import LONG, render_left
-from toolkit.cli.render import render_planned, render_undo
+from toolkit.cli.render import render_loose, render_planned, render_undo
 from toolkit.cli.render_written import render_refusals
 from toolkit.fleet.outcome import Outcome, State
 from toolkit.fleet.results import Results, say_states
@@ -67,10 +67,13 @@ def render_plans(outcomes: Sequence[Outcome]) -> Iterator[RenderableType]:
         if outcome.plan is None:
             yield from _failed(outcome)
             continue
-        units = outcome.record.open(outcome.plan.units)
-        if units:
+        units, loose = outcome.record.open(outcome.plan.units), outcome.plan.loose
+        if units or loose:
             yield Text(f"── {outcome.line.bot}: {count_of(len(units), 'unit')}", "bold")
             yield from render_planned(units)
+            yield from render_loose(loose)
+        elif outcome.line.reason:
+            yield Text(f"── {outcome.line.bot}: {visible(outcome.line.reason, LONG)}.", "bold")
     yield ""
     yield Text(say_states([outcome.line for outcome in outcomes]))
 

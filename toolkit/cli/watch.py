@@ -16,7 +16,7 @@ from toolkit.cli.hooks import Hooks
 from toolkit.cli.json_forms import plan_json
 from toolkit.cli.look import exit_code, fit, road_of
 from toolkit.cli.options import Where
-from toolkit.cli.output import say, show, show_lines
+from toolkit.cli.output import is_read, say, show, show_lines
 from toolkit.cli.render import render_check, render_news
 from toolkit.looked import Looked, judge
 from toolkit.repairs import Repairs
@@ -72,6 +72,8 @@ class Shown:
         if first or news or moved:
             line = self._line(look, found, news)
             self._show(look, found, news, line, first=first)
+            if not (self._hooks or is_read(sys.stdout)):
+                raise asyncio.CancelledError  # as by Ctrl+C: nobody is told any more
             await self._hooks.tell(line)
         return True
 

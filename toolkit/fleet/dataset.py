@@ -17,7 +17,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from toolkit.errors import ToolkitError
-from toolkit.fleet.outcome import Line, Outcome, State
+from toolkit.fleet.outcome import Line, Outcome, State, failure
 from toolkit.frames import FLEET_COLUMNS
 
 FOLDER = "fleet-results"
@@ -62,10 +62,17 @@ def save_outcome(folder: Path, outcome: Outcome) -> None:
 
 
 def load_outcomes(folder: Path) -> list[Kept]:
-    """What the files say, by name. Raises `ToolkitError`."""
+    """What the files say, by name; of one that can't be read, its bot failed.
+
+    Raises `ToolkitError` where nothing is a result.
+    """
     if not folder.is_dir():
         raise ToolkitError(f"There are no results {folder}; `matrix-drift fleet check` makes some.")
-    return [_load(path) for path in sorted(folder.glob("*.parquet")) if path.name[0] != "."]
+    paths = [path for path in sorted(folder.glob("*.parquet")) if path.name[0] != "."]
+    found = [_load(path) for path in paths]
+    if paths and not any(found):
+        raise ToolkitError(f"{paths[0]} {_STRANGE}, or name another folder.")
+    return [kept or _damaged(path) for path, kept in zip(paths, found, strict=True)]
 
 
 def _to_undo(path: Path) -> str | None:
@@ -99,14 +106,21 @@ def _stored(value: Any) -> Any:
     return value
 
 
-def _load(path: Path) -> Kept:
+def _load(path: Path) -> Kept | None:
+    """None for a file that isn't what its name says."""
     try:
         table = pq.read_table(path)
         told = json.loads((table.schema.metadata or {})[_LINE])
         line = Line(**{**told, "state": State(told["state"])})
         drift = {name: table[name].to_pylist() for name in _FINDINGS}
-        return Kept(line, drift, _read_to_undo(table.schema))
+        to_undo = _read_to_undo(table.schema)
     except (OSError, pa.ArrowException, KeyError, TypeError, ValueError):
-        raise ToolkitError(
-            f"{path} is no result of a fleet: delete it, or name another folder."
-        ) from None
+        return None
+    return Kept(line, drift, to_undo) if line.bot == path.stem else None
+
+
+def _damaged(path: Path) -> Kept:
+    return Kept(failure(path.stem, f"{path} {_STRANGE}.").line, dict.fromkeys(_FINDINGS, ()))
+
+
+_STRANGE = "is no result of a fleet, or not of this bot: delete it"

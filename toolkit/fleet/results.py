@@ -61,6 +61,7 @@ class Results:
                     line.bot,
                     {WORDS[code]: count for code, count in counts.get(line.bot, {}).items()},
                     (line.reason or "for no reason given") if line.state is State.FAILED else "",
+                    (line.reason or "") if line.state is State.DRIFT else "",
                 )
                 for line in self.lines
             ]
@@ -106,6 +107,8 @@ def say_line(line: Line) -> str:
     """
     if line.state is State.FAILED:
         return visible(f"failed: {line.reason}", 1_000)
+    if line.reason and not (line.units or line.to_decide):
+        return visible(line.reason, 1_000)
     told = [f"{count_of(line.units or 0, 'unit')} adrift"]
     if line.to_decide:
         told.append(f"{line.to_decide} to decide")

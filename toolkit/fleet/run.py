@@ -43,8 +43,11 @@ class Where:
     processes: int | None = None
 
     def check(self, *, writes: bool) -> None:
-        """Raise `ToolkitError` for a scheduler that isn't one, or to which nothing may be told to write."""
+        """Raise `ToolkitError` for nobody at once, for a scheduler that isn't one, and for one to which nothing may
+        be told to write."""
         if self.scheduler is None:
+            if self.at_once < 1:
+                raise ToolkitError("With at_once below 1 no bot would ever have its turn.")
             return
         kind, _, place = self.scheduler.partition("://")
         if kind not in ("tcp", "tls") or not place:

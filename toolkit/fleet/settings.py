@@ -12,7 +12,7 @@ from typing import Any, Self
 from toolkit.convention import Convention
 from toolkit.database.address import is_server, read_address
 from toolkit.errors import ConventionError, StoreError, ToolkitError
-from toolkit.fleet.tokens import TokenSource, Way
+from toolkit.fleet.tokens import TokenSource, Way, holds_token
 from toolkit.repairs import Repairs, road_to
 from toolkit.sources.settings import (
     CONVENTION,
@@ -34,7 +34,8 @@ WORKER = "worker"
 _OWN = (*Way, WORKER)
 _KEYS = (*KNOWN, *TABLES, *_OWN)
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")
-_PASSWORD = re.compile("://[^/@]*:[^@]*@|[?&][^=&]*(?:password|%)[^=&]*=", re.IGNORECASE)
+_SIGNED_IN = "://[^/@]*:[^@]*@"
+_PASSWORD = re.compile(f"{_SIGNED_IN}|[?&][^=&]*(?:password|%)[^=&]*=", re.IGNORECASE)
 _SECRET = re.compile("token|password|secret", re.IGNORECASE)
 
 
@@ -98,7 +99,7 @@ class Fleet:
                 "matrix-drift.toml would hold and where its token comes from."
             )
         for name in found:
-            if _SECRET.search(name):
+            if _SECRET.search(name) or holds_token(name):
                 raise ToolkitError(_no_secret(str(path), name))
             if name != "bots":
                 raise ToolkitError(say_unknown(str(path), name, ["bots"]))
@@ -130,6 +131,8 @@ def _check_names(path: Path, names: Iterable[str]) -> None:
     """A bot's name becomes that of a file, also where `A` and `a` are one."""
     seen: dict[str, str] = {}
     for name in names:
+        if holds_token(name):
+            raise ToolkitError(_no_secret(f"{path}: bots", name))
         if not _NAME.fullmatch(name):
             raise ToolkitError(
                 f"{path}: {visible(repr(name))} can't be a bot's name: take letters a to z, digits, "
@@ -146,11 +149,13 @@ def _read(path: Path, folder: Path, name: str, table: Any) -> Bot:
     if not isinstance(table, dict):
         raise ToolkitError(f"{where} must be a table of settings.")
     for key in table:
-        if key not in _KEYS and _SECRET.search(key):
+        if key not in _KEYS and (_SECRET.search(key) or holds_token(key)):
             raise ToolkitError(_no_secret(where, key))
         if key not in _KEYS:
             raise ToolkitError(say_unknown(where, key, _KEYS))
-        if isinstance(table[key], str) and _PASSWORD.search(table[key]):
+        if key not in [*Way] and holds_token(repr(table[key])):
+            raise ToolkitError(_no_secret(where, key))
+        if isinstance(table[key], str) and _has_password(key, table[key]):
             raise ToolkitError(
                 f"{where}: {key} has a password in it, which must not stand there: "
                 "give it in a passfile, or in PGPASSWORD if it is the same for all bots."
@@ -169,6 +174,13 @@ def _read(path: Path, folder: Path, name: str, table: Any) -> Bot:
     bot = Bot(name, settings | beside, source, own.get(WORKER))
     _check_convention(where, bot)
     return bot
+
+
+def _has_password(key: str, value: str) -> bool:
+    """In a command, `&`, `%` and `@` mean other things than in an address."""
+    if key == Way.COMMAND:
+        return any(re.search(_SIGNED_IN, word) for word in value.split())
+    return _PASSWORD.search(value) is not None
 
 
 def _check_convention(where: str, bot: Bot) -> None:
@@ -192,7 +204,8 @@ def _read_source(where: str, folder: Path, table: Mapping[str, str]) -> TokenSou
 
 
 def _no_secret(where: str, name: str) -> str:
+    named = "it" if holds_token(name) else visible(repr(name))
     return (
-        f"{where} must hold no token or password: remove {visible(repr(name))}, and say where the token comes "
+        f"{where} must hold no token or password: remove {named}, and say where the token comes "
         f"from with one of {', '.join(Way)}."
     )

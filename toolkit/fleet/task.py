@@ -235,11 +235,15 @@ class Task:
 
     def _line(self, found: Looked, plan: Plan, looked: int, written: Written | None = None) -> Line:
         ready = len(settled(plan))
-        refused = [f"{unit}: {why}" for unit, why in (written.refused if written else {}).items()]
+        told = [f"{unit}: {why}" for unit, why in (written.refused if written else {}).items()]
+        if not (plan.in_sync or plan.units or plan.loose):
+            told.append(
+                f"{plan.words.uncompared}: `matrix-drift check` of this bot alone shows them"
+            )
         return Line(
             bot=self.bot.name,
             state=State.IN_SYNC if plan.in_sync else State.DRIFT,
-            reason="; ".join(refused) or None,
+            reason="; ".join(told) or None,
             account=plan.account,
             rooms=len(plan.joined),
             units=len(plan.units),

@@ -43,7 +43,7 @@ class TokenSource:
 
     def mistake(self) -> str:
         """What can't be meant, without what was written; nothing if it may be right."""
-        if _TOKEN.search(self.value):
+        if holds_token(self.value):
             return f"{self.way} must not hold the token itself, but say where it comes from"
         if self.way is Way.ENV and not _VARIABLE.fullmatch(self.value):
             return f"{self.way} must be the name of a variable, in capital letters"
@@ -111,6 +111,15 @@ class TokenSource:
         if why or done is None:  # out here, without the error: it holds what the command said
             raise ToolkitError(f"{self.way} gives no access token: {why}.")
         return done.stdout.decode(errors="replace").strip().partition("\n")[0].strip()
+
+
+def holds_token(text: str) -> bool:
+    """Whether what is an access token by its beginning stands there.
+
+    >>> holds_token("https://hs.example/?access_token=syt_Ym90_secret"), holds_token("syt_file")
+    (True, False)
+    """
+    return _TOKEN.search(text) is not None
 
 
 def _words(command: str) -> list[str]:

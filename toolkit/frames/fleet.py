@@ -9,7 +9,7 @@ from toolkit.decisions.case import Casebook
 from toolkit.frames.columns import COLUMNS, LINE, NUMBER, TEXT, TIME, Field, assemble, make_array
 from toolkit.frames.frame import Frame
 from toolkit.frames.plan import drift_frame
-from toolkit.model import Plan
+from toolkit.model import Plan, Status
 
 BOT_STATES = ("in_sync", "drift", "failed")
 """How a bot stands after a run."""
@@ -26,7 +26,10 @@ FLEET_COLUMNS: dict[str, dict[str, Field]] = {
             pd.CategoricalDtype([*BOT_STATES]),
             "`in_sync`, `drift`, or `failed` if it could not be looked at or written to.",
         ),
-        "reason": Field(TEXT, "Why it failed, or what was left alone; null if nothing was."),
+        "reason": Field(
+            TEXT,
+            "Why it failed, why it isn't called in sync without a unit, or what was left alone; else null.",
+        ),
         "account": Field(TEXT, "The account whose rooms these are; null if that wasn't found out."),
         "rooms": Field(NUMBER, "How many rooms it is in."),
         "units": Field(NUMBER, "How many units are adrift, ignored ones left out."),
@@ -72,13 +75,15 @@ def bots_frame(lines: Sequence[Mapping[str, Any]]) -> Frame:
 
 
 def count_codes(drift: Frame) -> dict[str, dict[str, int]]:
-    """In how many units of each bot each code was found: bot -> code -> units.
+    """In how many units, or rows of no unit, of each bot each code was found: bot -> code -> how many.
 
     Notes and orphaned rows, which are no drift, aren't counted.
     """
-    found = drift[drift["unit"].notna() & drift["code"].notna()]
+    alone = drift["unit"].isna() & (drift["status"] == Status.CONFLICT.value)
+    found = drift[drift["code"].notna() & (drift["unit"].notna() | alone)]
+    about = found["unit"].fillna(found["key"])
     counts: dict[str, dict[str, int]] = {}
-    for bot, code, _ in sorted({*zip(found["bot"], found["code"], found["unit"], strict=True)}):
+    for bot, code, _ in sorted({*zip(found["bot"], found["code"], about, strict=True)}):
         line = counts.setdefault(bot, {})
         line[code] = line.get(code, 0) + 1
     return counts

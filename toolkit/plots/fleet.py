@@ -25,11 +25,21 @@ _EDGE = "#9fb6c6"
 
 @dataclass(frozen=True, slots=True)
 class BotLine:
-    """A bot of the picture: its causes with their counts, or why it failed."""
+    """A bot of the picture: its causes with their counts, or why it failed, or isn't in sync without any."""
 
     name: str
     causes: Mapping[str, int] = field(default_factory=dict)
     failed: str = ""
+    reason: str = ""
+
+    @property
+    def adrift(self) -> bool:
+        return not self.failed and bool(self.causes or self.reason)
+
+    @property
+    def words(self) -> str:
+        """What is told of it instead of counts."""
+        return f"failed: {self.failed}" if self.failed else "" if self.causes else self.reason
 
     @property
     def count(self) -> int:
@@ -39,7 +49,7 @@ class BotLine:
 def draw_fleet(bots: Sequence[BotLine]) -> Picture:
     """A line per bot that isn't in sync: those with most to repair first, those that failed last."""
     failed = sorted((bot for bot in bots if bot.failed), key=lambda bot: bot.name)
-    adrift = [bot for bot in bots if bot.causes and not bot.failed]
+    adrift = [bot for bot in bots if bot.adrift]
     adrift.sort(key=lambda bot: (-bot.count, bot.name))
     kept = failed[: _MOST // 2]
     shown = [*adrift[: _MOST - len(kept)], *kept]
@@ -49,7 +59,7 @@ def draw_fleet(bots: Sequence[BotLine]) -> Picture:
     heads = [fit(cause, _CAUSE, 9) for cause in causes]
     turned = max((width_of(head, 9) for head in heads), default=0.0) * 0.71
     top = _HEAD + turned + (0.3 if causes else 0)
-    right = max(len(causes) * CELL + turned, _REASON if any(bot.failed for bot in shown) else 0.0)
+    right = max(len(causes) * CELL + turned, _REASON if any(bot.words for bot in shown) else 0.0)
     width = max(left + right + MARGIN, width_of(_title(bots), 11) + 1)
     picture = Picture(width, top + len(shown) * CELL + 0.45, describe_fleet(bots))
     picture.write(MARGIN, 0.3, _title(bots), 11, bold=True)
@@ -67,8 +77,8 @@ def draw_fleet(bots: Sequence[BotLine]) -> Picture:
 
 
 def _draw_bot(picture: Picture, bot: BotLine, causes: Sequence[str], left: float, y: float) -> None:
-    if bot.failed:
-        picture.write(left, y, fit(f"failed: {bot.failed}", _REASON, 9), 9, "#a33b00")
+    if bot.words:
+        picture.write(left, y, fit(bot.words, _REASON, 9), 9, "#a33b00" if bot.failed else TEXT)
         return
     shape: Path = SQUARE.transformed(Affine2D().scale(CELL * 0.46))
     for place, cause in enumerate(causes):
@@ -100,7 +110,7 @@ def _causes(bots: Sequence[BotLine]) -> list[str]:
 
 def _title(bots: Sequence[BotLine]) -> str:
     failed = sum(bool(bot.failed) for bot in bots)
-    adrift = sum(bool(bot.causes) and not bot.failed for bot in bots)
+    adrift = sum(bot.adrift for bot in bots)
     told = [f"{count} {word}" for count, word in ((failed, "failed"), (adrift, "adrift")) if count]
     return f"{count_of(len(bots), 'bot')}: {', '.join(told) or 'all in sync'}"
 
@@ -112,9 +122,9 @@ def describe_fleet(bots: Sequence[BotLine]) -> str:
     '2 bots: 1 adrift. desk: a row is missing 2.'
     """
     parts = [f"{_title(bots)}."]
-    for bot in [bot for bot in bots if bot.failed or bot.causes][:5]:
+    for bot in [bot for bot in bots if bot.failed or bot.adrift][:5]:
         told = [f"{visible(cause, 60)} {bot.causes[cause]:,}" for cause in _causes([bot])]
-        words = f"failed: {visible(bot.failed, 100)}" if bot.failed else ", ".join(told)
+        words = visible(bot.words, 108) or ", ".join(told)
         stop = "" if words.endswith((".", "…")) else "."
         parts.append(f"{visible(bot.name, 60)}: {words}{stop}")
     return " ".join(parts)

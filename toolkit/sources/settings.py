@@ -51,7 +51,7 @@ TABLES = ("shape", "rows", "evidence")
 PATHS = {"database", "backup_dir"}
 """Settings that are paths, seen from the file's folder; a database may be a server's address instead."""
 
-_WORDS = {str: "a text", bool: "true or false", float: "a number", list: "a list of texts"}
+_WORDS = {str: "a text", bool: "true or false", float: "a number above 0", list: "a list of texts"}
 
 
 def load_settings() -> dict[str, Any]:
@@ -183,5 +183,5 @@ def _fits(value: Any, kind: type) -> bool:
     if kind is list:
         return isinstance(value, list) and all(isinstance(item, str) for item in value)
     if kind is float:
-        return isinstance(value, int | float) and not isinstance(value, bool)
+        return isinstance(value, int | float) and not isinstance(value, bool) and value > 0
     return isinstance(value, kind)

@@ -62,9 +62,8 @@ class Backup:
             ) from error
 
     def _copy(self, connection: psycopg.Connection, table: Copied, file: BinaryIO) -> None:
-        head = f"COPY {table.table} ({table.columns})".replace(
-            "%%", "%"
-        )  # no parameter can be told
+        # COPY takes no parameters, and so its % isn't one.
+        head = f"COPY {table.table} ({table.columns})".replace("%%", "%")
         file.write(f"{head} FROM stdin;\n".encode())
         for row in copy_out(connection, f"{head} TO STDOUT"):
             file.write(row)

@@ -109,6 +109,10 @@ class Connection:
             raise
         except psycopg.Error as error:
             raise explain(self.name, doing, error, self._patience if late else None) from error
+        except UnicodeEncodeError:
+            raise StoreError(
+                f"Can't {doing} the database {self.name}: the name of a table or column isn't UTF-8."
+            ) from None
         finally:
             timer.cancel()
 
@@ -165,9 +169,14 @@ def as_query(sql: str) -> LiteralString:
     return sql
 
 
+def as_sql(text: str) -> str:
+    """SQL as the catalog tells it, for a statement of ours: psycopg reads a single % as the start of a parameter."""
+    return text.replace("%", "%%")
+
+
 def quote(name: str) -> str:
-    """A name, whatever is in it, as SQL; psycopg reads a single % as the start of a parameter."""
-    return '"' + name.replace('"', '""').replace("%", "%%") + '"'
+    """A name, whatever is in it, as SQL."""
+    return as_sql('"' + name.replace('"', '""') + '"')
 
 
 def split_name(name: str) -> str:
@@ -183,7 +192,7 @@ def split_name(name: str) -> str:
 
 def quote_table(name: str) -> str:
     """The same as SQL."""
-    return split_name(name).replace("%", "%%")
+    return as_sql(split_name(name))
 
 
 def told_name(name: str) -> str:
@@ -201,14 +210,21 @@ def explain(name: str, doing: str, error: psycopg.Error, waited: float | None = 
     why = _reason(error) if waited is None else _SILENT.format(waited)
     return StoreError(
         f"Can't {doing} the database {name}: {why}.",
-        concerns_all=not isinstance(error, _OF_A_ROW) or isinstance(error, _NOT_OF_A_ROW),
+        concerns_all=_concerns_all(error),
     )
+
+
+def _concerns_all(error: psycopg.Error) -> bool:
+    """A trigger may give whatever code it likes to what it refuses, and that is of its row."""
+    if error.sqlstate is None:  # of psycopg itself, or of the way to the server
+        return not isinstance(error, psycopg.DataError)
+    return error.sqlstate.startswith(_OF_ALL)
 
 
 def _reason(error: psycopg.Error) -> str:
     for kinds, reason in _REASONS:
         if isinstance(error, kinds):
-            return reason
+            return reason.format(error.diag.message_primary)
     line = error.diag.message_primary or str(error).strip().partition("\n")[0]
     said = " ".join(line.split())  # a server's word at the door begins with two spaces
     if error.sqlstate is None:  # libpq's own words, also for what a server says at the door
@@ -232,19 +248,18 @@ _TEXTS = (
     "SET TimeZone = 'UTC'; SET DateStyle = 'ISO, MDY'; SET IntervalStyle = 'postgres'; "
     "SET extra_float_digits = 1; SET bytea_output = 'hex'"
 )
-_OF_A_ROW = (
-    errors.DataError,
-    errors.IntegrityError,
-    errors.RaiseException,
-    errors.ProgrammingError,
-    errors.NotSupportedError,
+_OF_ALL = (
+    *("08", "57", "58", "XX"),  # the connection, the server, its system, its own faults
+    *("25", "40"),  # the transaction
+    *("42501", "53", "55P"),  # rights, resources, locks
 )
-_NOT_OF_A_ROW = (errors.InsufficientPrivilege, errors.InFailedSqlTransaction)
+"""Beginnings of codes, with which no other row would fare better."""
+
 _REASONS: tuple[tuple[tuple[type[psycopg.Error], ...], str], ...] = (
     (
         (errors.InsufficientPrivilege,),
-        "the role may not do that; grant it SELECT, INSERT and UPDATE on the table (and DELETE, which "
-        "taking a run back may need)",
+        "the role may not do that ({}); grant it SELECT, INSERT and UPDATE on the table (and DELETE, which "
+        "taking a run back may need), and USAGE on its schema",
     ),
     (
         (errors.ReadOnlySqlTransaction,),

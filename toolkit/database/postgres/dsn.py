@@ -17,7 +17,9 @@ from toolkit.secrecy import StaysHere
 
 
 class Address(StaysHere):
-    """A parsed DSN; it shows itself without the password."""
+    """A parsed DSN; it shows itself without the password, and also while it isn't made yet."""
+
+    host = port = user = database = ""
 
     def __init__(self, dsn: str) -> None:
         self.parameters = _parse(dsn)
@@ -41,6 +43,7 @@ class Address(StaysHere):
         """
         user = f"{self.user}@" if self.user else ""
         host = quote(self.host, safe="") if "/" in self.host else self.host
+        host = f"[{host}]" if ":" in host else host
         return f"postgresql://{user}{host}:{self.port}/{self.database}"
 
     @property
@@ -64,6 +67,11 @@ class Address(StaysHere):
         return f"postgresql://{who}{quote(host, safe='')}{port}/{quote(database, safe='')}{more}"
 
     @property
+    def uri(self) -> str:
+        """All of it, the password too, in the form that `store_at` knows, whichever libpq was given."""
+        return f"postgresql://?{urlencode(self.parameters, quote_via=quote)}"
+
+    @property
     def place(self) -> tuple[str, str, str]:
         """Which database it is, whoever comes in."""
         return self.host, self.port, self.database
@@ -78,16 +86,28 @@ class Address(StaysHere):
     def default_folder(self, environment: Mapping[str, str] = os.environ) -> Path:
         """Where what belongs beside a database on a server goes by default: the person's own state."""
         named = environment.get("XDG_STATE_HOME")
-        state = Path(named) if named else Path.home() / ".local" / "state"
+        try:
+            state = Path(named) if named else Path.home() / ".local" / "state"
+        except RuntimeError:  # an account of a container that nobody has given a home
+            raise StoreError(
+                f"There is no folder for what belongs beside {self.name}, since this account has no home: set "
+                "XDG_STATE_HOME to one, or name a path (PostgresStore(beside=…)).",
+                concerns_all=True,
+            ) from None
         return state / "matrix-drift"
 
 
 _HERE = {"localhost", "127.0.0.1", "::1"}
 
 
-def file_name(*parts: str) -> str:
-    """A file's name that tells these parts apart, whatever is in them."""
-    return ".".join(quote(part, safe="") for part in parts)
+def file_name(host: str, *parts: str) -> str:
+    """A file's name that tells these parts apart, whatever is in them.
+
+    >>> print(file_name("db.example", "5432", "x.y", "z"), file_name("db.example", "5432", "x", "y.z"))
+    db.example.5432.x%2Ey.z db.example.5432.x.y%2Ez
+    """
+    others = (quote(part, safe="").replace(".", "%2E") for part in parts)
+    return ".".join((quote(host, safe=""), *others))
 
 
 def _parse(dsn: str) -> dict[str, str]:

@@ -10,7 +10,7 @@ from typing import NoReturn
 from msgspec.structs import replace
 
 from toolkit.database.postgres.admission import LOOK_ONLY, Found, check_columns, find_table, listed
-from toolkit.database.postgres.connection import Connection, quote, quote_table
+from toolkit.database.postgres.connection import Connection, as_sql, quote, quote_table
 from toolkit.database.postgres.mapped_sql import INTEGERS
 from toolkit.database.postgres.rows import Copied
 from toolkit.database.virtual_rows import Table, tables_of
@@ -49,7 +49,7 @@ async def _admit(
     why = why_no_write or look.why_no_insert()
     if why and not read_only and not layout.links:
         look.refuse(f"nothing can be inserted there: {why}", f"give it in insert of {where}")
-    types = {name: column.type for name, column in found.columns.items()}
+    types = {name: as_sql(column.type) for name, column in found.columns.items()}
     children = await connection.fetch(_CHILDREN, (found.oid,), doing="open")
     admitted = replace(
         table,
@@ -57,7 +57,7 @@ async def _admit(
         types=types,
         fresh=look.fresh(),
         children=tuple(
-            (child, tuple(zip(own, theirs, strict=True))) for child, own, theirs in children
+            (as_sql(child), tuple(zip(own, theirs, strict=True))) for child, own, theirs in children
         ),
     )
     integers = frozenset(name for name in table.columns if types[name] in INTEGERS)
@@ -123,7 +123,7 @@ class _Look:
         """What an inserted row holds in columns that nobody gives, as far as that stands there as a constant."""
         told = {*self.table.columns, *self.table.where, *self.table.constants}
         return {
-            column.name: f"({(column.default or 'NULL').replace('%', '%%')})::{column.type}::text"
+            column.name: as_sql(f"({column.default or 'NULL'})::{column.type}::text")
             for column in self.found.columns.values()
             if column.name not in told and not (column.generated or column.identity)
             if column.default is None or _CONSTANT.fullmatch(column.default)

@@ -49,6 +49,7 @@ class PostgresStore(StaysHere, ConnectedStore[Connection]):
 
     _rows: ServerRows
     file: Path | None = None  # no backup can take the place of a whole database
+    _shown = "…"  # what can't be made is shown as well, by a traceback with its locals
 
     def __init__(
         self,
@@ -64,20 +65,21 @@ class PostgresStore(StaysHere, ConnectedStore[Connection]):
         backup_dir: Path | None = None,
         beside: Path | None = None,
     ) -> None:
+        self._address = Address(dsn)
         rows: ServerRows
         if layout is None or not layout.mapped:
             rows = KeyValueRows(table, key_column, value_column)
         else:
             rows = MappedRows(layout)
         super().__init__(rows, read_only=read_only, backup_dir=backup_dir)
-        self._dsn, self._address = dsn, Address(dsn)
         self._busy_timeout, self._answer_timeout = busy_timeout, answer_timeout
         self._beside = beside
         self._loop: asyncio.AbstractEventLoop | None = None
         self._ledger = Ledger(rows.label)
+        self._shown = f"{self.name} {rows.label}"
 
     def __repr__(self) -> str:
-        return f"<PostgresStore {self.name} {self._rows.label}>"
+        return f"<PostgresStore {self._shown}>"
 
     @property
     def name(self) -> str:
@@ -91,7 +93,7 @@ class PostgresStore(StaysHere, ConnectedStore[Connection]):
 
     @property
     def address(self) -> str:
-        return self._dsn
+        return self._address.uri
 
     @property
     def beside(self) -> Path:

@@ -25,7 +25,8 @@ class ServerSite(StaysHere):
     """A database on a server that is looked into, by a role that may need no more than SELECT."""
 
     def __init__(self, dsn: str) -> None:
-        self._dsn, self._address = dsn, Address(dsn)
+        self._address = Address(dsn)
+        self._setting = self._address.without_secrets if self._address.secrets else dsn
 
     @property
     def name(self) -> str:
@@ -33,7 +34,7 @@ class ServerSite(StaysHere):
 
     @property
     def setting(self) -> str:
-        return self._address.without_secrets if self._address.secrets else self._dsn
+        return self._setting
 
     @property
     def remark(self) -> str:
@@ -49,7 +50,7 @@ class ServerSite(StaysHere):
 
     def store(self, **settings: Any) -> PostgresStore:
         nowhere = Path()  # nothing is kept beside a look, and no folder is made for that
-        return PostgresStore(self._dsn, read_only=True, beside=nowhere, **settings)
+        return PostgresStore(self._address.uri, read_only=True, beside=nowhere, **settings)
 
 
 class _Listed(NamedTuple):
