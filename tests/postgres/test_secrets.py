@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.postgres.server_bench import ServerBench
+from tests.postgres.server_bench import ServerBench, as_worker
 from toolkit.database.address import is_server, shown_address
 from toolkit.database.opening import site_at, store_at
 from toolkit.database.postgres.dsn import Address
@@ -164,6 +164,23 @@ async def test_a_run_logs_and_keeps_nothing_of_it(
     files = [path for path in server_bench.path.parent.rglob("*") if path.is_file()]
     kept = b"".join(path.read_bytes() for path in files)
     assert "throw-away" not in caplog.text + "".join(lines) and b"throw-away" not in kept
+
+
+async def test_nothing_behind_an_error_knows_how_we_came_in(server_bench: ServerBench) -> None:
+    store = PostgresStore(as_worker(server_bench.dsn), beside=server_bench.path)
+    role = store.name.partition("://")[2].partition("@")[0]
+    async with store:
+        server_bench.sql(f"ALTER ROLE {role} CONNECTION LIMIT 1")
+        with pytest.raises(StoreError, match="Can't back up") as of_backup:
+            await store.backup(name="20261122T220345Z-3f2a")
+        with pytest.raises(StoreError, match="too many connections") as of_journal:
+            await store.alone().__aenter__()
+    for error in (of_backup.value, of_journal.value):
+        behind: BaseException | None = error
+        while behind is not None:
+            told = traceback.TracebackException.from_exception(behind, capture_locals=True)
+            assert "worker-secret" not in "".join(told.format())
+            behind = behind.__cause__ or behind.__context__
 
 
 def test_a_path_that_was_a_dsn_is_refused(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

@@ -86,11 +86,17 @@ def make_folder(folder: Path) -> None:
 
 @contextlib.contextmanager
 def _connected(address: Address) -> Iterator[psycopg.Connection]:
-    connection = psycopg.connect(**said_to(address), autocommit=True)
     try:
-        yield connection
-    finally:
-        connection.close()
+        connection = psycopg.connect(**said_to(address), autocommit=True)
+    except psycopg.Error as error:
+        failed = explain(address.name, "back up", error)
+    else:
+        try:
+            yield connection
+        finally:
+            connection.close()
+        return
+    raise failed  # out here, without the error, which knows how we came in
 
 
 @contextlib.contextmanager
