@@ -84,12 +84,12 @@ async def test_an_apply_beside_it_is_neither_disturbed_nor_shown_as_undone(
 async def test_a_look_that_something_else_overtook_is_made_again(
     session: Session, bench: Bench, server: FakeHomeserver, until: Until
 ) -> None:
-    rows, remote = dict(session.state.local.rows), session.state.remote
+    state = session.state
     async with session:
         session.watch()
         before = session.looked
         await until(lambda: session.looked != before)
-        overtake = Hook(lambda: session.see(rows, remote))
+        overtake = Hook(lambda: session.see(state.local.rows, state.past, state.remote))
         server.fault(Fault("/joined_rooms$", overtake, times=1))
         bench.put({A1: small_rows()[A1]})
         await until(lambda: A1 in session.state.local.rows)

@@ -261,7 +261,7 @@ def restore(where: Where, run_id: str, *, yes: bool, as_json: bool) -> int:
     """Go back to the backup of a run, as a whole."""
     if not yes and not someone_there():
         raise ToolkitError("Nobody is there to be asked: give --yes; nothing was written.")
-    planned = plan_going_back(where.sides(), run_id)
+    planned = asyncio.run(plan_going_back(where.sides(), run_id))
     replaces = planned.replaces
     if not as_json:
         show(render_restore(planned))

@@ -31,7 +31,7 @@ from toolkit.planning.links.picks import picked_id
 from toolkit.planning.links.rows import Local
 from toolkit.progress import Progress
 from toolkit.records import Raw
-from toolkit.repairs import AnyReport, Picked, Road, load_past_now, load_past_of, road_to, take_back
+from toolkit.repairs import AnyReport, Picked, Road, load_past_of, road_to, take_back
 from toolkit.secrecy import StaysHere
 from toolkit.session.decided import Decided
 from toolkit.session.deciding import Deciding, choices_of
@@ -188,7 +188,7 @@ class Session(StaysHere):
             began = datetime.now(UTC)
             remote, rows = await self._road.look(progress)
             self._looked = began
-            self.see(rows, remote, await load_past_of(self._sides, rows))
+            self.see(rows, await load_past_of(self._sides, rows), remote)
 
     def watch(self, *, every: float | None = None) -> Watching:
         """Look again by itself whenever rows or rooms have changed, until `cancel()` of what is returned.
@@ -242,17 +242,16 @@ class Session(StaysHere):
         return ""
 
     async def _see_rows(self, rows: Mapping[str, Raw]) -> None:
-        self.see(rows, past=await load_past_of(self._sides, rows))
+        self.see(rows, await load_past_of(self._sides, rows))
 
     def see(
         self,
         rows: Mapping[str, Raw],
+        past: Past,
         remote: RemoteState | None = None,
-        past: Past | None = None,
     ) -> None:
-        """Plan anew from these rows, by default with the rooms as they were last seen, and with the
-        decisions and the history that are there by now."""
-        past = past or load_past_now(self._sides, rows)
+        """Plan anew from these rows and runs, by default with the rooms as they were last seen, and
+        with the decisions that are there by now."""
         self._show_look(remote or self.state.remote, self._road.read(rows), past)
 
     def _show_look(
