@@ -15,7 +15,8 @@ from toolkit.benchmark.board import open_session
 from toolkit.board import ReviewModel, items, to_browser
 from toolkit.board.in_sync import Quiet
 from toolkit.board.items import Item
-from toolkit.board.listing import ORDERS, Listing
+from toolkit.board.listing import Listing
+from toolkit.board.orders import ORDERS
 from toolkit.board.table import ReviewTable
 from toolkit.board.tally import Approved, Counts, Tally
 from toolkit.board.views import KEPT, VIEWS, Views, Wanted
