@@ -18,7 +18,7 @@ from toolkit.cli.json_forms import restore_json, result_json
 from toolkit.cli.look import DRIFT, IN_SYNC, look_decided, road_of
 from toolkit.cli.options import Where
 from toolkit.cli.output import Cancelled, agree, progress, say, show, show_json, someone_there
-from toolkit.cli.render import render_changes, render_new_database, render_open, render_undo
+from toolkit.cli.render import render_changes, render_new_database, render_undo
 from toolkit.cli.render_written import (
     render_aftermath,
     render_refusals,
@@ -27,6 +27,7 @@ from toolkit.cli.render_written import (
     render_restored,
     render_result,
 )
+from toolkit.cli.verdict import render_open
 from toolkit.convention import chat_number
 from toolkit.decisions.agreement import (
     Agreement,
