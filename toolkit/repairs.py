@@ -5,11 +5,9 @@ function would have written takes another road, with the same sessions and views
 Looking back and taking back are the same on both.
 """
 
-import asyncio
-from collections.abc import Collection, Coroutine, Mapping
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
-from typing import Any, ClassVar, Protocol, TypeAlias, TypeVar
+from typing import ClassVar, Protocol, TypeAlias
 
 from toolkit.calls import Options, Reconciled
 from toolkit.database.contract import Store, transactional
@@ -37,7 +35,6 @@ from toolkit.writing.report import Report, build_report
 from toolkit.writing.restore import Restore, plan_restore, restore
 from toolkit.writing.undo import plan_undo, undo
 
-T = TypeVar("T")
 Picked = Mapping[str, Choices]
 NOTHING_PICKED: Picked = {}
 AnyReport: TypeAlias = Report | LinkReport
@@ -208,11 +205,6 @@ async def load_past_of(sides: Sides, rows: Mapping[str, Raw]) -> Past:
     return await load_past(target, rows) if target else Past([], [])
 
 
-def load_past_now(sides: Sides, rows: Mapping[str, Raw]) -> Past:
-    """The same for who can't wait for it."""
-    return _in_a_loop_of_its_own(load_past_of(sides, rows))
-
-
 async def plan_taking_back(sides: Sides, run: str) -> Plan:
     """What taking back a run would write; writes nothing."""
     async with sides.open_store(read_only=True) as store:
@@ -227,7 +219,7 @@ async def take_back(sides: Sides, run: str, progress: Progress | None) -> tuple[
         return await undo(store, run, by=user_name(), progress=progress)
 
 
-def plan_going_back(sides: Sides, run: str) -> Restore:
+async def plan_going_back(sides: Sides, run: str) -> Restore:
     """What going back to the backup of a run would do; writes nothing."""
     if sides.snapshot is not None:
         raise ToolkitError(OFFLINE.format("FILE"))
@@ -237,14 +229,7 @@ def plan_going_back(sides: Sides, run: str) -> Restore:
             "Only a database that is one file is replaced by a backup as a whole: take the run back by "
             "`matrix-drift undo`, or restore the backup by the database's own means."
         )
-    rows = _in_a_loop_of_its_own(_load_readable(sides))
-    return plan_restore(database, run, sides.backup_dir, rows)
-
-
-def _in_a_loop_of_its_own(work: Coroutine[Any, Any, T]) -> T:
-    """Whoever calls may be in a loop already."""
-    with ThreadPoolExecutor(1) as aside:
-        return aside.submit(asyncio.run, work).result()
+    return plan_restore(database, run, sides.backup_dir, await _load_readable(sides))
 
 
 async def _load_readable(sides: Sides) -> dict[str, Raw] | None:

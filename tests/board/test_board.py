@@ -360,7 +360,7 @@ class TestApplying:
     async def test_a_homeserver_that_is_gone_is_one_sentence(self, bench: Bench) -> None:
         async with FakeHomeserver(bench.world.rooms, BOT, TOKEN) as server:
             model = find_model(await look(bench, server))
-        model.session._road = Repairs(replace(model.session._road.sides, deadline=1.0))
+        model.session._applying._road = Repairs(replace(model.session.road.sides, deadline=1.0))
         model.decide("!a1", "approve")
         before = bench.bytes()
         with pytest.raises(ToolkitError):

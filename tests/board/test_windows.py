@@ -15,7 +15,8 @@ from toolkit.benchmark.board import open_session
 from toolkit.board import ReviewModel, items, to_browser
 from toolkit.board.in_sync import Quiet
 from toolkit.board.items import Item
-from toolkit.board.listing import ORDERS, Listing
+from toolkit.board.listing import Listing
+from toolkit.board.orders import ORDERS
 from toolkit.board.table import ReviewTable
 from toolkit.board.tally import Approved, Counts, Tally
 from toolkit.board.views import KEPT, VIEWS, Views, Wanted
@@ -44,7 +45,7 @@ def mixed(folder: Path, chats: int = CHATS) -> Session:
     for number, unit in enumerate(session.state.plan.units):
         if unit.change and number % 3 == 1:
             rows |= {w.key: w.after for w in unit.change.writes if w.key.startswith(ROOM)}
-    session.see(rows, RemoteState(remote.account, rooms))
+    session.see(rows, session.state.past, RemoteState(remote.account, rooms))
     return session
 
 
@@ -416,7 +417,7 @@ class TestViews:
 
     def test_a_plan_without_units_has_an_empty_window(self, tmp_path: Path) -> None:
         session = open_session(2, tmp_path)
-        session.see({}, RemoteState("@bot:hs", {}))
+        session.see({}, session.state.past, RemoteState("@bot:hs", {}))
         assert session.state.plan == Plan(account="@bot:hs", joined=())
         found = ReviewModel(session).window(Query(quiet=True, sort="owner"), 0, PAGE)
         assert (found.total, found.lines) == (0, ())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import shutil
 import signal
@@ -64,18 +65,21 @@ class Said:
     def __init__(self, capsys: pytest.CaptureFixture[str]) -> None:
         self.capsys = capsys
 
-    def __call__(self, bench: Bench, name: str, *more: str) -> tuple[int, str, str]:
+    async def __call__(self, bench: Bench, name: str, *more: str) -> tuple[int, str, str]:
         self.capsys.readouterr()
-        code = run(["restore", name, "--database", str(bench.path), *more])
+        words = ["restore", name, "--database", str(bench.path), *more]
+        code = await asyncio.to_thread(run, words)
         said = self.capsys.readouterr()
         return code, said.out.replace("\n", ""), said.err
 
-    def refuses(self, bench: Bench, name: str, *words: str, more: tuple[str, ...] = ()) -> None:
+    async def refuses(
+        self, bench: Bench, name: str, *words: str, more: tuple[str, ...] = ()
+    ) -> None:
         """In one sentence, with nothing written."""
         logs = ("-wal", "-shm")
         files = {path for path in bench.path.parent.iterdir() if not path.name.endswith(logs)}
         inode = bench.path.exists() and bench.path.stat().st_ino
-        code, _, err = self(bench, name, "--yes", *more)
+        code, _, err = await self(bench, name, "--yes", *more)
         assert code == 1 and err.startswith("Error: ") and err.count("\n") == 1, err
         assert all(word in err for word in words), err
         left = {path for path in bench.path.parent.iterdir() if not path.name.endswith(logs)}
@@ -99,7 +103,7 @@ async def test_it_goes_back_and_forward_again(tmp_path: Path, restore: Said, mod
     bench.path.chmod(0o640)
     bench.put({"other": {"since": 1}})
     after = bench.bytes()
-    code, out, err = restore(bench, name, "--yes")
+    code, out, err = await restore(bench, name, "--yes")
     assert (code, err) == (0, "") and bench.bytes() == before
     assert stat.S_IMODE(bench.path.stat().st_mode) == 0o640
     assert f"Restored: {bench.path} is as before run {name}" in out and "start the bot" in out
@@ -108,7 +112,7 @@ async def test_it_goes_back_and_forward_again(tmp_path: Path, restore: Said, mod
     [_, told] = Journal(bench.path).runs()
     assert (told.action, told.backup, told.finished) == ("restore", str(kept), True)
     assert f"matrix-drift restore {told.id}" in out
-    code, out, _ = restore(bench, told.id, "--yes", "--json")
+    code, out, _ = await restore(bench, told.id, "--yes", "--json")
     assert code == 0 and bench.bytes() == after and f'"restored": "{told.id}"' in out
     assert not list(tmp_path.glob("*.partial")) and not list(tmp_path.glob("bot.db-*"))
 
@@ -120,7 +124,7 @@ async def test_a_log_that_a_killed_bot_left_is_kept_and_not_played_into_the_olde
     with opened(bench.path, "INSERT INTO kv VALUES ('late', '{}')"):
         assert Path(f"{bench.path}-wal").stat().st_size
     assert Path(f"{bench.path}-wal").stat().st_size
-    assert restore(bench, name, "--yes")[0] == 0
+    assert (await restore(bench, name, "--yes"))[0] == 0
     assert not list(tmp_path.glob("bot.db-*")) and bench.bytes() == before
     [kept] = tmp_path.glob("*.before-restore.backup")
     assert "late" in Bench(kept).bytes()
@@ -133,7 +137,7 @@ async def test_a_log_that_cannot_be_played_is_kept_where_sqlite_finds_it(
     with opened(bench.path, "INSERT INTO kv VALUES ('late', '{}')"):
         pass
     monkeypatch.setattr(restoring, "_play_log", lambda _: None)  # as where the disk fails
-    assert restore(bench, name, "--yes")[0] == 0
+    assert (await restore(bench, name, "--yes"))[0] == 0
     assert not list(tmp_path.glob("bot.db-*")) and bench.bytes() == before
     [kept] = tmp_path.glob("*.before-restore.backup")
     assert Path(f"{kept}-wal").stat().st_size and "late" in Bench(kept).bytes()
@@ -142,7 +146,7 @@ async def test_a_log_that_cannot_be_played_is_kept_where_sqlite_finds_it(
 async def test_a_damaged_database_is_replaced_and_kept(tmp_path: Path, restore: Said) -> None:
     bench, name, before = await repaired(tmp_path / "bot.db")
     bench.path.write_bytes(b"damaged" * 1000)
-    assert restore(bench, name, "--yes")[0] == 0
+    assert (await restore(bench, name, "--yes"))[0] == 0
     assert bench.bytes() == before
     [kept] = tmp_path.glob("*.before-restore.backup")
     assert kept.read_bytes() == b"damaged" * 1000
@@ -151,7 +155,7 @@ async def test_a_damaged_database_is_replaced_and_kept(tmp_path: Path, restore: 
 async def test_a_deleted_database_comes_back(tmp_path: Path, restore: Said) -> None:
     bench, name, before = await repaired(tmp_path / "bot.db")
     bench.path.unlink()
-    code, out, _ = restore(bench, name, "--yes")
+    code, out, _ = await restore(bench, name, "--yes")
     assert code == 0 and bench.bytes() == before and "is kept" not in out
     assert not list(tmp_path.glob("*.before-restore.backup"))
 
@@ -163,8 +167,8 @@ class TestWhileSomebodyHasItOpen:
     ) -> None:
         bench, name, _ = await repaired(tmp_path / "bot.db", mode)
         with opened(bench.path) as pid:
-            restore.refuses(bench, name, f"process {pid} has it open", "stop the bot")
-        assert restore(bench, name, "--yes")[0] == 0
+            await restore.refuses(bench, name, f"process {pid} has it open", "stop the bot")
+        assert (await restore(bench, name, "--yes"))[0] == 0
 
     @pytest.mark.parametrize(
         ("mode", "statement"),
@@ -181,7 +185,7 @@ class TestWhileSomebodyHasItOpen:
         bench, name, _ = await repaired(tmp_path / "bot.db", mode)
         monkeypatch.setattr(restoring, "_find_holders", lambda _: [])
         with opened(bench.path, statement):
-            restore.refuses(bench, name, "another program", "stop the bot")
+            await restore.refuses(bench, name, "another program", "stop the bot")
 
     async def test_so_is_one_that_keeps_everybody_out(
         self, tmp_path: Path, restore: Said, monkeypatch: pytest.MonkeyPatch
@@ -189,7 +193,7 @@ class TestWhileSomebodyHasItOpen:
         bench, name, _ = await repaired(tmp_path / "bot.db")
         monkeypatch.setattr(restoring, "_find_holders", lambda _: [])
         with opened(bench.path, "BEGIN EXCLUSIVE"):
-            restore.refuses(bench, name, "another program holds its lock")
+            await restore.refuses(bench, name, "another program holds its lock")
 
     async def test_nobody_can_read_or_write_until_the_new_file_is_in_place(
         self, tmp_path: Path, restore: Said, monkeypatch: pytest.MonkeyPatch
@@ -206,41 +210,42 @@ class TestWhileSomebodyHasItOpen:
             copy(*args)
 
         monkeypatch.setattr(restoring, "_copy", meanwhile)
-        assert restore(bench, name, "--yes")[0] == 0 and tried == [1] and bench.bytes() == before
+        assert (await restore(bench, name, "--yes"))[0] == 0
+        assert tried == [1] and bench.bytes() == before
 
     async def test_another_notebook_that_writes(self, tmp_path: Path, restore: Said) -> None:
         bench, name, _ = await repaired(tmp_path / "bot.db")
         with hold_lock(bench.path):
-            restore.refuses(bench, name, "Another notebook or command")
+            await restore.refuses(bench, name, "Another notebook or command")
 
 
 class TestRefused:
     async def test_an_unknown_run(self, tmp_path: Path, restore: Said) -> None:
         bench, name, _ = await repaired(tmp_path / "bot.db")
-        restore.refuses(bench, "nonsense", "There is no run nonsense", name)
+        await restore.refuses(bench, "nonsense", "There is no run nonsense", name)
 
     async def test_a_backup_that_is_gone_or_was_moved(self, tmp_path: Path, restore: Said) -> None:
         bench, name, before = await repaired(tmp_path / "bot.db")
         [backup] = bench.backups()
         (tmp_path / "safe").mkdir()
         shutil.move(backup, tmp_path / "safe")
-        restore.refuses(bench, name, f"there is no {backup}", "--backup-dir", "undo")
-        assert restore(bench, name, "--yes", "--backup-dir", "safe")[0] == 0
+        await restore.refuses(bench, name, f"there is no {backup}", "--backup-dir", "undo")
+        assert (await restore(bench, name, "--yes", "--backup-dir", "safe"))[0] == 0
         assert bench.bytes() == before
 
     async def test_a_restore_that_had_nothing_to_keep(self, tmp_path: Path, restore: Said) -> None:
         bench, name, _ = await repaired(tmp_path / "bot.db")
         bench.path.unlink()
-        restore(bench, name, "--yes")
-        restore.refuses(bench, Journal(bench.path).runs()[-1].id, "There is no backup of run")
+        await restore(bench, name, "--yes")
+        await restore.refuses(bench, Journal(bench.path).runs()[-1].id, "There is no backup of run")
 
     async def test_a_snapshot(self, tmp_path: Path) -> None:
         with pytest.raises(ToolkitError, match="looks at a snapshot"):
-            plan_going_back(Sides(Convention(), snapshot=tmp_path / "shot.json"), "run")
+            await plan_going_back(Sides(Convention(), snapshot=tmp_path / "shot.json"), "run")
 
     async def test_nobody_is_there_to_be_asked(self, tmp_path: Path, restore: Said) -> None:
         bench, name, _ = await repaired(tmp_path / "bot.db")
-        code, _, err = restore(bench, name)
+        code, _, err = await restore(bench, name)
         assert code == 1 and "give --yes; nothing was written" in err
 
 
@@ -257,7 +262,7 @@ async def test_on_a_terminal_it_asks(
 
     monkeypatch.setattr(write, "someone_there", lambda: True)
     monkeypatch.setattr(write, "agree", agree)
-    code, out, err = restore(bench, name)
+    code, out, err = await restore(bench, name)
     assert code == (0 if answer else 1) and (bench.bytes() == before) is answer
     assert str(bench.path) in asked[0] and "will not be in the database" in out
     assert answer or err == f"{output.Cancelled.__name__}; nothing was written.\n"
@@ -273,7 +278,7 @@ async def test_a_full_disk_leaves_everything_as_it_was(
 
     monkeypatch.setattr(shutil, "copyfileobj", full)
     after = bench.bytes()
-    restore.refuses(bench, name, "No space left on device", str(bench.path))
+    await restore.refuses(bench, name, "No space left on device", str(bench.path))
     assert bench.bytes() == after
 
 
@@ -287,7 +292,7 @@ async def test_where_files_have_one_name_only_the_database_is_copied(
         raise PermissionError(1, "Operation not permitted")
 
     monkeypatch.setattr(os, "link", refuse)
-    assert restore(bench, name, "--yes")[0] == 0 and bench.bytes() == before
+    assert (await restore(bench, name, "--yes"))[0] == 0 and bench.bytes() == before
     [kept] = tmp_path.glob("*.before-restore.backup")
     assert Bench(kept).bytes() == after
 
@@ -301,7 +306,7 @@ async def test_a_journal_that_cannot_be_told_is_a_warning(
         raise StoreError("The disk is full.")
 
     monkeypatch.setattr(Journal, "finish", full)
-    code, _, err = restore(bench, name, "--yes")
+    code, _, err = await restore(bench, name, "--yes")
     assert code == 0 and bench.bytes() == before
     assert err == "The database is replaced, but: The disk is full.\n"
 
@@ -312,7 +317,7 @@ async def test_through_a_link_the_database_itself_is_replaced(
     bench, name, before = await repaired(tmp_path / "bot.db")
     link = Bench(tmp_path / "link.db")
     link.path.symlink_to(bench.path)
-    assert restore(link, name, "--yes")[0] == 0
+    assert (await restore(link, name, "--yes"))[0] == 0
     assert link.path.is_symlink() and bench.bytes() == before
     with closing(sqlite3.connect(bench.path)) as database:
         assert database.execute("PRAGMA integrity_check").fetchall() == [("ok",)]

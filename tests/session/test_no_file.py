@@ -63,4 +63,4 @@ async def test_no_backup_takes_the_place_of_it(bench: Bench, server: FakeHomeser
     async with Elsewhere(bench.path) as store:
         sides = find_sides(homeserver=server.url, access_token=TOKEN, store=store, environment={})
         with pytest.raises(ToolkitError, match="Only a database that is one file"):
-            plan_going_back(sides, "r1")
+            await plan_going_back(sides, "r1")

@@ -215,10 +215,10 @@ class TestShowing:
             return [session.rooms, session.rows, session.drift, *of_plan]
 
         def kept() -> list[int]:
-            return [id(frame) for _, frame in session._shelf._built.values()]
+            return [id(frame) for _, frame in session._looking.shelf._built.values()]
 
         def fresh() -> list[pd.DataFrame]:
-            session._shelf = Shelf()
+            session._looking.shelf = Shelf()
             return shown()
 
         first, built = shown(), kept()

@@ -80,7 +80,7 @@ async def test_a_run_that_there_is_not_is_told(session: Session) -> None:
 
 async def test_nobody_else_reads_what_a_session_keeps_to_itself(session: Session) -> None:
     private = {name for name in {*dir(Session), *vars(session)} if _is_private(name)} - DISPLAY
-    assert {"_deciding", "_rows_left", "_task"} <= private
+    assert {"_deciding", "_looking", "_running"} <= private
     found = [
         f"{path.relative_to(PACKAGE)}:{line}: {name}"
         for path in sorted(PACKAGE.rglob("*.py"))

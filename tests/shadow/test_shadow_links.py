@@ -189,7 +189,7 @@ async def test_a_row_that_a_mapping_may_insert_is_made_and_taken_back(tmp_path: 
         assert applied["restored_links"] == [{"id": "3", "room_id": "!three"}]
         assert desk.sql("SELECT * FROM conversation_to_room")[-1] == ("!three", 3, None)
         left = found.session
-        left.see(dict(await store.load_rows()))
+        left.see(dict(await store.load_rows()), left.state.past)
         assert left.state.plan.units == ()
         await undo(store, (await history(store))[-1].id)
     assert desk.dump() == before

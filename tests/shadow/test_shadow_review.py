@@ -325,6 +325,19 @@ class TestApplying:
         applied = await (run.apply("!a1") if apply_it == "cell" else run.session.apply())
         assert list(applied.stale) == ["!a1"] and bench.row(A1) is None
 
+    async def test_a_journal_that_cannot_be_read_is_in_the_way_of_its_session_alone(
+        self, bench: Bench
+    ) -> None:
+        journal = Path(f"{bench.path}.matrix-drift.jsonl")
+        journal.mkdir()
+        run = await _shadow(bench, repair)
+        assert run.value.units
+        with pytest.raises(StoreError, match="journal"):
+            _ = run.session
+        journal.rmdir()
+        assert (await run.apply("!a1")).rows
+        assert list(run.session.history()["action"]) == ["shadow"]
+
     async def test_rows_of_others_make_nothing_stale(self, run: ShadowRun, bench: Bench) -> None:
         bench.put({chat_key(BOB, "C9"): {"surface_ref": "!b9"}})
         assert (await run.apply("!a1", ALICE)).stale == {}

@@ -16,6 +16,7 @@ from toolkit.board import find_model
 from toolkit.board.events import Event
 from toolkit.errors import TokenRefused, ToolkitError
 from toolkit.homeserver.transport import PlainClient
+from toolkit.session.looking import Looking
 from toolkit.testing import FakeHomeserver, Fault, Hook, Status
 
 pytestmark = pytest.mark.usefixtures("quick")
@@ -84,12 +85,12 @@ async def test_an_apply_beside_it_is_neither_disturbed_nor_shown_as_undone(
 async def test_a_look_that_something_else_overtook_is_made_again(
     session: Session, bench: Bench, server: FakeHomeserver, until: Until
 ) -> None:
-    rows, remote = dict(session.state.local.rows), session.state.remote
+    state = session.state
     async with session:
         session.watch()
         before = session.looked
         await until(lambda: session.looked != before)
-        overtake = Hook(lambda: session.see(rows, remote))
+        overtake = Hook(lambda: session.see(state.local.rows, state.past, state.remote))
         server.fault(Fault("/joined_rooms$", overtake, times=1))
         bench.put({A1: small_rows()[A1]})
         await until(lambda: A1 in session.state.local.rows)
@@ -106,7 +107,7 @@ async def test_while_rows_are_written_it_waits(
         waits = asyncio.Event()
         server.fault(Fault("/joined_rooms$", Hook(waits.wait), times=1))
         run = asyncio.ensure_future(session.apply())
-        await until(lambda: session._task and not session._task.done())
+        await until(lambda: session._running.going)
         bench.world.name("!b1", "Чат 10")
         looked = session.looked
         await asyncio.sleep(0.3)
@@ -150,7 +151,7 @@ async def test_what_is_in_its_way_is_told_and_a_dead_token_ends_it(
 async def test_an_error_of_ours_is_told_by_its_name(
     session: Session, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(Session, "_show_look", lambda *_: 1 / 0)
+    monkeypatch.setattr(Looking, "_show", lambda *_: 1 / 0)
     session._deciding.state = Session(session.road, None).state
     watching = session.watch()
     with pytest.raises(ZeroDivisionError):

@@ -135,13 +135,13 @@ class TestASession:
     ) -> None:
         session = await look(bench, server)
         session.approve("!a1")
-        rows_left = session._rows_left
+        rows_left = session._applying._rows_left
 
         async def late() -> Any:
             await start()
             return await rows_left()
 
-        monkeypatch.setattr(session, "_rows_left", late)
+        monkeypatch.setattr(session._applying, "_rows_left", late)
         done = await session.apply()
         own, bots = runs(bench)
         assert (own.action, bots.action) == ("approved", "start-up")

@@ -77,7 +77,7 @@ def open_session(chats: int, folder: Path) -> Session:
     session = Session(Repairs(sides), folder / "decisions.json")
     rows = {key: row for key, row in scale_rows(chats) if not key.startswith(ROOM)}
     rooms = {room_id: decode_room(room_id, body) for room_id, body in scale_rooms(chats)}
-    session.see(rows, RemoteState(BOT, rooms))
+    session.see(rows, session.state.past, RemoteState(BOT, rooms))
     return session
 
 

@@ -7,26 +7,24 @@ from itertools import chain
 from toolkit.board.applying import Applying
 from toolkit.board.folding import Heading, Section, find_lines, place_of
 from toolkit.board.from_browser import Refused
-from toolkit.board.in_sync import Quiet, QuietLines, quiet_groups
+from toolkit.board.grouping import Groups
+from toolkit.board.in_sync import Quiet, QuietLines
 from toolkit.board.items import LONG, Item, Lines, bar_item, say_causes
+from toolkit.board.orders import Orders
 from toolkit.board.picks import Drafts, same
 from toolkit.board.quiet_rows import quiet_rows
 from toolkit.board.stale import finished_item
 from toolkit.board.tally import Approved, Counts, Tally
 from toolkit.board.views import Wanted
-from toolkit.board.windows import Column, Kept, Line, Order, Query, Unranked, Window
+from toolkit.board.windows import Column, Kept, Line, Order, Query, Window
 from toolkit.decisions.decision import Ignored
 from toolkit.decisions.ignoring import say_ignored, say_over
 from toolkit.decisions.ledger import Vote
 from toolkit.decisions.offers import Offering
 from toolkit.model import Choices, Status, Unit, find_unit, why_no_unit
 from toolkit.session.session import Session
-from toolkit.text.groups import Group, find_groups
 from toolkit.text.near import say_no_unit
 from toolkit.text.visible import visible
-
-ORDERS = 8
-"""Orders that are kept up to date: of each view its own, and of one that goes to and fro the last few."""
 
 
 class Listing:
@@ -70,14 +68,12 @@ class Listing:
             self._rows = quiet_rows(state.plan, state.local)
             people = self._rows.people()
             self._lines = Lines(state.plan, state.remote, offering, self._lines, people)
-            self._quiet_groups = quiet_groups(state.plan.words)
             self._drafts.drop_all_but(state.plan.places)
             self._origins = self._find_origins()
-            self._grouped: tuple[list[Group], list[int]] | None = None
         self._about = (*about, self._applying.results)
         self._state, self._picked = state, self._drafts.picked
         self._items: dict[str, Item] = {}
-        self._orders: dict[Query, Order] = {}
+        self._orders = Orders(self)
         self._tally = Tally(map(self._status, state.plan.units), state.votes)
         for unit, vote in zip(state.plan.units, state.votes.values(), strict=True):
             if vote is Vote.APPROVED:
@@ -93,6 +89,7 @@ class Listing:
             self._edition, self._there = object(), (units, self._finished)
         assert self._lines is not None  # made above
         self._quiet = QuietLines(state.plan, self._rows, state.remote, self._lines.short)
+        self._groups = Groups(state.plan, self.origin, len(self._finished), self._quiet)
 
     def _find_origins(self) -> dict[str, Unit]:
         """Units for which something was picked, as they are without: that is how their rows still stand."""
@@ -118,11 +115,7 @@ class Listing:
         self._tally.move(before, now)
         unit = self._state.plan.units[place]
         self._tally.approve(unit_id, self._approved(unit) if now is Vote.APPROVED else None)
-        for query, order in list(self._orders.items()):
-            try:
-                order.touch(place)
-            except Unranked:
-                del self._orders[query]
+        self._orders.touch(place)
 
     def _approved(self, unit: Unit) -> Approved:
         """Without making its line, which nobody may ever look at; save where something is picked for it."""
@@ -142,7 +135,7 @@ class Listing:
         self._look()
         query = Query(status or "", vote or "", text=text)
         units = self._state.plan.units
-        rank = self._rank(group) if group else None
+        rank = self._groups.rank(group) if group else None
         return [
             self._made(units[at])
             for at in self.places(query)
@@ -219,12 +212,12 @@ class Listing:
         """Some lines of a query; and lines to keep, as far as there are such, wherever they are in it."""
         self._look()
         query, start, count = wanted.query, wanted.start, wanted.count
-        order = self._order(query)
+        order = self._orders.of(query)
         if not query.folds:
             lines = tuple(map(self._line, order.window(start, count)))
             kept = tuple(self._keep(order, wanted.keep, query))
             return Window(self._edition, start, len(order), order.ready, lines, kept)
-        sections = order.sections(self._unfolded(wanted))
+        sections = order.sections(self._groups.unfolded(wanted.unfolded))
         shown: list[Line] = []
         for part in find_lines(sections, start, count):
             if isinstance(part, range):
@@ -235,13 +228,6 @@ class Listing:
         total = sum(section.height for section in sections)
         return Window(self._edition, start, total, order.ready, tuple(shown), kept)
 
-    def _order(self, query: Query) -> Order:
-        order = self._orders.pop(query, None) or Order(self, query)
-        self._orders[query] = order
-        while len(self._orders) > ORDERS:
-            del self._orders[next(iter(self._orders))]
-        return order
-
     def _keep(self, order: Order, keep: Iterable[str], query: Query) -> Iterator[Kept]:
         for unit in keep:
             place = self._find_place(unit, query)
@@ -251,7 +237,7 @@ class Listing:
     def _keep_folded(
         self, order: Order, sections: list[Section], keep: Iterable[str], query: Query
     ) -> Iterator[Kept]:
-        headings = {self._group(section.group).name: section for section in sections}
+        headings = {self._groups.at(section.group).name: section for section in sections}
         for unit in keep:
             if section := headings.get(unit):
                 yield Kept(section.at, self._heading(section))
@@ -259,7 +245,7 @@ class Listing:
             yield Kept(place_of(sections, kept.at), kept.line)
 
     def _heading(self, section: Section) -> Heading:
-        group = self._group(section.group)
+        group = self._groups.at(section.group)
         counts = (section.size, section.ready, section.undecided)
         return Heading(group.name, group.status, group.words, *counts, section.shown)
 
@@ -269,17 +255,17 @@ class Listing:
         """What `next_open` goes on from, once this unit is decided."""
         self._look()
         place = self._find_place(unit, wanted.query)
-        return -1 if place is None else self._order(wanted.query).key(place)
+        return -1 if place is None else self._orders.of(wanted.query).key(place)
 
     def next_open(self, wanted: Wanted, key: int) -> int:
         """Where the next line stands that nobody has decided about, or the heading that it is folded below; -1
         for none."""
         self._look()
-        order = self._order(wanted.query)
+        order = self._orders.of(wanted.query)
         place = order.next_open(key)
         if place < 0 or not wanted.query.folds:
             return order.find(place)
-        sections = order.sections(self._unfolded(wanted))
+        sections = order.sections(self._groups.unfolded(wanted.unfolded))
         at = place_of(sections, order.find(place))
         group = self.group(place)
         return at if at >= 0 else next(s.at for s in sections if s.group == group)
@@ -287,14 +273,14 @@ class Listing:
     def between(self, wanted: Wanted, one: str, other: str, most: int) -> tuple[list[Item], int]:
         """The units from one line of a query to another, at most so many; and how many those leave out."""
         self._look()
-        order = self._order(wanted.query)
+        order = self._orders.of(wanted.query)
         places = [self._find_place(unit, wanted.query) for unit in (one, other)]
         ends = sorted(order.find(place) for place in places if place is not None)
         if not ends or ends[0] < 0:
             return [], 0
         units = self._state.plan.units
         found = order.window(ends[0], ends[-1] - ends[0] + 1)
-        shown = self._unfolded(wanted) if wanted.query.folds else None
+        shown = self._groups.unfolded(wanted.unfolded) if wanted.query.folds else None
         seen = (at for at in found if shown is None or self.group(at) in shown)
         mine = [place for place in seen if place < len(units)]
         return [self._made(units[place]) for place in mine[:most]], max(0, len(mine) - most)
@@ -375,34 +361,9 @@ class Listing:
         units = self._state.plan.units
         return place < len(units) and self._state.votes[units[place].id] is Vote.PENDING
 
-    # Groups: those of the plan's units, then that of what the last run has finished, then the quiet ones.
-
-    def _groups(self) -> tuple[list[Group], list[int]]:
-        """As the plan's units are grouped; nobody may ever ask."""
-        if self._grouped is None:
-            self._grouped = find_groups(map(self.origin, self._state.plan.units))
-        return self._grouped
-
     def group(self, place: int) -> int:
         """The group that a line stands in."""
-        groups, of_units = self._groups()
-        if place < len(of_units):
-            return of_units[place]
-        place -= len(of_units) + len(self._finished)
-        status, quiet = self._quiet.status(place), self._quiet_groups
-        return len(groups) + next(at for at, group in enumerate(quiet) if group.status == status)
-
-    def _group(self, rank: int) -> Group:
-        groups, _ = self._groups()
-        return groups[rank] if rank < len(groups) else self._quiet_groups[rank - len(groups)]
-
-    def _rank(self, name: str) -> int:
-        """-1 for a group that there isn't."""
-        groups = [*self._groups()[0], *self._quiet_groups]
-        return next((at for at, group in enumerate(groups) if group.name == name), -1)
-
-    def _unfolded(self, wanted: Wanted) -> frozenset[int]:
-        return frozenset(map(self._rank, wanted.unfolded))
+        return self._groups.group(place)
 
 
 def _differing(these: dict[str, Choices], those: dict[str, Choices]) -> set[str]:

@@ -4,17 +4,17 @@ That is imported when a command runs: `--help` loads neither nio nor rich.
 """
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 
 from toolkit import __version__
 from toolkit.cli import flags
+from toolkit.cli.decision_commands import DECIDING
 from toolkit.cli.fleet_commands import fleet
+from toolkit.cli.given import NARROWING, VIEW, options_given, view_of, where_of
 from toolkit.cli.options import FileDefaults, Where
-
-if TYPE_CHECKING:
-    from toolkit.text.view import View
+from toolkit.cli.run_commands import RUNS
 
 
 @click.group(no_args_is_help=False, context_settings={"help_option_names": ["-h", "--help"]})
@@ -74,20 +74,20 @@ def check(
 
     Orphaned rows and skipped rooms alone are no drift.
     """
-    view = _seen(options, as_json)
+    view = view_of(options, as_json)
     if watch:
         if options["snapshot"]:
             raise click.UsageError("A snapshot never changes: leave out --watch or --snapshot.")
         from toolkit.cli import watch as watching
         from toolkit.cli.hooks import Hooks
 
-        hooks, where = Hooks.read(command, post), _where(options)
+        hooks, where = Hooks.read(command, post), where_of(options)
         return watching.watch(where, view, hooks, as_json=as_json, strict=strict, every=every)
-    if given := _given("every", "command", "post"):
+    if given := options_given("every", "command", "post"):
         raise click.UsageError(f"--{given[0]} is for --watch.")
     from toolkit.cli import look
 
-    return look.check(_where(options), view, as_json=as_json, strict=strict)
+    return look.check(where_of(options), view, as_json=as_json, strict=strict)
 
 
 @matrix_drift.command()
@@ -111,28 +111,28 @@ def check(
 def plan(as_json: bool, out: Path | None, shadow: str | None, **options: Any) -> int:
     """Show what would be written, field by field. Writes nothing to the database."""
     if shadow is not None:
-        if out or _given("snapshot", "allow_new"):
+        if out or options_given("snapshot", "allow_new"):
             raise click.UsageError(
                 "--shadow runs on the two sides: leave out --snapshot, --new-database and --out."
             )
-        if _given(*_VIEW):
+        if options_given(*VIEW):
             raise click.UsageError(
                 "--shadow shows all that a function would write: leave out what narrows it."
             )
-        for name in _VIEW:
+        for name in VIEW:
             options.pop(name)
         from toolkit.cli.shadow import plan_shadow
 
-        return plan_shadow(_where(options), shadow, as_json=as_json)
+        return plan_shadow(where_of(options), shadow, as_json=as_json)
     from toolkit.cli import look
 
-    if out and _given(*_NARROWING):
+    if out and options_given(*NARROWING):
         raise click.UsageError(
             "--out writes all that can be agreed to, whatever is shown: leave out what narrows it, "
             "and delete lines of the file."
         )
-    view = _seen(options, as_json)
-    return look.plan(_where(options), view, as_json=as_json, out=out)
+    view = view_of(options, as_json)
+    return look.plan(where_of(options), view, as_json=as_json, out=out)
 
 
 @matrix_drift.command()
@@ -196,66 +196,11 @@ def apply(**options: Any) -> int:
         raise click.UsageError(
             "--owner, --space, --chat-id, --id and --overwrite are for exactly one UNIT."
         )
-    return write.apply(_where(options), wanted, as_json=as_json)
+    return write.apply(where_of(options), wanted, as_json=as_json)
 
 
-def _deciding(command: flags.F) -> flags.F:
-    """What every command about decisions takes: units, where to look, and nothing that writes."""
-    units = click.argument(
-        "units",
-        nargs=-1,
-        required=True,
-        metavar="UNIT...",
-        shell_complete=flags.complete("units"),
-    )
-    shared = flags.together(
-        units,
-        flags.remote,
-        flags.local,
-        flags.snapshot,
-        flags.lower,
-        flags.convention,
-        flags.as_json,
-        flags.debug,
-    )
-    decorated: flags.F = shared(command)
-    return decorated
-
-
-@matrix_drift.command()
-@click.option("--reason", required=True, metavar="TEXT", help="Why they may stay as they are.")
-@click.option("--until", metavar="DATE", help="The last day, such as 2027-05-01.  [default: none]")
-@_deciding
-def ignore(units: tuple[str, ...], reason: str, until: str | None, **options: Any) -> int:
-    """Let these UNITs stay as they are, and count as drift no more. Writes nothing to the database.
-
-    They come back once something else would be written, or the conflict is another one.
-    """
-    return _decide("ignored", units, options, reason=reason, until=until)
-
-
-@matrix_drift.command()
-@_deciding
-def reject(units: tuple[str, ...], **options: Any) -> int:
-    """Leave the rows of these UNITs as they are, also in `apply`, as long as the same would be written."""
-    return _decide("rejected", units, options)
-
-
-@matrix_drift.command()
-@_deciding
-def defer(units: tuple[str, ...], **options: Any) -> int:
-    """Put these UNITs off: `apply` leaves them alone as long as the same would be written."""
-    return _decide("deferred", units, options)
-
-
-@matrix_drift.command()
-@_deciding
-def withdraw(units: tuple[str, ...], **options: Any) -> int:
-    """Take back what was decided about these UNITs: ignored, rejected, deferred or approved."""
-    return _decide("pending", units, options)
-
-
-matrix_drift.add_command(fleet)
+for command in (*DECIDING, *RUNS, fleet):
+    matrix_drift.add_command(command)
 
 
 @matrix_drift.command()
@@ -272,28 +217,6 @@ def explain(words: tuple[str, ...]) -> int:
 
 
 @matrix_drift.command()
-@click.argument("run", required=False, shell_complete=flags.complete("runs"))
-@click.option(
-    "--all", "with_older", is_flag=True, help="Also runs of an older database of this name."
-)
-@flags.local
-@flags.as_json
-@flags.debug
-def history(run: str | None, with_older: bool, as_json: bool, **options: Any) -> int:
-    """List the runs that wrote to the database, oldest first; or the rows of one RUN.
-
-    The journal outlives a database that is deleted and made anew; what was written to the older one is left
-    out.
-    """
-    from toolkit.cli import past
-
-    where = _where(options)
-    if run is not None:
-        return past.show_run(where, run, as_json=as_json)
-    return past.history(where, with_older=with_older, as_json=as_json)
-
-
-@matrix_drift.command()
 @flags.remote
 @flags.local
 @flags.convention
@@ -307,38 +230,7 @@ def settle(**options: Any) -> int:
     """
     from toolkit.cli import settle as settling
 
-    return settling.settle(_where(options))
-
-
-@matrix_drift.command()
-@click.argument("run", shell_complete=flags.complete("runs"))
-@flags.yes
-@flags.local
-@flags.backup
-@flags.as_json
-@flags.debug
-def undo(run: str, yes: bool, as_json: bool, **options: Any) -> int:
-    """Take back a RUN, as far as nobody has written its rows since. Asks before."""
-    from toolkit.cli import write
-
-    return write.undo(_where(options), run, yes=yes, as_json=as_json)
-
-
-@matrix_drift.command()
-@click.argument("run", shell_complete=flags.complete("runs"))
-@flags.yes
-@flags.local
-@flags.backup
-@flags.as_json
-@flags.debug
-def restore(run: str, yes: bool, as_json: bool, **options: Any) -> int:
-    """Go back to the backup that was made before a RUN, while the bot is stopped. Asks before.
-
-    The database as it is now is kept beside it. What was written since isn't in it any more, whoever wrote it.
-    """
-    from toolkit.cli import write
-
-    return write.restore(_where(options), run, yes=yes, as_json=as_json)
+    return settling.settle(where_of(options))
 
 
 @matrix_drift.command()
@@ -370,7 +262,7 @@ def snapshot(file: Path, anonymise: bool, **options: Any) -> int:
     """
     from toolkit.cli import look
 
-    return look.snapshot(_where(options), file, anonymous=anonymise)
+    return look.snapshot(where_of(options), file, anonymous=anonymise)
 
 
 @matrix_drift.command()
@@ -422,19 +314,10 @@ def notebook(directory: Path | None, no_open: bool) -> int:
     return lessons.notebook(directory, start=not no_open)
 
 
-def _decide(vote: str, units: tuple[str, ...], options: dict[str, Any], **more: Any) -> int:
-    as_json = options.pop("as_json")
-    from toolkit.cli import decide
-    from toolkit.decisions.ledger import Vote
-
-    asked = decide.Asked(Vote(vote), units, **more)
-    return decide.decide(_where(options), asked, as_json=as_json)
-
-
 def _apply_shadow(named: str, options: dict[str, Any], *, as_json: bool) -> int:
     """What settles our own plan says nothing about what a function would write."""
     ours = ("decisions", "approve_certain", "owner", "space_id", "chat_id", "ids", "overwrite")
-    if given := _given(*ours, "lower_counters", "allow_new"):
+    if given := options_given(*ours, "lower_counters", "allow_new"):
         flag = {"space_id": "space", "allow_new": "new_database"}.get(given[0], given[0])
         raise click.UsageError(
             f"--shadow writes what the function would have written: leave out --{flag.replace('_', '-')}."
@@ -449,34 +332,6 @@ def _apply_shadow(named: str, options: dict[str, Any], *, as_json: bool) -> int:
         options.pop(name)
     from toolkit.cli.shadow import apply_shadow
 
-    return apply_shadow(_where(options), named, unit_ids, max_changes=max_changes, as_json=as_json)
-
-
-def _where(options: dict[str, Any]) -> Where:
-    """The settings of this call; a snapshot is looked at instead of the two sides, not beside them."""
-    if options.get("snapshot") and (given := _given("homeserver", "database", "allow_new")):
-        flag = "new-database" if given[0] == "allow_new" else given[0]
-        raise click.UsageError(f"--snapshot holds both sides: leave out --{flag}.")
-    return Where.of(options)
-
-
-def _seen(options: dict[str, Any], as_json: bool) -> "View":
-    """Which part of the plan is asked for; those options are taken out."""
-    if as_json and options["summary"]:
-        raise click.UsageError("--json has each unit: leave out --summary.")
-    from toolkit.text.view import View
-
-    asked = {name: options.pop(name) for name in _VIEW}
-    codes = [code.replace(" ", "_") for code in asked.pop("codes")]  # as a listing says them
-    return View(**asked, codes=codes)
-
-
-_NARROWING = ("statuses", "users", "codes", "rooms")
-_VIEW = (*_NARROWING, "summary")
-
-
-def _given(*names: str) -> list[str]:
-    """Options on the command line itself; the environment may name what isn't meant now."""
-    context = click.get_current_context()
-    line = click.core.ParameterSource.COMMANDLINE
-    return [name for name in names if context.get_parameter_source(name) is line]
+    return apply_shadow(
+        where_of(options), named, unit_ids, max_changes=max_changes, as_json=as_json
+    )

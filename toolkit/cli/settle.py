@@ -25,8 +25,9 @@ from toolkit.cli.output import (
     show,
     someone_there,
 )
-from toolkit.cli.render import render_changes, render_unit, render_verdict
+from toolkit.cli.render import render_changes, render_unit
 from toolkit.cli.render_written import render_report
+from toolkit.cli.verdict import render_verdict
 from toolkit.cli.write import run_to_write, show_aftermath
 from toolkit.decisions.decision import Decision
 from toolkit.decisions.offers import Option

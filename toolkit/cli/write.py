@@ -18,7 +18,7 @@ from toolkit.cli.json_forms import restore_json, result_json
 from toolkit.cli.look import DRIFT, IN_SYNC, look_decided, road_of
 from toolkit.cli.options import Where
 from toolkit.cli.output import Cancelled, agree, progress, say, show, show_json, someone_there
-from toolkit.cli.render import render_changes, render_new_database, render_open, render_undo
+from toolkit.cli.render import render_changes, render_new_database, render_undo
 from toolkit.cli.render_written import (
     render_aftermath,
     render_refusals,
@@ -27,6 +27,7 @@ from toolkit.cli.render_written import (
     render_restored,
     render_result,
 )
+from toolkit.cli.verdict import render_open
 from toolkit.convention import chat_number
 from toolkit.decisions.agreement import (
     Agreement,
@@ -261,7 +262,7 @@ def restore(where: Where, run_id: str, *, yes: bool, as_json: bool) -> int:
     """Go back to the backup of a run, as a whole."""
     if not yes and not someone_there():
         raise ToolkitError("Nobody is there to be asked: give --yes; nothing was written.")
-    planned = plan_going_back(where.sides(), run_id)
+    planned = asyncio.run(plan_going_back(where.sides(), run_id))
     replaces = planned.replaces
     if not as_json:
         show(render_restore(planned))

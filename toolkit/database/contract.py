@@ -41,8 +41,7 @@ class Store(Protocol):
 class JournalLines(Protocol):
     """Where runs are written down: lines of ASCII, only ever appended to. Raises `StoreError`.
 
-    It may be asked while the store isn't open, and from any event loop: a session that is shown in a
-    notebook reads its history from another thread.
+    It may be asked while the store isn't open, and from any event loop.
     """
 
     async def append(self, line: str) -> None:

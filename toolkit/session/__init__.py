@@ -1,4 +1,4 @@
-"""A session in a notebook: what it looks at (`session`), decides (`deciding`), takes (`selection`), shows (`results`).
+"""A session in a notebook: its face (`session`), its looks (`looking`), decisions (`deciding`), writing (`applying`).
 
 Loads nothing before it is asked for: the command line must not pay for pandas.
 """

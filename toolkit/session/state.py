@@ -5,6 +5,7 @@ from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Self
 
+from toolkit.decisions.decision import Decision
 from toolkit.decisions.ledger import Ledger, Vote
 from toolkit.decisions.standing import Standing
 from toolkit.errors import ToolkitError
@@ -44,6 +45,11 @@ class SessionState:
     def standing(self) -> Standing:
         """The same, and what has moved since an earlier state."""
         return Standing(self.plan, self.ledger)
+
+    @property
+    def binding(self) -> dict[str, Decision]:
+        """The decisions that count for what is planned, by unit."""
+        return self.ledger.binding(self.plan)
 
     def decided(self, ledger: Ledger, plan: Plan) -> Self:
         """The next state: with these decisions, and what is planned with them."""

@@ -4,22 +4,22 @@ A value, complete once the function has ended: what it left running writes nowhe
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Self
 
 from toolkit.calls import Reconciled
 from toolkit.convention import Convention
 from toolkit.database.contract import Store, transactional
 from toolkit.database.look import Look, load_look
 from toolkit.decisions.decision import user_name
-from toolkit.errors import ToolkitError
+from toolkit.errors import StoreError, ToolkitError
 from toolkit.model import Plan, RowWrite, Unit
 from toolkit.planning.links.rows import LinkState
 from toolkit.progress import Progress
 from toolkit.quotes import quote_odd
 from toolkit.records import Raw, decode_object, parse_key
-from toolkit.repairs import AnyReport, Done
+from toolkit.repairs import AnyReport, Done, load_past_of
 from toolkit.shadow.link_plan import why_only_shown
 from toolkit.shadow.plan import rows_before
 from toolkit.sources.sides import Sides
@@ -28,6 +28,7 @@ from toolkit.text.summary import count_of
 from toolkit.text.visible import visible
 from toolkit.writing.apply import apply_changes
 from toolkit.writing.job import Result, Told, new_job
+from toolkit.writing.lineage import Past
 from toolkit.writing.link_report import build_link_report
 from toolkit.writing.report import build_report
 from toolkit.writing.turns import one_at_a_time
@@ -36,6 +37,35 @@ if TYPE_CHECKING:
     from toolkit.session.results import Applied
 
 _LONG, _SHOWN = 300, 10
+
+
+class Seen:
+    """The rows and the runs as of the shadow run, or of the last time since that it wrote some."""
+
+    rows: Mapping[str, Raw]
+    _past: Past | StoreError
+
+    @classmethod
+    async def load(cls, store: Store, rows: Mapping[str, Raw]) -> Self:
+        """With the runs that the journal of this store tells of now."""
+        seen = cls()
+        await seen.move(Sides(Convention(), store=store), rows)
+        return seen
+
+    async def move(self, sides: Sides, rows: Mapping[str, Raw]) -> None:
+        """These are the rows by now. A journal that can't be read matters only to who asks for the runs."""
+        self.rows = rows
+        try:
+            self._past = await load_past_of(sides, rows)
+        except StoreError as error:
+            self._past = error
+
+    @property
+    def past(self) -> Past:
+        """Raises `StoreError` if the journal couldn't be read."""
+        if isinstance(self._past, StoreError):
+            raise self._past
+        return self._past
 
 
 @dataclass(frozen=True, repr=False)
@@ -55,13 +85,12 @@ class ShadowResult:
     rewritten: int
     warning: str
     look: Look
+    seen: Seen
     store: Store
     links: LinkState | None = None
     """The rows as the function left them, of a bot of shape links."""
     elsewhere: tuple[str, ...] = ()
     """What it wrote to, by name, that the mapping of such a bot doesn't name."""
-    _seen: dict[str, Raw] = field(default_factory=dict)
-    """The rows as of the last time that this run wrote some; empty before."""
 
     @property
     def sides(self) -> Sides:
@@ -113,7 +142,7 @@ class ShadowResult:
             result = await self.write(units, target, who)
             rows = (await load_look(target)).rows
             if self._is_own(target):
-                self._see(rows)
+                await self._see(rows)
         return Applied(self.report(result), result.record, result.left, warning=result.warning)
 
     def named(self, unit_ids: Iterable[str]) -> list[Unit]:
@@ -170,10 +199,9 @@ class ShadowResult:
             return store is self.store
         return store.identity == self.store.identity
 
-    def _see(self, rows: dict[str, Raw]) -> None:
-        """Remember the rows as they are after a run."""
-        self._seen.clear()
-        self._seen.update(rows)
+    async def _see(self, rows: dict[str, Raw]) -> None:
+        """Remember the rows and runs as they are after a run."""
+        await self.seen.move(self.sides, rows)
 
     def _named(self, unit_id: str) -> Unit:
         unit = self.value.unit(unit_id)

@@ -25,7 +25,7 @@ from toolkit.records import Raw
 from toolkit.shadow.copied import open_copy
 from toolkit.shadow.link_plan import plan_link_writes
 from toolkit.shadow.plan import plan_writes
-from toolkit.shadow.result import ShadowResult
+from toolkit.shadow.result import Seen, ShadowResult
 from toolkit.shadow.store import ShadowStore
 from toolkit.writing.chat_rows import works_on
 
@@ -50,13 +50,13 @@ class ShadowRun(ShadowResult):
         """What a person decides about it, in memory only; `toolkit.review` shows this session."""
         from toolkit.shadow.session import open_session  # as above
 
-        return open_session(self, self._seen or self.look.rows)
+        return open_session(self)
 
-    def _see(self, rows: dict[str, Raw]) -> None:
+    async def _see(self, rows: dict[str, Raw]) -> None:
         """A board that is open shows at once what a cell has applied."""
-        super()._see(rows)
+        await super()._see(rows)
         if "session" in vars(self):
-            self.session.see(rows)
+            self.session.see(rows, self.seen.past)
 
     def _repr_html_(self) -> str:
         from toolkit.shadow.html import run_html
@@ -104,6 +104,7 @@ async def shadow_run(
             refused,
         )
     look = await load_look(store)
+    seen = await Seen.load(store, look.rows)
     shadow = ShadowStore(store, look, refused)
     manager = _on_shadow(chat_mgr, {id(store): shadow, id(client): guarded}, shadow)
     ended = await _call(fn, secret, guarded, shadow, manager)
@@ -116,6 +117,7 @@ async def shadow_run(
         rewritten=shadow.rewritten(),
         warning=await _moved(store, look),
         look=look,
+        seen=seen,
         store=store,
     )
 
@@ -130,6 +132,7 @@ async def _run_on_copy(
     """The same on a copy of the tables: the function's writes are what differs there afterwards."""
     async with open_copy(store) as copied:
         look = copied.look
+        seen = await Seen.load(store, look.rows)
         ended = await call(copied.store)
         after = await copied.look_again()
         elsewhere = await copied.changed_elsewhere(after)
@@ -145,6 +148,7 @@ async def _run_on_copy(
         rewritten=0,
         warning=await _moved(store, look),
         look=look,
+        seen=seen,
         store=store,
         links=links,
         elsewhere=elsewhere,

@@ -88,9 +88,9 @@ class ShadowRoad(StaysHere):
         return self.run.done(result)
 
 
-def open_session(run: ShadowResult, rows: Mapping[str, Raw]) -> Session:
-    """A session that keeps its decisions in memory, with the rows as they were last seen."""
+def open_session(run: ShadowResult) -> Session:
+    """A session that keeps its decisions in memory, with the rows and runs as they were last seen."""
     road = ShadowRoad(run)
     session = Session(road, None, lambda plan, votes: ShadowPlan(plan, votes, run=run))
-    session.see(rows, road.remote)
+    session.see(run.seen.rows, run.seen.past, road.remote)
     return session
