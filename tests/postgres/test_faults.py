@@ -209,3 +209,30 @@ async def test_a_tool_that_is_killed_wrote_all_or_nothing_and_the_history_knows(
         assert server_bench.bytes() == before and told in ([], [{"not applied"}])
         async with server_bench.store() as store:  # its lock went with it
             assert set(states(await server_bench.run(store)).values()) == {"applied"}
+
+
+async def test_a_table_that_is_locked_is_said_in_time(server_bench: ServerBench) -> None:
+    """As while a migration is open, or VACUUM FULL runs: that locks readers out as well."""
+    with psycopg.connect(server_bench.dsn) as migration:
+        async with server_bench.store(busy_timeout=0.2) as store:
+            migration.execute("LOCK TABLE kv IN ACCESS EXCLUSIVE MODE")
+            for doing in (store.load_rows(), store.get("matrix_user:@a:hs"), _backed_up(store)):
+                with pytest.raises(StoreError, match="another program holds its lock"):
+                    await doing
+            migration.rollback()
+            assert await store.load_rows()
+        migration.execute("LOCK TABLE kv IN ACCESS EXCLUSIVE MODE")
+        began = time.monotonic()
+        with pytest.raises(StoreError, match="another program holds its lock") as refused:
+            await server_bench.store(busy_timeout=0.2).open()
+        assert time.monotonic() - began < 5 and refused.value.concerns_all
+    with psycopg.connect(server_bench.dsn) as another:
+        async with server_bench.store(busy_timeout=0.2) as store:
+            await server_bench.run(store)
+            another.execute("LOCK TABLE matrix_drift_journal IN ACCESS EXCLUSIVE MODE")
+            with pytest.raises(StoreError, match="another program holds its lock"):
+                await history(store)
+
+
+async def _backed_up(store: PostgresStore) -> object:
+    return await store.backup(name="20261122T220345Z-3f2a")

@@ -15,7 +15,7 @@ import psycopg
 
 from toolkit.aside import aside
 from toolkit.database.backup import backup_path, new_locked, remove_stale
-from toolkit.database.postgres.connection import cut, explain, said_to
+from toolkit.database.postgres.connection import as_query, cut, explain, lock_timeout, said_to
 from toolkit.database.postgres.copying import copy_out
 from toolkit.database.postgres.dsn import Address
 from toolkit.database.postgres.rows import Copied
@@ -25,8 +25,11 @@ from toolkit.errors import StoreError
 class Backup:
     """One backup while it is made: in a thread, over a connection of its own, since COPY tells row by row."""
 
-    def __init__(self, address: Address, copied: Sequence[Copied], target: Path) -> None:
+    def __init__(
+        self, address: Address, copied: Sequence[Copied], target: Path, lock_patience: float
+    ) -> None:
         self._address, self._copied, self._target = address, copied, target
+        self._lock_patience = lock_patience
         self._rows = 0
         self._number: int | None = None
 
@@ -49,6 +52,7 @@ class Backup:
             with _new_file(self._target) as file, _connected(self._address) as connection:
                 self._number = connection.fileno()
                 file.write(_HEAD.encode())
+                connection.execute(as_query(lock_timeout(self._lock_patience)))
                 connection.execute(_SNAPSHOT)
                 for table in self._copied:
                     self._copy(connection, table, file)

@@ -24,6 +24,8 @@ PATIENCE = 60.0
 """Seconds in which a statement must be answered, or the next rows of an answer."""
 CONNECT = 10.0
 """Seconds to get in, unless the DSN says otherwise (`connect_timeout`)."""
+LOCK_PATIENCE = 5.0
+"""Seconds in which a lock must be had, unless a store has another `busy_timeout`."""
 
 _numbers = count()
 
@@ -122,9 +124,16 @@ class Connection:
 
 
 async def connect(
-    address: Address, *, read_only: bool = False, patience: float = PATIENCE
+    address: Address,
+    *,
+    read_only: bool = False,
+    patience: float = PATIENCE,
+    lock_patience: float = LOCK_PATIENCE,
 ) -> Connection:
-    """Come in; `read_only` has the server itself refuse every write. Looks at nothing yet."""
+    """Come in; `read_only` has the server itself refuse every write. Looks at nothing yet.
+
+    Whoever waits for a lock longer than `lock_patience` is told of that, also where it only reads.
+    """
     try:
         found = await psycopg.AsyncConnection.connect(
             **said_to(address),
@@ -136,14 +145,19 @@ async def connect(
     else:
         connection = Connection(address.name, found, patience)
         try:
-            await connection.run(
-                f"{_READ_ONLY if read_only else _READ_WRITE}; {_TEXTS}", doing="open"
-            )
+            rights = _READ_ONLY if read_only else _READ_WRITE
+            usual = f"{rights}; {_TEXTS}; {lock_timeout(lock_patience)}"
+            await connection.run(usual, doing="open")
         except BaseException:
             await connection.close()
             raise
         return connection
     raise failed  # out here, without the error, which knows how we came in
+
+
+def lock_timeout(seconds: float) -> str:
+    """SQL after which no statement waits longer for a lock: 0 would be without end."""
+    return f"SET lock_timeout = {max(1, round(1000 * seconds))}"
 
 
 def said_to(address: Address) -> dict[str, Any]:

@@ -181,7 +181,7 @@ class PostgresStore(StaysHere, ConnectedStore[Connection]):
         self._check_outside("back up", "do it before")
         target = new_backup_path(self.beside, directory or self._backup_dir, name, by_bot=by_bot)
         async with self._turn():
-            backup = Backup(self._address, self._rows.copied, target)
+            backup = Backup(self._address, self._rows.copied, target, self._busy_timeout)
             await finish(backup.make(self.beside, self._answer_timeout))
         return target.absolute()
 
@@ -258,7 +258,12 @@ class PostgresStore(StaysHere, ConnectedStore[Connection]):
         return connection
 
     async def _connect(self, *, read_only: bool = False) -> Connection:
-        return await connect(self._address, read_only=read_only, patience=self._answer_timeout)
+        return await connect(
+            self._address,
+            read_only=read_only,
+            patience=self._answer_timeout,
+            lock_patience=self._busy_timeout,
+        )
 
     async def _disconnect(self, connection: Connection) -> None:
         await finish(connection.close())
