@@ -18,9 +18,9 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from tests.bench import Bench, Mine, SyncManager
+from toolkit.database.journal import RunJournal
 from toolkit.database.store import SQLiteStore
 from toolkit.database.transaction import Transaction
-from toolkit.writing.journal import RunJournal
 
 STEPS: dict[str, tuple[Any, str]] = {
     "backup": (SQLiteStore, "backup"),

@@ -7,10 +7,10 @@ from tests.boards import look
 from toolkit import InMemoryStore, Session
 from toolkit.board import ReviewModel, find_model, to_browser
 from toolkit.board.history import open_run
+from toolkit.database.journal import Entry, Run
 from toolkit.model import RowWrite, UnitKind
 from toolkit.records import chat_key
 from toolkit.testing import FakeHomeserver
-from toolkit.writing.journal import Entry, Run
 
 
 @pytest.fixture

@@ -15,9 +15,9 @@ from tests.cli.command import TOKEN, Md
 from tests.cli.test_cli_links import own, rooms, use
 from tests.tables import TICKETS, Desk, tickets
 from toolkit import Session
+from toolkit.database.journal import Entry, Journal, Run
 from toolkit.model import RowWrite, UnitKind
 from toolkit.testing import FakeHomeserver
-from toolkit.writing.journal import Entry, Journal, Run
 
 TICKET = "[[evidence]]\nname = 'Ticket #{id} \\(.+\\)'\n"
 Open = Callable[[], Session]

@@ -15,10 +15,10 @@ from tests.bench import A1, B1, BOT, small_rows, small_world
 from tests.cli.command import Done, Md
 from tests.fleet.yard import TOKEN, Yard, adrift_rows
 from tests.tables import TICKETS, Desk, tickets
+from toolkit.database.journal import Journal
 from toolkit.demo.recorded import serve_rooms
 from toolkit.fleet.outcome import failure
 from toolkit.testing import FakeHomeserver
-from toolkit.writing.journal import Journal
 
 
 @pytest.fixture

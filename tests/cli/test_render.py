@@ -18,13 +18,13 @@ from toolkit.cli.past import render_history
 from toolkit.cli.render import render_check, render_plan, render_undo
 from toolkit.cli.render_written import render_report
 from toolkit.convention import Convention
+from toolkit.database.journal import Entry, Run
 from toolkit.layout import Layout
 from toolkit.model import Choices, Code, Finding, Plan, RowWrite, UnitKind
 from toolkit.planning.plan import plan_repairs
 from toolkit.records import Raw, load_records, room_key, user_key
 from toolkit.sources.snapshot import Snapshot
 from toolkit.testing import World
-from toolkit.writing.journal import Entry, Run
 from toolkit.writing.report import build_report
 from toolkit.writing.undo import plan_reversal
 

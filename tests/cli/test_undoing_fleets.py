@@ -13,10 +13,10 @@ import toolkit.cli
 from tests.bench import A1, A2, BOT, Bench, small_rows, small_world
 from tests.cli.command import Done, Md
 from tests.fleet.yard import TOKEN, Yard, adrift_rows
+from toolkit.database.journal import Journal
 from toolkit.demo.recorded import serve_rooms
 from toolkit.fleet.dataset import load_outcomes
 from toolkit.fleet.run import run_fleet
-from toolkit.writing.journal import Journal
 
 
 @pytest.fixture

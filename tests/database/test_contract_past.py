@@ -13,10 +13,10 @@ from tests.bench import A1, NOW, UA, UB, Bench, small_rows, states, text
 from tests.database.test_contract import ROOM, opened
 from tests.stores import PLACES, Place, make_place
 from toolkit.database.contract import TransactionalStore
+from toolkit.database.journal import Entry, Run, outcome_line
 from toolkit.errors import StoreError
 from toolkit.model import RowWrite, UnitKind
 from toolkit.records import NULL, Raw
-from toolkit.writing.journal import Entry, Run, RunJournal, outcome_line
 from toolkit.writing.undo import history, undo
 
 NAME = "2026112{}T220345Z-3f2a"
@@ -76,44 +76,49 @@ class TestBackups:
         assert place.backups() == set()
 
 
+async def ids_in(store: TransactionalStore) -> list[str]:
+    """Which runs its journal tells of."""
+    return [run.id for run in await store.journal.runs()]
+
+
 class TestJournal:
-    async def test_lines_are_kept_in_their_order_whether_or_not_the_store_is_open(
+    async def test_runs_are_kept_in_their_order_whether_or_not_the_store_is_open(
         self, place: Place
     ) -> None:
         store = place.store()
-        assert await store.journal.lines() == []
-        await store.journal.append('{"a": 1}')
+        assert await store.journal.runs() == []
+        await store.journal.begin(a_run("r1"))
         async with opened(store):
-            await store.journal.append("b" * 100_000)
-            assert await store.journal.lines() == ['{"a": 1}', "b" * 100_000]
-        await place.store().journal.append("{")
-        assert (await store.journal.lines())[2:] == ["{"]
-        assert await place.elsewhere().store().journal.lines() == []
+            await store.journal.begin(a_run("r2" * 50_000))
+            assert await ids_in(store) == ["r1", "r2" * 50_000]
+        await place.store().journal.begin(a_run("r3"))
+        assert (await ids_in(store))[2:] == ["r3"]
+        assert await place.elsewhere().store().journal.runs() == []
 
     async def test_another_loop_may_ask(self, store: TransactionalStore) -> None:
-        await store.journal.append("{}")
+        await store.journal.begin(a_run())
 
         def elsewhere() -> list[str]:
-            return asyncio.run(store.journal.lines())
+            return asyncio.run(ids_in(store))
 
-        assert await asyncio.to_thread(elsewhere) == ["{}"]
+        assert await asyncio.to_thread(elsewhere) == ["r1"]
 
     async def test_a_run_is_read_back_as_it_was_told(self, store: TransactionalStore) -> None:
-        journal = RunJournal(store.journal)
+        journal = store.journal
         await journal.begin(a_run())
         await journal.begin(a_run("r2"))
         await journal.finish(a_run())
         first, second = await journal.runs()
         assert first == a_run() and second.id == "r2" and not second.finished
 
-    async def test_a_line_stays_when_a_transaction_is_taken_back(
+    async def test_an_intent_stays_when_a_transaction_is_taken_back(
         self, store: TransactionalStore
     ) -> None:
         with suppress(ZeroDivisionError):
             async with store.transaction():
-                await store.journal.append("{}")
+                await store.journal.begin(a_run())
                 raise ZeroDivisionError
-        assert await store.journal.lines() == ["{}"]
+        assert await ids_in(store) == ["r1"]
 
     @pytest.mark.parametrize("whole", [True, False])
     async def test_a_note_is_as_whole_as_its_transaction(
@@ -122,15 +127,15 @@ class TestJournal:
         noted, told = list[str](), False
 
         def outcome() -> str:
-            noted.append(outcome_line(a_run()))
-            return noted[0]
+            noted.append("r1")
+            return outcome_line(a_run())
 
         with suppress(ZeroDivisionError):
             async with store.transaction() as transaction:
                 await store.set(ROOM, {"n": 1})
                 told = await transaction.note("r1", outcome)
                 assert 1 / whole
-        assert await store.journal.lines() == (noted if whole else [])
+        assert await ids_in(store) == (noted if whole else [])
         assert told == bool(noted)
 
 

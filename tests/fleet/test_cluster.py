@@ -17,13 +17,13 @@ import pytest
 from tests.bench import A1, BOT, small_world
 from tests.fleet.yard import TOKEN, Yard, adrift_rows
 from toolkit import ToolkitError, fleet
+from toolkit.database.journal import Journal
 from toolkit.fleet.outcome import Outcome, State
 from toolkit.fleet.run import Where, run_fleet, tasks_of
 from toolkit.fleet.settings import Fleet
 from toolkit.fleet.task import Action
 from toolkit.testing import FakeHomeserver, Fault, Status
 from toolkit.testing.faults import Delay
-from toolkit.writing.journal import Journal
 
 pytestmark = [
     pytest.mark.slow,

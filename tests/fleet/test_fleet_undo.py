@@ -13,13 +13,13 @@ from tests.fleet.test_cluster import cluster, environment  # noqa: F401 - a fixt
 from tests.fleet.yard import Yard, adrift_rows
 from tests.tables import CHAT_ROWS, CHAT_TABLES, CHATS, TICKETS, Desk, fill_chats, tickets
 from toolkit import ToolkitError, fleet
+from toolkit.database.journal import Journal
 from toolkit.fleet.dataset import load_outcomes
 from toolkit.fleet.outcome import State
 from toolkit.fleet.run import Where, run_fleet, tasks_to_undo
 from toolkit.fleet.settings import Fleet
 from toolkit.fleet.task import Action, Task
 from toolkit.testing import FakeHomeserver
-from toolkit.writing.journal import Journal
 
 
 def gone_rows() -> dict[str, object]:

@@ -13,6 +13,7 @@ from tests.bench import A1, ALICE, B1, BOT, small_rows, small_world
 from tests.fleet.yard import TOKEN, Yard, adrift_rows
 from tests.tables import TICKETS, Desk, tickets
 from toolkit import ToolkitError, fleet
+from toolkit.database.journal import Journal
 from toolkit.decisions.ledger import Ledger, Vote
 from toolkit.errors import SnapshotError
 from toolkit.fleet.dataset import load_outcomes
@@ -22,7 +23,6 @@ from toolkit.fleet.settings import Fleet
 from toolkit.fleet.task import Action, Task
 from toolkit.records import chat_key
 from toolkit.testing import FakeHomeserver, Fault, Hang, Status
-from toolkit.writing.journal import Journal
 
 
 class Heard:

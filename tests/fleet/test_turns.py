@@ -15,6 +15,7 @@ from tests.fleet.test_cluster import cluster, environment  # noqa: F401 - a fixt
 from tests.fleet.test_here import Heard
 from tests.fleet.yard import Yard, adrift_rows
 from toolkit import fleet
+from toolkit.database.journal import Journal
 from toolkit.fleet.outcome import Outcome, State
 from toolkit.fleet.run import Where, run_fleet, tasks_of
 from toolkit.fleet.settings import Fleet
@@ -22,7 +23,6 @@ from toolkit.fleet.task import Action, Task
 from toolkit.fleet.turns import in_turn
 from toolkit.testing import FakeHomeserver, Fault
 from toolkit.testing.faults import Delay
-from toolkit.writing.journal import Journal
 
 
 class Together(Heard):

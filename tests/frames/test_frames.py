@@ -16,6 +16,7 @@ from tests.bench import ALICE, BOB, BOT, small_rows, small_world, text
 from tests.scenario import Scenario, backwards, load_scenarios
 from tests.worlds import CONVENTION, Sides, worlds
 from toolkit.convention import Convention
+from toolkit.database.journal import Entry, Run
 from toolkit.decisions.case import Casebook
 from toolkit.decisions.ledger import Vote
 from toolkit.frames import (
@@ -34,7 +35,6 @@ from toolkit.planning.plan import plan_repairs
 from toolkit.records import LocalState, Raw, load_records, room_key, user_key
 from toolkit.sources.snapshot import Snapshot
 from toolkit.testing import World
-from toolkit.writing.journal import Entry, Run
 
 HOSTILE = (
     "<img src=x onerror=alert(1)>",

@@ -15,11 +15,11 @@ import pytest
 from tests.bench import A1, A2, CB, Bench, Mine, SyncManager, small_rows, states
 from toolkit import SQLiteStore, StoreError
 from toolkit.database.backup import remove_older
+from toolkit.database.journal import Run, RunJournal
 from toolkit.database.look import load_look
 from toolkit.database.transaction import Transaction
 from toolkit.writing.apply import apply_changes
 from toolkit.writing.job import new_job
-from toolkit.writing.journal import Run, RunJournal
 from toolkit.writing.undo import history
 
 HOLDS = {"a writer": "BEGIN IMMEDIATE", "a reader": "BEGIN; SELECT * FROM kv LIMIT 1"}

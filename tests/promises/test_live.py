@@ -25,9 +25,9 @@ from toolkit import (
     reconcile_matrix_state,
     reconcile_single_room,
 )
+from toolkit.database.journal import Journal
 from toolkit.records import chat_key, room_key, user_key
 from toolkit.testing import FakeHomeserver
-from toolkit.writing.journal import Journal
 from toolkit.writing.report import Report
 
 A1, C1, UA = room_key("!a1"), chat_key(ALICE, "C1"), user_key(ALICE)

@@ -22,10 +22,10 @@ from toolkit import SQLiteStore, StoreError, ToolkitError
 from toolkit.cli import output, run, write
 from toolkit.convention import Convention
 from toolkit.database import restore as restoring
+from toolkit.database.journal import Journal
 from toolkit.database.lock import hold_lock
 from toolkit.repairs import plan_going_back
 from toolkit.sources.sides import Sides
-from toolkit.writing.journal import Journal
 
 OPEN = """import sqlite3, sys, time
 connection = sqlite3.connect(sys.argv[1], isolation_level=None)

@@ -165,7 +165,7 @@ async def test_a_whole_run_leaves_the_token_nowhere(
 
 
 def runs_of(bench: Bench) -> list[str]:
-    from toolkit.writing.journal import Journal
+    from toolkit.database.journal import Journal
 
     return [run.id for run in Journal(bench.path).runs()]
 

@@ -8,10 +8,10 @@ import pytest
 from tests.bench import A1, A2, ALICE, B1, BOB, C1, CB, UA, UB, Bench, small_rows
 from tests.reconcile.calls import full, lost, news
 from toolkit import Decision
+from toolkit.database.journal import Journal
 from toolkit.model import Choices
 from toolkit.planning.plan import plan_repairs
 from toolkit.records import chat_key, load_records, room_key, user_key
-from toolkit.writing.journal import Journal
 
 
 class TestDecisions:

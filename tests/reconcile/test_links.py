@@ -22,10 +22,10 @@ from toolkit import (
     reconcile_links,
     reconcile_single_link,
 )
+from toolkit.database.journal import RunJournal
 from toolkit.links import LinkReport
 from toolkit.model import Choices
 from toolkit.testing import FakeHomeserver, Fault, Hook, Status, World
-from toolkit.writing.journal import RunJournal
 from toolkit.writing.undo import history, undo
 
 BOT, EVA = "@bot:hs", "@eva:hs"

@@ -21,10 +21,10 @@ from toolkit import (
     ToolkitError,
     reconcile_matrix_state,
 )
+from toolkit.database.journal import RunJournal
 from toolkit.model import Choices
 from toolkit.records import chat_key, room_key
 from toolkit.testing import FakeHomeserver, Fault, Garbage, Hang, Hook, Status
-from toolkit.writing.journal import RunJournal
 from toolkit.writing.report import Report
 
 

@@ -14,10 +14,10 @@ from tests.bench import ALICE, BOB, Bench, small_rows
 from tests.clients import TOKEN
 from tests.shadow.functions import A1, C1, USER, rebuild, repair, run, user_row, written
 from toolkit import ChatManager, InMemoryStore, SQLiteStore, ToolkitError, reconcile_matrix_state
+from toolkit.database.journal import Journal
 from toolkit.database.look import load_look
 from toolkit.model import Status, UnitKind
 from toolkit.records import chat_key, room_key, user_key
-from toolkit.writing.journal import Journal
 from toolkit.writing.undo import undo
 
 pytestmark = pytest.mark.usefixtures("nothing_but_reads_reached_the_homeserver")

@@ -18,12 +18,12 @@ from tests.bench import ALICE, BOT, Bench, small_rows
 from tests.cli.command import Done
 from tests.clients import TOKEN
 from toolkit.cli import shadow as shadowed
+from toolkit.database.journal import RunJournal
 from toolkit.database.lock import hold_lock
 from toolkit.errors import StoreError
 from toolkit.records import room_key, user_key
 from toolkit.shadow import ShadowRun
 from toolkit.testing import FakeHomeserver
-from toolkit.writing.journal import RunJournal
 
 A1, USER = room_key("!a1"), user_key(ALICE)
 NAMED = "applied_bot:repair"

@@ -15,13 +15,13 @@ from tests.bench import ALICE, BOB, Bench, small_rows
 from toolkit import InMemoryStore, SQLiteStore, ToolkitError, review, shadow_run
 from toolkit.board import ReviewModel, find_model, to_browser
 from toolkit.board.items import Item
+from toolkit.database.journal import Journal, RunJournal
 from toolkit.database.lock import hold_lock
 from toolkit.decisions.ledger import Vote
 from toolkit.errors import StoreError
 from toolkit.model import Choices, Status
 from toolkit.records import chat_key, room_key, user_key
 from toolkit.shadow import ShadowRun
-from toolkit.writing.journal import Journal, RunJournal
 
 A1, C1, USER = room_key("!a1"), chat_key(ALICE, "C1"), user_key(ALICE)
 ROOM = {"chat_id": "C1", "matrix_user_id": ALICE, "space_id": "!alice", "room_type": "chat"}

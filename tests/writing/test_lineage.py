@@ -9,12 +9,12 @@ import pytest
 from tests.bench import A1, ALICE, UA, Bench, small_rows, states
 from toolkit import SQLiteStore, StoreError
 from toolkit.database.identity import Identity
+from toolkit.database.journal import Entry, Journal, Run
 from toolkit.database.look import load_look
 from toolkit.errors import ToolkitError
 from toolkit.model import RowWrite, UnitKind
 from toolkit.records import Raw
 from toolkit.session.state import SessionState
-from toolkit.writing.journal import Entry, Journal, Run
 from toolkit.writing.lineage import Past, load_past, tell_apart
 from toolkit.writing.restore import plan_restore, restore
 from toolkit.writing.undo import plan_undo, undo

@@ -17,8 +17,8 @@ from tests.bench import A1, BOB, BOT, TOKEN, UB, Bench, small_rows
 from tests.boards import look
 from tests.clients import nio_client
 from toolkit import ChatManager, SQLiteStore, StoreError, reconcile_matrix_state
+from toolkit.database.journal import Journal, Run, RunJournal
 from toolkit.testing import FakeHomeserver, Fault, Hook
-from toolkit.writing.journal import Journal, Run, RunJournal
 
 ROOT = Path(__file__).parent.parent.parent
 START_UP = """

@@ -10,9 +10,9 @@ import pytest
 
 from tests.bench import ALICE, B1, Bench, small_rows, states
 from toolkit import SQLiteStore, StoreError
+from toolkit.database.journal import Run, RunJournal
 from toolkit.model import Choices, Status
 from toolkit.records import NULL, Raw, chat_key, room_key, user_key
-from toolkit.writing.journal import Run, RunJournal
 from toolkit.writing.undo import history, plan_undo, undo
 
 A1, C1 = room_key("!a1"), chat_key(ALICE, "C1")
@@ -234,6 +234,6 @@ async def test_an_unknown_run_is_an_error_that_names_the_latest(
     with pytest.raises(StoreError, match="no run nope in the journal; the latest are: none"):
         await undo(store, "nope")
     for number in range(6):
-        await RunJournal(store.journal).begin(Run(f"r{number}", "", "test", ()))
+        await store.journal.begin(Run(f"r{number}", "", "test", ()))
     with pytest.raises(StoreError, match=r"are: r1, r2, r3, r4, r5\."):
         await plan_undo(store, "nope")

@@ -40,7 +40,7 @@ _COMMAND = "import sys; from toolkit.cli import main; main()"
 
 
 class Ran(NamedTuple):
-    """How a fleet was looked at, and what that took in seconds."""
+    """How a fleet was looked at, and what that took in seconds: `workers_cpu` of `cpu` in other processes."""
 
     how: str
     wall: float
@@ -88,12 +88,13 @@ def _check(folder: Path, how: str, *options: str) -> Ran:
     process = subprocess.Popen(
         command, cwd=folder, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
     )
+    os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOWAIT)
+    wall, own = time.perf_counter() - began, cpu_of(process.pid)
     _, status, used = os.wait4(process.pid, 0)
     process.returncode = os.waitstatus_to_exitcode(status)
     assert process.returncode == 2  # drift in each, and none failed
-    return Ran(
-        how, time.perf_counter() - began, used.ru_utime + used.ru_stime, used.ru_maxrss / 1000
-    )
+    took = used.ru_utime + used.ru_stime
+    return Ran(how, wall, took, used.ru_maxrss / 1000, took - own)
 
 
 def _on_dask(folder: Path, workers: int) -> Ran:
@@ -116,7 +117,8 @@ def _on_dask(folder: Path, workers: int) -> Ran:
         _check(folder, "with all libraries loaded", "--scheduler", address, *some)
         before = sum(cpu_of(process.pid) for process in begun)
         ran = _check(folder, f"Dask, {workers} × {threads} at once", "--scheduler", address)
-        return ran._replace(workers_cpu=sum(cpu_of(process.pid) for process in begun) - before)
+        theirs = sum(cpu_of(process.pid) for process in begun) - before
+        return ran._replace(cpu=ran.cpu + theirs, workers_cpu=theirs)
 
 
 @contextmanager
@@ -184,7 +186,7 @@ def _print_runs(console: Console, options: argparse.Namespace, *, sliding_sync: 
     for ran in measure_fleet(
         options.bots, options.chats, options.latency, options.rounds, sliding_sync=sliding_sync
     ):
-        workers = f"{ran.workers_cpu:.1f} s" if ran.workers_cpu else ""
+        workers = f"{ran.workers_cpu:.1f} s" if ran.workers_cpu > 0.1 else ""
         rate = f"{options.bots / ran.wall:.2f}"
         took, peak = f"{ran.cpu:.1f} s", f"{ran.peak:.0f} MB"
         table.add_row(ran.how, f"{ran.wall:.1f} s", rate, took, workers, peak)

@@ -19,6 +19,7 @@ from rich.console import Console
 
 from toolkit.benchmark.lines import Line, compare, cpu, lines_table
 from toolkit.benchmark.worlds import BOT, scale_rooms, scale_rows
+from toolkit.database.journal import Run, entries_of
 from toolkit.frames import (
     COLUMNS,
     Shelf,
@@ -33,7 +34,6 @@ from toolkit.homeserver.room_state import decode_room
 from toolkit.model import Plan, RemoteState
 from toolkit.planning.plan import plan_repairs
 from toolkit.records import ROOM, LocalState, load_records, parse_key
-from toolkit.writing.journal import Run, entries_of
 
 Build = Callable[[], pd.DataFrame]
 _BOUND = 2.0

@@ -7,11 +7,11 @@ from pathlib import Path
 
 from toolkit.board.details import RowDiff, diff_rows
 from toolkit.board.items import LONG, fingerprint_of
+from toolkit.database.journal import Entry, Run
 from toolkit.model import Plan, RowWrite, Unit, UnitKind
 from toolkit.quotes import quote_id, quote_odd
 from toolkit.records import CHAT, LINK, load_records, parse_key, split_link_key
 from toolkit.text.visible import visible
-from toolkit.writing.journal import Entry, Run
 
 SHOWN = 200
 """Units of one run that are shown; a frame has them all."""

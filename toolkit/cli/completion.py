@@ -163,7 +163,7 @@ def _where(
 
 
 def _runs(database: Path) -> list[Any]:
-    from toolkit.writing.journal import Journal
+    from toolkit.database.journal import Journal
 
     with contextlib.suppress(Exception):
         journal = Journal(database)

@@ -8,6 +8,7 @@ from typing import Any
 
 import msgspec
 
+from toolkit.database.journal import Run
 from toolkit.decisions.case import Casebook, case_json
 from toolkit.decisions.record import NOTHING_DECIDED, Record
 from toolkit.model import Finding, Plan, RowWrite, Unit
@@ -17,7 +18,6 @@ from toolkit.text.new_database import LOST, brought_back, new_database, skipped_
 from toolkit.text.view import EVERYTHING, View
 from toolkit.words import Words
 from toolkit.writing.job import Result
-from toolkit.writing.journal import Run
 from toolkit.writing.restore import Restore
 
 

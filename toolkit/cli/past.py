@@ -15,10 +15,10 @@ from toolkit.cli.look import IN_SYNC
 from toolkit.cli.options import Where
 from toolkit.cli.output import say, show, show_json, show_long
 from toolkit.cli.render_written import render_writes
+from toolkit.database.journal import RESTORE, Entry, Run, State
 from toolkit.repairs import load_history
 from toolkit.text.summary import count_of
 from toolkit.text.visible import visible
-from toolkit.writing.journal import RESTORE, Entry, Run, State
 from toolkit.writing.lineage import Past
 from toolkit.writing.undo import find_run
 

@@ -10,6 +10,7 @@ from os import PathLike
 from pathlib import Path
 from typing import Any, Protocol, TypeGuard, runtime_checkable
 
+from toolkit.database.journal import Run
 from toolkit.database.sql import RowChange
 from toolkit.layout import Layout, TableFacts
 from toolkit.records import Names, Raw
@@ -38,17 +39,24 @@ class Store(Protocol):
         """All keys that begin with exactly this text, sorted."""
 
 
-class JournalLines(Protocol):
-    """Where runs are written down: lines of ASCII, only ever appended to. Raises `StoreError`.
+class StoreJournal(Protocol):
+    """What was written to a database, by whom and why. Raises `StoreError`.
 
-    It may be asked while the store isn't open, and from any event loop.
+    It may be asked while the store isn't open, and from any event loop. A `RunJournal` is one over lines of text.
     """
 
-    async def append(self, line: str) -> None:
-        """Put a line after the others. It lasts once this has returned, whatever is rolled back since."""
+    async def begin(self, run: Run) -> None:
+        """Put the intent there; a second time for texts that only became known in between. It lasts once this
+        has returned, whatever is rolled back since."""
 
-    async def lines(self) -> list[str]:
-        """All lines, oldest first; also what a crash cut short."""
+    async def finish(self, run: Run) -> None:
+        """Put the outcome there, with the texts that were really written."""
+
+    async def runs(self, rows: Mapping[str, Raw] | None = None) -> list[Run]:
+        """All runs but those that wrote nothing, oldest first, of whatever database had the name.
+
+        With `rows`, what became of an interrupted one is worked out.
+        """
 
 
 class StoreTransaction(Protocol):
@@ -195,7 +203,7 @@ class TransactionalStore(Store, Protocol):
         """Its run wrote nothing, so that there is nothing to go back to."""
 
     @property
-    def journal(self) -> JournalLines:
+    def journal(self) -> StoreJournal:
         """What was written to this database, by whom and why."""
 
     async def birthmark(self) -> str | None:

@@ -3,7 +3,6 @@
 import os
 from pathlib import Path
 
-from toolkit.aside import aside, finish
 from toolkit.database.files import share_like, sync_folder
 from toolkit.errors import StoreError
 
@@ -59,19 +58,3 @@ def _mend(handle: int) -> str:
     """A line break, if a crash left the last line without one."""
     size = os.lseek(handle, 0, os.SEEK_END)
     return "" if size == 0 or os.pread(handle, 1, size - 1) == b"\n" else "\n"
-
-
-class JournalBeside:
-    """The same as a store offers it: the event loop goes on meanwhile.
-
-    `is_file` says whether there is a database of that name, whose rights it gets; else it is ours alone.
-    """
-
-    def __init__(self, database: Path, *, is_file: bool = True) -> None:
-        self._file = JournalFile(database, is_file=is_file)
-
-    async def append(self, line: str) -> None:
-        await finish(aside(self._file.append, line))
-
-    async def lines(self) -> list[str]:
-        return await aside(self._file.lines)

@@ -20,9 +20,8 @@ from toolkit.database.address import read_path
 from toolkit.database.backup import backup_path, check_space, new_backup, remove_stale
 from toolkit.database.connected import ConnectedStore
 from toolkit.database.connection import Database, connect
-from toolkit.database.contract import JournalLines
 from toolkit.database.identity import name_file
-from toolkit.database.journal_file import JournalBeside
+from toolkit.database.journal import JournalBeside
 from toolkit.database.key_value import KeyValueRows, encode_value
 from toolkit.database.lock import hold_lock
 from toolkit.database.mapped import MappedRows
@@ -199,7 +198,7 @@ class SQLiteStore(ConnectedStore[Database]):
         return target.absolute()
 
     @property
-    def journal(self) -> JournalLines:
+    def journal(self) -> JournalBeside:
         """The JSON Lines beside the database."""
         return JournalBeside(self._path)
 

@@ -5,9 +5,9 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any
 
+from toolkit.database.journal import Run
 from toolkit.frames.columns import build_lines
 from toolkit.frames.frame import Frame
-from toolkit.writing.journal import Run
 
 
 def history_frame(runs: Sequence[Run]) -> Frame:

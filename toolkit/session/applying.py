@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 
+from toolkit.database.journal import Run, State, work_out
 from toolkit.decisions.decision import ANOTHER, Decision
 from toolkit.decisions.ledger import Vote
 from toolkit.errors import ToolkitError
@@ -15,7 +16,6 @@ from toolkit.session.results import Applied
 from toolkit.session.running import Running
 from toolkit.text.summary import count_of
 from toolkit.text.visible import visible
-from toolkit.writing.journal import Run, State, work_out
 from toolkit.writing.report import stale_units
 from toolkit.writing.staleness import compare_rows, why_stale
 

@@ -10,6 +10,7 @@ from html import escape
 from pathlib import Path
 from typing import Any
 
+from toolkit.database.journal import Run
 from toolkit.decisions.case import Casebook
 from toolkit.decisions.ledger import Vote
 from toolkit.errors import ToolkitError
@@ -21,7 +22,6 @@ from toolkit.text.html import plan_html, plan_text
 from toolkit.text.near import say_no_unit
 from toolkit.text.summary import count_of, summarise
 from toolkit.text.visible import visible
-from toolkit.writing.journal import Run
 
 _FAMILIES = ("user_meta", "room_meta", "chat_rows", "links")
 _WRITTEN = [f"{did}_{what}" for did in ("restored", "repaired") for what in _FAMILIES]

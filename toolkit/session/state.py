@@ -5,6 +5,7 @@ from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Self
 
+from toolkit.database.journal import Run
 from toolkit.decisions.decision import Decision
 from toolkit.decisions.ledger import Ledger, Vote
 from toolkit.decisions.standing import Standing
@@ -12,7 +13,6 @@ from toolkit.errors import ToolkitError
 from toolkit.model import Plan, RemoteState, Unit
 from toolkit.planning.links.rows import Local
 from toolkit.records import load_records
-from toolkit.writing.journal import Run
 from toolkit.writing.lineage import Past
 from toolkit.writing.undo import say_older
 

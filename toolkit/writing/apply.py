@@ -23,6 +23,14 @@ from toolkit.database.contract import (
     TransactionalStore,
     transactional,
 )
+from toolkit.database.journal import (
+    BY_BOT,
+    Run,
+    State,
+    entries_of,
+    outcome_line,
+    work_out,
+)
 from toolkit.database.waiting import waiting_until
 from toolkit.errors import OutcomeUnknown, StoreError
 from toolkit.model import Unit, UnitKind
@@ -37,15 +45,6 @@ from toolkit.writing.chat_rows import (
     who_makes_chat_rows,
 )
 from toolkit.writing.job import LATE, Job, Outcome, Result
-from toolkit.writing.journal import (
-    BY_BOT,
-    Run,
-    RunJournal,
-    State,
-    entries_of,
-    outcome_line,
-    work_out,
-)
 from toolkit.writing.plain_store import write_plainly
 from toolkit.writing.savepoints import GivenUp, Savepoints
 from toolkit.writing.staleness import Moved, compare_rows, why_stale
@@ -80,7 +79,7 @@ class _Writer:
     ) -> None:
         self.job, self.store, self.chat_mgr = job, store, chat_mgr
         self.chat_rows = who_makes_chat_rows(chat_mgr, store)
-        self.journal = RunJournal(store.journal)
+        self.journal = store.journal
         self.tally = Tally()
         self.triggers = False
         self.touched = False  # whether a row may be otherwise by now

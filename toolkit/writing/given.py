@@ -8,11 +8,11 @@ from typing import NamedTuple, TypeAlias
 
 from msgspec.structs import replace
 
+from toolkit.database.journal import Run
 from toolkit.model import Code, Finding, Plan, Rung, Unit
 from toolkit.planning.links.rows import LinkState, Local
 from toolkit.quotes import quote_odd
 from toolkit.records import parse_key
-from toolkit.writing.journal import Run
 
 _Of: TypeAlias = tuple[str, ...]
 """What an id is one of: owner and chat id, or the row of an id of the bot's own."""

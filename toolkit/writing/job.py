@@ -11,11 +11,11 @@ from pathlib import Path
 
 import msgspec
 
+from toolkit.database.journal import Run, State
 from toolkit.database.look import Look
 from toolkit.errors import ToolkitError
 from toolkit.model import Plan, Unit
 from toolkit.progress import Progress, watcher
-from toolkit.writing.journal import Run, State
 
 Told = Callable[[Run], object]
 """Called with a run whenever the journal is told of it: also one that is cancelled has its result so."""

@@ -10,8 +10,8 @@ from typing import NamedTuple
 
 from toolkit.database.contract import TransactionalStore
 from toolkit.database.identity import Identity
+from toolkit.database.journal import Run, resolve_all, work_out
 from toolkit.records import Raw
-from toolkit.writing.journal import Run, RunJournal, resolve_all, work_out
 
 
 class Past(NamedTuple):
@@ -26,7 +26,7 @@ async def load_past(store: TransactionalStore, rows: Mapping[str, Raw] | None) -
 
     Raises `StoreError` if the journal can't be read.
     """
-    runs = await RunJournal(store.journal).runs()
+    runs = await store.journal.runs()
     return tell_apart(runs, Identity.read(await store.birthmark()), rows)
 
 

@@ -5,6 +5,7 @@ The room row comes last: what an interruption leaves behind, the next run finish
 
 from toolkit.database.chat_manager import ChatManagerLike
 from toolkit.database.contract import Store
+from toolkit.database.journal import State
 from toolkit.database.look import load_look, load_row
 from toolkit.model import Unit
 from toolkit.quotes import quote_odd
@@ -18,7 +19,6 @@ from toolkit.writing.chat_rows import (
     points_at,
 )
 from toolkit.writing.job import APPLIED, LATE, Job, Outcome, Result
-from toolkit.writing.journal import State
 from toolkit.writing.staleness import compare_rows, why_stale
 
 

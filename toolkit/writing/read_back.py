@@ -7,11 +7,11 @@ keys for the same. "Somebody wrote it meanwhile" is said only where somebody did
 import json
 from collections.abc import Mapping, Sequence
 
+from toolkit.database.journal import State
 from toolkit.database.sql import RowChange
 from toolkit.quotes import quote_odd
 from toolkit.records import NULL, Raw, decode_object
 from toolkit.writing.job import Outcome
-from toolkit.writing.journal import State
 
 
 class NotTaken(Exception):

@@ -11,12 +11,12 @@ from pathlib import Path
 import msgspec
 
 from toolkit.database.identity import identify, name_file
+from toolkit.database.journal import RESTORE, Journal, Run
 from toolkit.database.restore import replace_database
 from toolkit.errors import StoreError
 from toolkit.quotes import quote_odd
 from toolkit.records import Raw
 from toolkit.writing.job import new_name
-from toolkit.writing.journal import RESTORE, Journal, Run
 from toolkit.writing.lineage import tell_apart
 from toolkit.writing.undo import find_run
 

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from toolkit.database.chat_manager import ChatManagerLike
 from toolkit.database.contract import StoreTransaction
+from toolkit.database.journal import State
 from toolkit.database.sql import RowChange
 from toolkit.errors import StoreError
 from toolkit.model import Unit
@@ -19,7 +20,6 @@ from toolkit.writing.chat_rows import (
     points_at,
 )
 from toolkit.writing.job import APPLIED, Outcome
-from toolkit.writing.journal import State
 from toolkit.writing.read_back import NotTaken, changed_fields, holds, why_not_taken
 from toolkit.writing.tally import Tally
 

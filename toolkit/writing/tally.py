@@ -5,10 +5,10 @@ from dataclasses import dataclass, field
 
 import msgspec
 
+from toolkit.database.journal import Entry, Run, State
 from toolkit.model import RowWrite, Unit
 from toolkit.records import Raw
 from toolkit.writing.job import APPLIED, Outcome
-from toolkit.writing.journal import Entry, Run, State
 
 
 @dataclass

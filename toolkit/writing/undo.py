@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from toolkit.database.contract import Store, TransactionalStore, transactional
+from toolkit.database.journal import RESTORE, Entry, Run
 from toolkit.database.look import load_look
 from toolkit.errors import StoreError
 from toolkit.layout import Layout
@@ -18,7 +19,6 @@ from toolkit.quotes import quote_odd
 from toolkit.records import LINK, Raw, split_link_key
 from toolkit.writing.apply import apply_changes
 from toolkit.writing.job import Result, new_job
-from toolkit.writing.journal import RESTORE, Entry, Run
 from toolkit.writing.lineage import Past, load_past
 from toolkit.writing.turns import one_at_a_time
 

@@ -3,7 +3,7 @@
 from typing import Any
 
 from tests.bench import Bench
-from toolkit.writing.journal import Journal
+from toolkit.database.journal import Journal
 
 
 def without(rows: dict[str, Any], *keys: str) -> dict[str, Any]:

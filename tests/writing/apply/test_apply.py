@@ -25,13 +25,13 @@ from tests.bench import (
 from tests.writing.apply.runs import outcomes, without
 from toolkit import ChatManager, SQLiteStore, StoreError
 from toolkit.database.chat_manager import ChatContext
+from toolkit.database.journal import Journal, Run, RunJournal
 from toolkit.database.look import load_look
 from toolkit.database.transaction import Transaction
 from toolkit.model import Choices
 from toolkit.records import NULL, chat_key, room_key, user_key
 from toolkit.writing.apply import apply_changes
 from toolkit.writing.job import new_job
-from toolkit.writing.journal import Journal, Run, RunJournal
 
 
 class TestWriting:

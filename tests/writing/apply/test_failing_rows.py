@@ -12,12 +12,12 @@ import pytest
 from tests.bench import A1, A2, ALICE, BOB, C1, CB, NOW, UA, Bench, Mine, small_rows, states
 from tests.writing.apply.runs import outcomes, without
 from toolkit import SQLiteStore, StoreError
+from toolkit.database.journal import Journal
 from toolkit.database.look import load_look
 from toolkit.database.transaction import Transaction
 from toolkit.records import room_key
 from toolkit.writing.apply import apply_changes
 from toolkit.writing.job import Job, new_job
-from toolkit.writing.journal import Journal
 from toolkit.writing.undo import undo
 
 

@@ -12,11 +12,11 @@ from tests.bench import A1, ALICE, BOB, C1, CB, Bench, Mine, small_rows, states
 from tests.writing.apply.runs import outcomes
 from toolkit import ChatManager, InMemoryStore, SQLiteStore
 from toolkit.database.chat_manager import ChatContext
+from toolkit.database.journal import Journal, Run, RunJournal
 from toolkit.database.look import load_look
 from toolkit.database.transaction import Transaction
 from toolkit.records import room_key, user_key
 from toolkit.writing.job import Job
-from toolkit.writing.journal import Journal, Run, RunJournal
 from toolkit.writing.turns import one_at_a_time
 
 

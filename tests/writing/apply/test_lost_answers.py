@@ -9,10 +9,10 @@ import pytest
 from tests.bench import A1, Bench, small_rows, states
 from tests.writing.apply.runs import outcomes
 from toolkit import SQLiteStore
+from toolkit.database.journal import Journal
 from toolkit.database.journal_file import JournalFile
 from toolkit.database.transaction import Transaction
 from toolkit.errors import OutcomeUnknown, StoreError
-from toolkit.writing.journal import Journal
 from toolkit.writing.undo import history
 
 

@@ -12,10 +12,10 @@ from tests.bench import A1, B1, C1, CB, Bench, Mine, SyncManager, small_rows, st
 from tests.writing.apply.runs import without
 from toolkit import ChatManager, SQLiteStore, StoreError
 from toolkit.database.chat_manager import ChatContext
+from toolkit.database.journal import Journal
 from toolkit.records import chat_key
 from toolkit.writing.chat_rows import LEFT_WRONG
 from toolkit.writing.job import Job
-from toolkit.writing.journal import Journal
 
 
 class AsyncManager(SyncManager):

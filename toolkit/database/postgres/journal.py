@@ -7,7 +7,7 @@ role may not make that table, and nobody has made it for it, lines go into a fil
 from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
 
-from toolkit.database.journal_file import JournalBeside
+from toolkit.database.journal import JournalBeside, RunJournal
 from toolkit.database.postgres.connection import Connection, quote, split_name
 from toolkit.errors import StoreError
 
@@ -96,14 +96,13 @@ class Ledger:
         return self._named
 
 
-class Journal:
+class Journal(RunJournal):
     """The lines of one bot, wherever they are kept."""
 
     def __init__(self, ledger: Ledger, connect: Connecting, file: JournalBeside) -> None:
         self._ledger, self._connect, self._file = ledger, connect, file
 
     async def append(self, line: str) -> None:
-        """Put a line after the others. It lasts once this has returned, whatever is rolled back since."""
         async with self._connect() as connection:
             if await self._ledger.note(connection, "", lambda: line) is not None:
                 return

@@ -14,8 +14,8 @@ from typing import Any
 
 from toolkit.aside import finish
 from toolkit.database.connected import ConnectedStore
-from toolkit.database.contract import BUSY, JournalLines
-from toolkit.database.journal_file import JournalBeside
+from toolkit.database.contract import BUSY
+from toolkit.database.journal import JournalBeside
 from toolkit.database.postgres.admission import admit_server
 from toolkit.database.postgres.backup import Backup, make_folder, new_backup_path
 from toolkit.database.postgres.connection import Connection, connect
@@ -186,7 +186,7 @@ class PostgresStore(StaysHere, ConnectedStore[Connection]):
         return target.absolute()
 
     @property
-    def journal(self) -> JournalLines:
+    def journal(self) -> Journal:
         """A table beside the bot's, or a file for a role that may make none."""
         return Journal(
             self._ledger, self._beside_transactions, JournalBeside(self.beside, is_file=False)

@@ -5,6 +5,7 @@ missing, the process died in between; comparing the rows with both texts tells w
 """
 
 import json
+from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping, Sequence
 from enum import StrEnum
 from pathlib import Path
@@ -12,8 +13,7 @@ from typing import Any, TypeVar
 
 import msgspec
 
-from toolkit.aside import aside
-from toolkit.database.contract import JournalLines
+from toolkit.aside import aside, finish
 from toolkit.database.journal_file import JournalFile
 from toolkit.model import RowWrite, Unit, UnitKind
 from toolkit.records import Raw, pack_raw, unpack_raw
@@ -87,26 +87,51 @@ class Run(msgspec.Struct, frozen=True):
         return all(entry.outcome in _LEFT_ALONE for entry in self.entries)
 
 
-class RunJournal:
-    """The journal of a store, wherever that keeps it. Raises `StoreError` if it can't be read or written."""
+class RunJournal(ABC):
+    """The journal of a store as lines of ASCII, only ever appended to, wherever it keeps them.
 
-    def __init__(self, lines: JournalLines) -> None:
-        self._lines = lines
+    It may be asked while the store isn't open, and from any event loop. Raises `StoreError` if it can't be read or
+    written.
+    """
+
+    @abstractmethod
+    async def append(self, line: str) -> None:
+        """Put a line after the others. It lasts once this has returned, whatever is rolled back since."""
+
+    @abstractmethod
+    async def lines(self) -> list[str]:
+        """All lines, oldest first; also what a crash cut short."""
 
     async def begin(self, run: Run) -> None:
         """Put the intent there; a second time for texts that only became known in between."""
-        await self._lines.append(await aside(_line, "intent", run))
+        await self.append(await aside(_line, "intent", run))
 
     async def finish(self, run: Run) -> None:
         """Put the outcome there, with the texts that were really written."""
-        await self._lines.append(await aside(outcome_line, run))
+        await self.append(await aside(outcome_line, run))
 
     async def runs(self, rows: Mapping[str, Raw] | None = None) -> list[Run]:
         """All runs but those that wrote nothing, oldest first, of whatever database had the name.
 
         With `rows`, what became of an interrupted one is worked out.
         """
-        return await aside(runs_in, await self._lines.lines(), rows)
+        return await aside(runs_in, await self.lines(), rows)
+
+
+class JournalBeside(RunJournal):
+    """That beside a database file; the event loop goes on while the disk works.
+
+    `is_file` says whether there is a database of that name, whose rights it gets; else it is ours alone.
+    """
+
+    def __init__(self, database: Path, *, is_file: bool = True) -> None:
+        self._file = JournalFile(database, is_file=is_file)
+
+    async def append(self, line: str) -> None:
+        await finish(aside(self._file.append, line))
+
+    async def lines(self) -> list[str]:
+        return await aside(self._file.lines)
 
 
 class Journal:

@@ -8,11 +8,10 @@ from typing import Any
 
 import pytest
 
-from toolkit.database.journal_file import JournalBeside
+from toolkit.database.journal import Entry, Journal, JournalBeside, Run, RunJournal, entries_of
 from toolkit.errors import StoreError
 from toolkit.model import Change, Evidence, RowWrite, Rung, Status, Unit, UnitKind
 from toolkit.records import NULL, Raw
-from toolkit.writing.journal import Entry, Journal, Run, RunJournal, entries_of
 
 TEXTS: list[Raw] = [
     *('{"a": "é\u2028"}', "caf\udce9", b"\xff\x00", b"", "", 7, 1.5, float("inf")),
@@ -28,7 +27,7 @@ def journal(tmp_path: Path) -> RunJournal:
 
 
 def on(database: Path) -> RunJournal:
-    return RunJournal(JournalBeside(database))
+    return JournalBeside(database)
 
 
 @pytest.fixture
