@@ -107,7 +107,7 @@ async def test_a_backup_that_hangs_or_can_not_be_written_stops_the_run(
     before = server_bench.bytes()
     async with TcpProxy(server_bench.dsn) as proxy:
         store = PostgresStore(proxy.dsn, beside=server_bench.path, answer_timeout=0.5)
-        original = backup.Backup._copy
+        original = backup._copy
 
         def hanging(*args: Any) -> None:
             proxy.passes.clear()
@@ -117,11 +117,11 @@ async def test_a_backup_that_hangs_or_can_not_be_written_stops_the_run(
             raise OSError(errno.ENOSPC, "No space left on device")
 
         async with store:
-            monkeypatch.setattr(backup.Backup, "_copy", hanging)
+            monkeypatch.setattr(backup, "_copy", hanging)
             with pytest.raises(StoreError, match="Can't back up the database"):
                 await server_bench.run(store)
             proxy.passes.set()
-            monkeypatch.setattr(backup.Backup, "_copy", full)
+            monkeypatch.setattr(backup, "_copy", full)
             with pytest.raises(StoreError, match="No space left on device"):
                 await server_bench.run(store)
     assert server_bench.bytes() == before

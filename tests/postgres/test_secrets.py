@@ -171,11 +171,12 @@ async def test_nothing_behind_an_error_knows_how_we_came_in(server_bench: Server
     role = store.name.partition("://")[2].partition("@")[0]
     async with store:
         server_bench.sql(f"ALTER ROLE {role} CONNECTION LIMIT 1")
+        with pytest.raises(StoreError, match="too many connections") as of_lock:
+            await store.alone().__aenter__()
+        server_bench.sql("ALTER TABLE kv RENAME TO gone")
         with pytest.raises(StoreError, match="Can't back up") as of_backup:
             await store.backup(name="20261122T220345Z-3f2a")
-        with pytest.raises(StoreError, match="too many connections") as of_journal:
-            await store.alone().__aenter__()
-    for error in (of_backup.value, of_journal.value):
+    for error in (of_backup.value, of_lock.value):
         behind: BaseException | None = error
         while behind is not None:
             told = traceback.TracebackException.from_exception(behind, capture_locals=True)

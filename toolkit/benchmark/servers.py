@@ -46,24 +46,46 @@ async def _measure(chats: int, rounds: int, dsn: str, folder: Path) -> list[Line
     fill(database, chats)
     _fill_server(dsn, chats)
     store = PostgresStore(dsn, beside=folder / "server")
-    async with store, SQLiteStore(database, read_only=True) as file:
+    unsaved = _Unsaved(dsn, beside=folder / "server")
+    async with store, unsaved, SQLiteStore(database, read_only=True) as file:
         ours, theirs = [], []
         for _ in range(rounds):
             ours.append(await _read(store.load_rows))
             theirs.append(await _read(file.load_rows))
         units, rows = await _repairs(chats, store)
-        applied, bare = [], []
-        for _ in range(rounds):
-            applied.append(await _apply(store, units))
-            _reset(dsn, rows)
-            bare.append(_bare(dsn, rows, folder / "copy"))
-            _reset(dsn, rows)
-    what = f"apply {UNITS} units on PostgreSQL against COPY and executemany"
+        saved, bare = await _compare(rounds, store, units, rows, folder / "copy")
+        alone, barest = await _compare(rounds, unsaved, units, rows, None)
+    what = f"apply {UNITS} units on PostgreSQL"
+    full, less = f"{what} against COPY and executemany", f"{what}, no backup, against executemany"
     return [
         _line(chats, "rows from PostgreSQL against SQLite", ours, theirs, 0, 1.2),
-        _line(chats, f"{what}, CPU", applied, bare, 0, 2.0),
-        _line(chats, f"{what}, wall", applied, bare, 1, 2.0),
+        _line(chats, f"{full}, CPU", saved, bare, 0, 2.0),
+        _line(chats, f"{full}, wall", saved, bare, 1, 2.0),
+        _line(chats, f"{less}, CPU", alone, barest, 0, 2.0),
+        _line(chats, f"{less}, wall", alone, barest, 1, 2.0),
     ]
+
+
+class _Unsaved(PostgresStore):
+    """Makes no backup, which half of a run's time goes into."""
+
+    async def backup(
+        self, directory: Path | None = None, *, name: str, by_bot: bool = False
+    ) -> Path:
+        return self.beside.with_name(name)
+
+
+async def _compare(
+    rounds: int, store: PostgresStore, units: list[Unit], rows: list[RowChange], copy: Path | None
+) -> tuple[list[Taken], list[Taken]]:
+    """The writer and the least, by turns."""
+    applied, bare = [], []
+    for _ in range(rounds):
+        applied.append(await _apply(store, units))
+        _reset(store.address, rows)
+        bare.append(_bare(store.address, rows, copy))
+        _reset(store.address, rows)
+    return applied, bare
 
 
 def _line(
@@ -101,15 +123,16 @@ async def _apply(store: PostgresStore, units: list[Unit]) -> Taken:
     return taken
 
 
-def _bare(dsn: str, rows: list[RowChange], copy: Path) -> Taken:
-    """A copy of the table on disk, and one `executemany`."""
-    with psycopg.connect(dsn) as connection, copy.open("wb") as file:
+def _bare(dsn: str, rows: list[RowChange], copy: Path | None) -> Taken:
+    """One `executemany`, perhaps after a copy of the table on disk."""
+    with psycopg.connect(dsn) as connection:
         connection.execute("SELECT 1")
         begun = time.process_time(), time.perf_counter()
         with connection.cursor() as cursor:
-            with cursor.copy("COPY kv TO STDOUT") as pieces:
-                for piece in pieces:
-                    file.write(piece)
+            if copy:
+                with copy.open("wb") as file, cursor.copy("COPY kv TO STDOUT") as pieces:
+                    for piece in pieces:
+                        file.write(piece)
             cursor.executemany(
                 "INSERT INTO kv VALUES (%s, %s) ON CONFLICT (key) DO UPDATE SET value = excluded.value",
                 [(row.key, row.after) for row in rows],

@@ -220,13 +220,15 @@ def _line(kind: str, run: Run) -> str:
 
 
 def _run_json(run: Run) -> dict[str, Any]:
-    value: dict[str, Any] = msgspec.to_builtins(run)
-    for told, entry in zip(value["entries"], run.entries, strict=True):
-        told["writes"] = [
-            {"key": w.key, "before": pack_raw(w.before), "after": pack_raw(w.after)}
-            for w in entry.writes
-        ]
-    return value
+    return msgspec.structs.asdict(run) | {"entries": list(map(_entry_json, run.entries))}
+
+
+def _entry_json(entry: Entry) -> dict[str, Any]:
+    writes = [
+        {"key": w.key, "before": pack_raw(w.before), "after": pack_raw(w.after)}
+        for w in entry.writes
+    ]
+    return msgspec.structs.asdict(entry) | {"writes": writes}
 
 
 def _parse(line: str) -> Run | None:

@@ -41,6 +41,8 @@ class Tally:
 
     def with_texts(self, run: Run) -> Run:
         """The run with its rows as they were left."""
+        if not self.texts:
+            return run
         entries = tuple(
             msgspec.structs.replace(entry, writes=tuple(map(self._as_written, entry.writes)))
             for entry in run.entries

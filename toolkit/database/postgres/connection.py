@@ -7,7 +7,7 @@ import asyncio
 import contextlib
 import re
 import socket
-from collections.abc import Coroutine, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from itertools import count
 from typing import Any, LiteralString, TypeVar
 
@@ -15,6 +15,8 @@ import psycopg
 from psycopg import errors
 from psycopg.pq import TransactionStatus
 
+from toolkit.aside import aside
+from toolkit.database.postgres.copying import Copying
 from toolkit.database.postgres.dsn import Address
 from toolkit.errors import StoreError
 
@@ -82,6 +84,32 @@ class Connection:
             return cursor.rowcount
 
         return await self._ask("write", ask())
+
+    async def copy(self, work: Callable[[Copying], None]) -> None:
+        """Do work in a thread, which reads what COPY tells of one moment; what else it raises goes on.
+
+        A server that says nothing more for too long is cut off, and after any error nothing can be asked any more.
+        """
+        await self.run(_SNAPSHOT, doing="back up")
+        copying = Copying(self._connection.pgconn)
+        task = asyncio.ensure_future(aside(work, copying))
+        late, seen = False, -1
+        try:
+            while not (await asyncio.wait({task}, timeout=self._patience))[0]:
+                if copying.asks and copying.rows == seen:
+                    late = True
+                    self._cut()
+                seen = copying.rows
+            await task
+        except BaseException as error:
+            self._cut()
+            await asyncio.gather(task, return_exceptions=True)
+            await self.close()
+            if isinstance(error, psycopg.Error):
+                waited = self._patience if late else None
+                raise explain(self.name, "back up", error, waited) from error
+            raise
+        await self.run("ROLLBACK", doing="back up")  # nothing was written
 
     async def close(self) -> None:
         """Never waits for the server."""
@@ -246,6 +274,7 @@ def _reason(error: psycopg.Error) -> str:
     return f"the server says {said!r} ({error.sqlstate})"
 
 
+_SNAPSHOT = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY"
 _QUOTED = re.compile(r'((?:"(?:[^"]|"")+"|[^".]+)(?=\.|$))(?:\.("(?:[^"]|"")+"|[^".]+))?')
 _IN_TRANSACTION = {TransactionStatus.INTRANS, TransactionStatus.INERROR, TransactionStatus.ACTIVE}
 _REACHED = (

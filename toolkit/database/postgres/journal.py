@@ -6,12 +6,20 @@ role may not make that table, and nobody has made it for it, lines go into a fil
 
 from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
+from typing import NamedTuple
 
 from toolkit.database.journal import JournalBeside, RunJournal
 from toolkit.database.postgres.connection import Connection, quote, split_name
 from toolkit.errors import StoreError
 
 TABLE = "matrix_drift_journal"
+
+
+class Noted(NamedTuple):
+    """A line of the journal: its number, and that of the transaction which it is part of."""
+
+    number: int
+    transaction: str
 
 
 Connecting = Callable[[], AbstractAsyncContextManager[Connection]]
@@ -28,8 +36,8 @@ class Ledger:
         self._bot = label
         self._before: dict[str, str] = {}
 
-    async def note(self, connection: Connection, run: str, line: Callable[[], str]) -> int | None:
-        """Put a line there, if there is such a table that we may add to; its number."""
+    async def note(self, connection: Connection, run: str, line: Callable[[], str]) -> Noted | None:
+        """Put a line there, if there is such a table that we may add to."""
         table = await self._place(connection)
         if not await self._may(connection, table, "INSERT"):
             return None
@@ -41,7 +49,7 @@ class Ledger:
         )
         if seen == f"{own}:{own}:":  # nothing else was going on
             self._before[f"{int(own) + 1}:{int(own) + 1}:"] = seen
-        return int(number)
+        return Noted(number, own)
 
     def without_own(self, snapshot: str) -> str:
         """The snapshot that sees the same rows of the bot's: one which only a line of ours came after."""

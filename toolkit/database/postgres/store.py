@@ -17,7 +17,7 @@ from toolkit.database.connected import ConnectedStore
 from toolkit.database.contract import BUSY
 from toolkit.database.journal import JournalBeside
 from toolkit.database.postgres.admission import admit_server
-from toolkit.database.postgres.backup import Backup, make_folder, new_backup_path
+from toolkit.database.postgres.backup import make_backup, make_folder, new_backup_path
 from toolkit.database.postgres.connection import Connection, connect
 from toolkit.database.postgres.dsn import Address, file_name
 from toolkit.database.postgres.journal import Journal, Ledger
@@ -180,9 +180,8 @@ class PostgresStore(StaysHere, ConnectedStore[Connection]):
         """
         self._check_outside("back up", "do it before")
         target = new_backup_path(self.beside, directory or self._backup_dir, name, by_bot=by_bot)
-        async with self._turn():
-            backup = Backup(self._address, self._rows.copied, target, self._busy_timeout)
-            await finish(backup.make(self.beside, self._answer_timeout))
+        async with self._turn() as connection:
+            await finish(make_backup(connection, self._rows.copied, target, self.beside))
         return target.absolute()
 
     @property

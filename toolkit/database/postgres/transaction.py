@@ -93,8 +93,11 @@ class Transaction:
 
     async def note(self, run: str, outcome: Callable[[], str]) -> bool:
         """Put a run's last line into the journal as part of this transaction, if that is in the database."""
-        self._line = await self._ledger.note(self.connection(), run, outcome)
-        return self._line is not None
+        noted = await self._ledger.note(self.connection(), run, outcome)
+        if noted is None:
+            return False
+        self._line, self._number = noted
+        return True
 
     async def committed(self) -> bool:
         """Whether it was committed, once it has ended; a server whose answer was lost is asked again.
@@ -153,7 +156,8 @@ class Transaction:
         await finish(self._commit(connection))
 
     async def _commit(self, connection: Connection) -> None:
-        [(self._number,)] = await connection.fetch(_NUMBER, doing="write")
+        if self._number is None:
+            [(self._number,)] = await connection.fetch(_NUMBER, doing="write")
         try:
             _, said = await connection.run("COMMIT")
         except StoreError as error:
