@@ -10,6 +10,8 @@ export class List {
   total = 0;
   ready = 0;
   number = 0; // of what was asked last
+  since = 0; // of what first asked for this list, filtered and sorted as it is
+  wanted = ""; // how it is
   /** @type {string[]} */
   asked = []; // units that were held on to then
   isAsking = true;
@@ -29,6 +31,12 @@ export class List {
     this.start = this.total = this.ready = 0;
     this.places.clear();
     this.kept.clear();
+  }
+
+  /** @param {string} wanted */
+  lookFor(wanted) {
+    if (wanted !== this.wanted) this.since = this.number;
+    this.wanted = wanted;
   }
 
   /** @param {number | undefined} index */

@@ -306,7 +306,8 @@ export class Board extends Wording {
   showAnswer({unit, words, accepted, about, next}) {
     if (about === "window" || about === "ready") this.endAsking(accepted !== false);
     if (about === "decide" && unit === this.deciding) this.deciding = null;
-    if (next && next.number === this.list.number && !this.list.isStale) this.advance(unit, next.at, about === "next");
+    // A place is one of the list as it is looked for now, whatever part of it is on its way.
+    if (next && next.number >= this.list.since && !this.list.isStale) this.advance(unit, next.at, about === "next");
     if (words === undefined) return;
     if (about === "decide_many" && accepted) this.selection.clear();
     if (about === "details") return unit === this.open && this.panel?.replaceChildren(words);
@@ -385,8 +386,10 @@ export class Board extends Wording {
     list.number += 1;
     const [first, last] = this.inSight(), keep = list.asked = this.held();
     const start = list.isStale ? 0 : Math.max(0, Math.round((first + last - PAGE) / 2));
-    this.send("window", {...filter, sort: sort.key, down: sort.down, quiet: this.switch.checked, start, count: PAGE,
-      grouped: this.grouping.checked, unfolded: [...this.unfolded].slice(-MOST_GROUPS), keep, number: list.number});
+    const what = {...filter, sort: sort.key, down: sort.down, quiet: this.switch.checked,
+      grouped: this.grouping.checked, unfolded: [...this.unfolded].slice(-MOST_GROUPS)};
+    list.lookFor(JSON.stringify(what));
+    this.send("window", {...what, start, count: PAGE, keep, number: list.number});
   }
 
   /** Units that are held on to wherever they stand: they may have the focus. */
