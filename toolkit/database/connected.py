@@ -101,11 +101,16 @@ class ConnectedStore(ABC, Generic[C]):
 
     async def remove_older(self, backup: Place) -> None:
         """Of the backups of this database beside this one only the latest few of its kind stay."""
-        await finish(aside(remove_older, self.beside, Path(backup)))
+        await finish(aside(remove_older, self._home, Path(backup)))
 
     async def discard_backup(self, backup: Place) -> None:
         """Remove it: its run wrote nothing, and it would push out one that is worth something."""
         Path(backup).unlink(missing_ok=True)
+
+    @property
+    @abstractmethod
+    def _home(self) -> Path:
+        """What its backups are called after, and beside which they lie unless a folder is named."""
 
     @property
     @abstractmethod

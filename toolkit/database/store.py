@@ -213,6 +213,10 @@ class SQLiteStore(ConnectedStore[Database]):
             yield
 
     @property
+    def _home(self) -> Path:
+        return self._path
+
+    @property
     def _called(self) -> str:
         return str(self._path)
 

@@ -222,6 +222,10 @@ class PostgresStore(StaysHere, ConnectedStore[Connection]):
             yield connection
 
     @property
+    def _home(self) -> Path:
+        return self.beside
+
+    @property
     def _called(self) -> str:
         return self.name
 
