@@ -86,9 +86,7 @@ class Task:
             return await self._take_back(road, self.undoes, token, looked, progress, judges)
         if self.action is not Action.APPLY:
             tell = partial(self._tell, looked=looked)
-            outcome = await self._look(road, progress, judges, tell)
-            await aside(_refuse_token, outcome, token)
-            return outcome
+            return await self._look_and_tell(road, progress, judges, tell, token)
         found = await self._look(road, progress, judges, _as_it_is)
         await aside(_refuse_found, found, token)
         agreed = await aside(self._agree, found)
@@ -132,9 +130,7 @@ class Task:
         )
         try:
             tell = partial(self._tell, looked=looked, written=written)
-            outcome = await self._look(road, progress, judges, tell)
-            await aside(_refuse_token, outcome, token)
-            return outcome
+            return await self._look_and_tell(road, progress, judges, tell, token)
         except Exception as error:
             why = f"How it stands after the undo isn't known: {_say(error, token)}"
         line = Line(
@@ -146,6 +142,19 @@ class Task:
             looked=looked,
         )
         return Outcome(line, written=written, left_open=bool(written.refused))
+
+    async def _look_and_tell(
+        self,
+        road: Repairs,
+        progress: Progress,
+        judges: Judges,
+        tell: Callable[[Looked], Outcome],
+        token: str,
+    ) -> Outcome:
+        """How it stands. Raises `ToolkitError` if that holds the token."""
+        outcome = await self._look(road, progress, judges, tell)
+        await aside(_refuse_token, outcome, token)
+        return outcome
 
     async def _look(
         self, road: Repairs, progress: Progress, judges: Judges, tell: Callable[[Looked], T]

@@ -121,14 +121,14 @@ class Sides(StaysHere):
 
         Of a homeserver and a database that are named, not of a bot's own objects.
         """
-        layout = self._check_layout()
+        self._check_layout()
         async with within(self.deadline, "reading the rooms and rows"):
             rows = await self.load_rows()
             async with self.open_client() as client:
                 gathered = await Gathered.load(
                     client,
                     self.convention,
-                    layout if layout.links else Layout(),
+                    self._evidence,
                     may_be_empty=self.allow_empty or not rows,
                     progress=progress,
                     sliding_sync=self.sliding_sync,
@@ -143,8 +143,7 @@ class Sides(StaysHere):
         Raises `HomeserverError`, or `Doubtful`: then look again.
         """
         self._known["facts"] = facts
-        layout = self.layout
-        remote = gathered.decode(self.convention, layout if layout.links else Layout())
+        remote = gathered.decode(self.convention, self._evidence)
         if not self.allow_empty:
             self._check_belonging(rows, remote)
         return remote
@@ -186,7 +185,7 @@ class Sides(StaysHere):
         changed: Collection[str] = (),
     ) -> tuple[RemoteState, dict[str, Raw]]:
         """A room that the bot makes while we read is in neither side, as the rows come first."""
-        layout = self._check_layout()
+        self._check_layout()
         async with within(self.deadline, "reading the rooms and rows"):
             rows = await self.load_rows()
             async with self.open_client() as client:
@@ -198,7 +197,7 @@ class Sides(StaysHere):
                     progress=progress,
                     seen=seen,
                     sliding_sync=self.sliding_sync,
-                    layout=layout if layout.links else None,
+                    layout=self._evidence,
                     known=known,
                     changed=changed,
                 )
@@ -206,15 +205,19 @@ class Sides(StaysHere):
             self._check_belonging(rows, remote)
         return remote, rows
 
-    def _check_layout(self) -> Layout:
-        """The layout, if rows can be read by it."""
+    @property
+    def _evidence(self) -> Layout:
+        """What of the rooms is kept: of a bot of shape links, what its layout asks for."""
+        return self.layout if self.layout.links else Layout()
+
+    def _check_layout(self) -> None:
+        """Raise `ToolkitError` if rows can't be read by the layout."""
         layout = self.layout
         if layout.links and self.store is not None and not transactional(self.store):
             raise ToolkitError(
                 f"The mapping is of shape links, and the store ({type(self.store).__name__}) doesn't show "
                 "such rows: open it with SQLiteStore(path, layout=layout)."
             )
-        return layout
 
     def _check_belonging(self, rows: dict[str, Raw], remote: RemoteState) -> None:
         if self.layout.links:
